@@ -1,0 +1,28 @@
+"""A Keras model in, a `.tflite` that learns on the phone out.
+
+`Session` needs NumPy and LiteRT only; `export`, `methods` and `models` need TensorFlow
+and are imported at first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "Session": ("tflite_odl.host.session", "Session"),
+    "export": ("tflite_odl.export", None),
+    "methods": ("tflite_odl.methods", None),
+    "models": ("tflite_odl.models", None),
+    "streams": ("tflite_odl.streams", None),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'tflite_odl' has no attribute {name!r}")
+    module, attribute = _LAZY[name]
+    found = importlib.import_module(module)
+    return getattr(found, attribute) if attribute else found
