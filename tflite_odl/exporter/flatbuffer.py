@@ -1,0 +1,264 @@
+"""Reads, shrinks and labels a `.tflite` file.
+
+A view of the file as the objects of the TFLite schema, with the few questions the
+exporter asks of it: which subgraph serves a signature, which subgraphs an op calls,
+what the bytes consist of; and `compact` and `embed`, which write a new file that
+behaves the same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from collections.abc import Iterator
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from tflite_odl import contract
+from tflite_odl.errors import ArtifactError
+from tflite_odl.exporter.sharing import SharingBuilder
+
+IDENTIFIER = b"TFL3"
+# What the converter leaves for its own telemetry; no runtime reads it.
+CONVERTER_NOTES = b"CONVERSION_METADATA"
+
+_OPS = {code: name for name, code in vars(schema.BuiltinOperator).items()}
+_TYPES = {code: name.lower() for name, code in vars(schema.TensorType).items()}
+_CALLS = (
+    "thenSubgraphIndex",
+    "elseSubgraphIndex",
+    "condSubgraphIndex",
+    "bodySubgraphIndex",
+    "initSubgraphIndex",
+    "decompositionSubgraphIndex",
+    "subgraph",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """Where a signature lives: its subgraph, and its tensors by public name."""
+
+    name: str
+    subgraph: int
+    inputs: dict[str, int]
+    outputs: dict[str, int]
+
+
+def read(model: bytes) -> schema.ModelT:
+    """Returns the model as schema objects.
+
+    Raises:
+      ArtifactError: not a TFLite file, or its weights are stored outside of it.
+    """
+    if bytes(model[4:8]) != IDENTIFIER:
+        raise ArtifactError(
+            f"not a .tflite model: bytes 4 - 8 are {bytes(model[4:8])!r}, "
+            f"expected {IDENTIFIER!r}"
+        )
+    tree = schema.ModelT.InitFromPackedBuf(model, 0)
+    if any(buffer.offset > 1 for buffer in tree.buffers):
+        raise ArtifactError(
+            "models above 2 GB (buffers outside the tables) are not read"
+        )
+    return tree
+
+
+def write(tree: schema.ModelT) -> bytes:
+    """Returns the file of a model, equal parts stored once."""
+    builder = SharingBuilder(1 << 16)
+    builder.Finish(tree.Pack(builder), IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def op_name(tree: schema.ModelT, op: schema.OperatorT) -> str:
+    """Returns `ADD`, or the custom op's own name, `FlexConv2D`."""
+    code = tree.operatorCodes[op.opcodeIndex]
+    builtin = max(code.builtinCode, code.deprecatedBuiltinCode)
+    if builtin == schema.BuiltinOperator.CUSTOM:
+        return text(code.customCode)
+    return _OPS[builtin]
+
+
+def is_custom(tree: schema.ModelT, op: schema.OperatorT) -> bool:
+    """Whether an op needs code that the stock runtime does not have."""
+    code = tree.operatorCodes[op.opcodeIndex]
+    builtin = max(code.builtinCode, code.deprecatedBuiltinCode)
+    return builtin == schema.BuiltinOperator.CUSTOM
+
+
+def dtype(tensor: schema.TensorT) -> str:
+    """Returns the tensor's type in NumPy's spelling, `float32`, or `resource`."""
+    return _TYPES[tensor.type]
+
+
+def tensor_bytes(tensor: schema.TensorT) -> int:
+    """Size of the tensor's data; 0 for resources and strings."""
+    name = dtype(tensor)
+    if name in ("resource", "string", "variant"):
+        return 0
+    shape = () if tensor.shape is None else tensor.shape
+    elements = int(np.prod(shape, dtype=np.int64))
+    if name == "int4":
+        return (elements + 1) // 2
+    return elements * np.dtype(name).itemsize
+
+
+def is_constant(tree: schema.ModelT, tensor: schema.TensorT) -> bool:
+    """Whether the file holds the tensor's data."""
+    return tree.buffers[tensor.buffer].data is not None
+
+
+def signatures(tree: schema.ModelT) -> dict[str, Entry]:
+    """Returns the signatures by name."""
+    return {
+        text(found.signatureKey): Entry(
+            text(found.signatureKey),
+            int(found.subgraphIndex),
+            {text(m.name): int(m.tensorIndex) for m in found.inputs or ()},
+            {text(m.name): int(m.tensorIndex) for m in found.outputs or ()},
+        )
+        for found in tree.signatureDefs or ()
+    }
+
+
+def calls(op: schema.OperatorT) -> tuple[int, ...]:
+    """Returns the subgraphs an op runs: the branches of IF, the body of WHILE, ..."""
+    options = (op.builtinOptions, getattr(op, "builtinOptions2", None))
+    found = [getattr(o, name, -1) for o in options if o is not None for name in _CALLS]
+    return tuple(int(index) for index in found if index >= 0)
+
+
+def reachable(tree: schema.ModelT, subgraph: int) -> list[int]:
+    """Returns a subgraph and all it calls, each once, in the order met."""
+    order = [subgraph]
+    for index in order:
+        for op in tree.subgraphs[index].operators or ():
+            order += [called for called in calls(op) if called not in order]
+    return order
+
+
+def indices(vector: np.ndarray | None) -> list[int]:
+    """Returns an op's tensor indices; -1 stands for an optional tensor left out."""
+    return [] if vector is None else [int(index) for index in vector]
+
+
+def compact(model: bytes) -> bytes:
+    """Returns the same model without names, notes and repetitions.
+
+    What goes: names of tensors (signatures find theirs by index), quantization tables
+    without a scale, the converter's notes, empty buffers, equal constants; what is
+    equal in the tables is shared. Order of ops, tensors and subgraphs stays, so both
+    runtimes compute the same bits.
+    """
+    tree = read(model)
+    tree.description = None
+    _drop_notes(tree)
+    for tensor in _tensors(tree):
+        tensor.name = None
+        if tensor.quantization is not None and tensor.quantization.scale is None:
+            tensor.quantization = None
+    _share_buffers(tree)
+    return write(tree)
+
+
+def embed(model: bytes, manifest: str) -> bytes:
+    """Returns the model with a manifest inside, replacing one already there.
+
+    Stored as UTF-8, or zlib-compressed when that is smaller: the first byte of the
+    latter is 0x78, of the former `{`.
+    """
+    tree = read(model)
+    name = contract.METADATA_NAME.encode()
+    tree.metadata = [m for m in tree.metadata or () if m.name != name]
+    plain = manifest.encode()
+    content = min(zlib.compress(plain, 9), plain, key=len)
+    buffer = schema.BufferT(data=np.frombuffer(content, np.uint8))
+    tree.metadata.append(schema.MetadataT(name=name, buffer=len(tree.buffers)))
+    tree.buffers.append(buffer)
+    _share_buffers(tree)
+    return write(tree)
+
+
+def embedded(model: bytes) -> str | None:
+    """Returns the manifest inside a model, or None."""
+    tree = read(model)
+    for entry in tree.metadata or ():
+        if entry.name == contract.METADATA_NAME.encode():
+            content = bytes(tree.buffers[entry.buffer].data)
+            plain = zlib.decompress(content) if content[0] == 0x78 else content
+            return plain.decode()
+    return None
+
+
+def sizes(model: bytes) -> dict[str, int]:
+    """Returns {"state", "constants", "graph", "metadata", "total"} in bytes.
+
+    state: initial values of the variables; constants: every other tensor with data;
+    metadata: the manifest and other notes; graph: ops, tensors and tables. A buffer
+    that serves as initial value and as constant counts as state.
+    """
+    tree = read(model)
+    state = set(_initial_buffers(tree))
+    notes = {m.buffer for m in tree.metadata or ()} - state
+    parts = {"state": 0, "constants": 0, "graph": len(model), "metadata": 0}
+    for index, buffer in enumerate(tree.buffers):
+        part = "state" if index in state else "constants"
+        part = "metadata" if index in notes else part
+        size = 0 if buffer.data is None else len(buffer.data)
+        parts[part] += size
+        parts["graph"] -= size
+    return {**parts, "total": len(model)}
+
+
+def text(value: bytes | str | None) -> str:
+    """Returns a name of the schema, which reads them as bytes, as a string."""
+    return value.decode() if isinstance(value, bytes) else value or ""
+
+
+def _tensors(tree: schema.ModelT) -> Iterator[schema.TensorT]:
+    for subgraph in tree.subgraphs:
+        yield from subgraph.tensors
+
+
+def _drop_notes(tree: schema.ModelT) -> None:
+    tree.metadata = [m for m in tree.metadata or () if m.name != CONVERTER_NOTES]
+
+
+def _share_buffers(tree: schema.ModelT) -> None:
+    """Keeps each used content once; buffer 0 is the empty one, by convention."""
+    kept: list[schema.BufferT] = [schema.BufferT()]
+    places: dict[bytes, int] = {}
+    moved: dict[int, int] = {}
+
+    def move(old: int) -> int:
+        if old not in moved:
+            moved[old] = 0
+            if (data := tree.buffers[old].data) is not None:
+                moved[old] = places.setdefault(bytes(data), len(kept))
+                kept.extend(tree.buffers[old : old + 1] * (moved[old] == len(kept)))
+        return moved[old]
+
+    for holder in (*_tensors(tree), *(tree.metadata or ())):
+        holder.buffer = move(holder.buffer)
+    tree.metadataBuffer = None
+    tree.buffers = kept
+
+
+def _initial_buffers(tree: schema.ModelT) -> Iterator[int]:
+    """Yields the buffers that CALL_ONCE bodies assign to variables."""
+    bodies = {
+        index
+        for subgraph in tree.subgraphs
+        for op in subgraph.operators or ()
+        if op_name(tree, op) == "CALL_ONCE"
+        for index in calls(op)
+    }
+    for index in sorted(bodies):
+        subgraph = tree.subgraphs[index]
+        for op in subgraph.operators or ():
+            if op_name(tree, op) == "ASSIGN_VARIABLE":
+                tensor = subgraph.tensors[op.inputs[1]]
+                if is_constant(tree, tensor):
+                    yield tensor.buffer
