@@ -1,0 +1,86 @@
+"""Activations: elementwise functions and softmax."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from tflite_odl.builtin.graph import Node
+from tflite_odl.builtin.lowering import (
+    Gradient,
+    Gradients,
+    Lowering,
+    Output,
+    Pass,
+    Residual,
+    Tensors,
+)
+
+# Times this, every normal positive float32 clips to 1 and zero stays 0.
+HUGE = 1e38
+
+
+class Elementwise(Lowering):
+    """y = f(x) where f' can be written in terms of y: `apply` and `slope`."""
+
+    def forward(
+        self, node: Node, inputs: Sequence[tf.Tensor], weights: Tensors, run: Pass
+    ) -> Output:
+        y = self.apply(node, inputs[0])
+        return Output(y, Residual(rows={"y": y}))
+
+    def backward(
+        self,
+        node: Node,
+        weights: Tensors,
+        residual: Residual,
+        gradient: Gradient,
+        run: Pass,
+    ) -> Gradients:
+        return Gradients([gradient.times(self.slope(node, residual.rows["y"]))])
+
+    def apply(self, node: Node, x: tf.Tensor) -> tf.Tensor:
+        raise NotImplementedError(type(self).__name__)
+
+    def slope(self, node: Node, y: tf.Tensor) -> tf.Tensor:
+        raise NotImplementedError(type(self).__name__)
+
+
+class Relu(Elementwise):
+    """relu and relu6. The slope is 1 for y > 0, by a clipped product: one MUL with a
+    fused RELU_N1_TO_1, where GREATER and CAST would leave the XNNPACK partition."""
+
+    name = "clipped_mask"
+
+    def apply(self, node: Node, x: tf.Tensor) -> tf.Tensor:
+        return tf.nn.relu6(x) if node.attributes["limit"] == 6 else tf.nn.relu(x)
+
+    def slope(self, node: Node, y: tf.Tensor) -> tf.Tensor:
+        if node.attributes["limit"] == 6:
+            y = (6.0 - y) * y
+        return tf.clip_by_value(y * HUGE, -1.0, 1.0)
+
+
+class Softmax(Lowering):
+    """y = softmax(x) over the last axis; dx = y (dy - sum dy y)."""
+
+    name = "softmax"
+
+    def forward(
+        self, node: Node, inputs: Sequence[tf.Tensor], weights: Tensors, run: Pass
+    ) -> Output:
+        y = tf.nn.softmax(inputs[0])
+        return Output(y, Residual(rows={"y": y}))
+
+    def backward(
+        self,
+        node: Node,
+        weights: Tensors,
+        residual: Residual,
+        gradient: Gradient,
+        run: Pass,
+    ) -> Gradients:
+        y, dy = residual.rows["y"], gradient.dense()
+        inner = tf.reduce_sum(dy * y, -1, keepdims=True)
+        return Gradients([Gradient.of(y * (dy - inner))])

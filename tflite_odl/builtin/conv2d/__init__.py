@@ -1,0 +1,7 @@
+"""Conv2D: its lowerings, the first that supports a node being the default choice."""
+
+from tflite_odl.builtin.conv2d.constant import Constant
+from tflite_odl.builtin.conv2d.patches import Patches
+from tflite_odl.builtin.conv2d.split_width import SplitWidth
+
+LOWERINGS = (Constant(), SplitWidth(), Patches())

@@ -1,0 +1,82 @@
+"""What every trainable Conv2D lowering shares: the bias and the folded scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from tflite_odl.builtin.graph import Node
+from tflite_odl.builtin.lowering import (
+    Gradient,
+    Gradients,
+    Lowering,
+    Output,
+    Pass,
+    Residual,
+    Tensors,
+)
+from tflite_odl.builtin.space import Window
+
+
+class Conv2D(Lowering):
+    """y = x * kernel + bias.
+
+    Subclasses give the product as `columns` (what the kernel matrix is multiplied
+    with), `apply`, `filter` and `back`. The per-channel scale of an incoming gradient
+    is folded into the kernel and its gradient, which are small.
+    """
+
+    def forward(
+        self, node: Node, inputs: Sequence[tf.Tensor], weights: Tensors, run: Pass
+    ) -> Output:
+        window = window_of(node)
+        columns = self.columns(window, inputs[0])
+        y = self.apply(window, columns, weights["kernel"])
+        if "bias" in weights:
+            y = y + weights["bias"]
+        return Output(y, Residual(rows={"columns": columns}))
+
+    def backward(
+        self,
+        node: Node,
+        weights: Tensors,
+        residual: Residual,
+        gradient: Gradient,
+        run: Pass,
+    ) -> Gradients:
+        window, gradient = window_of(node), gradient.full()
+        dy, scale = gradient.value, gradient.scale
+        kernel = weights["kernel"]
+        found, spread = self.filter(window, residual.rows["columns"], dy, kernel.shape)
+        found = {"kernel": found}
+        if "bias" in weights:
+            found["bias"] = tf.reduce_sum(tf.reduce_sum(dy, [1, 2]), 0)
+        if scale is not None:
+            found = {role: value * scale for role, value in found.items()}
+            kernel = kernel * scale
+        if not run.wanted(node)[0]:
+            return Gradients([None], found)
+        return Gradients([Gradient.of(self.back(window, spread, kernel))], found)
+
+    def columns(self, window: Window, x: tf.Tensor) -> tf.Tensor:
+        """Returns the left operand of the product, kept for the filter gradient."""
+        raise NotImplementedError(type(self).__name__)
+
+    def apply(self, window: Window, columns: tf.Tensor, kernel: tf.Tensor):
+        """Returns y [B, H', W', F] from the columns and the kernel."""
+        raise NotImplementedError(type(self).__name__)
+
+    def filter(self, window: Window, columns: tf.Tensor, dy: tf.Tensor, shape):
+        """Returns (kernel gradient in the kernel's shape, dy as `back` wants it)."""
+        raise NotImplementedError(type(self).__name__)
+
+    def back(self, window: Window, spread: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        """Returns the input's gradient [B, H, W, C]."""
+        raise NotImplementedError(type(self).__name__)
+
+
+def window_of(node: Node) -> Window:
+    """Returns the sliding window of a convolution, depthwise or pooling node."""
+    a = node.attributes
+    return Window(a["size"], a["kernel"], a["strides"], a["padding"], a["dilation"])

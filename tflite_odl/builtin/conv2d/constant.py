@@ -1,0 +1,77 @@
+"""Conv2D with frozen weights: CONV_2D on constants, the fastest kernel there is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from tflite_odl.builtin.conv2d.base import window_of
+from tflite_odl.builtin.graph import Node
+from tflite_odl.builtin.lowering import (
+    Gradient,
+    Gradients,
+    Lowering,
+    Output,
+    Pass,
+    Residual,
+    Tensors,
+)
+from tflite_odl.builtin.space import Window, same_padding, shifted
+
+
+class Constant(Lowering):
+    """CONV_2D forward; TRANSPOSE_CONV backward where something below still learns."""
+
+    name = "constant"
+
+    def supports(self, node: Node, inputs: Sequence[tuple[int, ...]]) -> bool:
+        return not node.trainable and node.attributes["groups"] == 1
+
+    def forward(
+        self, node: Node, inputs: Sequence[tf.Tensor], weights: Tensors, run: Pass
+    ) -> Output:
+        a, window = node.attributes, window_of(node)
+        x, padding = padded(window, inputs[0])
+        y = tf.nn.conv2d(
+            x, weights["kernel"], a["strides"], padding, dilations=a["dilation"]
+        )
+        return Output(y + weights["bias"] if "bias" in weights else y)
+
+    def backward(
+        self,
+        node: Node,
+        weights: Tensors,
+        residual: Residual,
+        gradient: Gradient,
+        run: Pass,
+    ) -> Gradients:
+        if not run.wanted(node)[0]:
+            return Gradients([None])
+        window = window_of(node)
+        (top, bottom), (left, right) = window.padding
+        h, w = window.size
+        batch, channels = gradient.shape[0], weights["kernel"].shape[2]
+        dx = tf.nn.conv2d_transpose(
+            gradient.dense(),
+            weights["kernel"],
+            [batch, h + top + bottom, w + left + right, channels],
+            window.strides,
+            "VALID",
+            dilations=window.dilation,
+        )
+        dx = shifted(shifted(dx, 1, top, h), 2, left, w)
+        return Gradients([Gradient.of(dx)])
+
+
+def padded(window: Window, x: tf.Tensor) -> tuple[tf.Tensor, str]:
+    """Returns (x, "SAME" or "VALID"), x with the zeros no such word stands for."""
+    if not any(map(any, window.padding)):
+        return x, "VALID"
+    reach = [(k - 1) * d + 1 for k, d in zip(window.kernel, window.dilation)]
+    same = tuple(map(same_padding, window.size, reach, window.strides))
+    if window.padding == same:
+        return x, "SAME"
+    (top, bottom), (left, right) = window.padding
+    x = shifted(x, 1, -top, window.size[0] + top + bottom)
+    return shifted(x, 2, -left, window.size[1] + left + right), "VALID"

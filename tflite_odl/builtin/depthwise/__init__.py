@@ -1,0 +1,6 @@
+"""DepthwiseConv2D: its lowerings, the first that supports a node being the default."""
+
+from tflite_odl.builtin.depthwise.constant import Constant
+from tflite_odl.builtin.depthwise.taps import Taps
+
+LOWERINGS = (Constant(), Taps())

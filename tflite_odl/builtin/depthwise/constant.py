@@ -1,0 +1,59 @@
+"""DepthwiseConv2D with frozen weights: DEPTHWISE_CONV_2D on constants."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from tflite_odl.builtin.conv2d.base import window_of
+from tflite_odl.builtin.conv2d.constant import padded
+from tflite_odl.builtin.depthwise.taps import kernel_taps
+from tflite_odl.builtin.graph import Node
+from tflite_odl.builtin.lowering import (
+    Gradient,
+    Gradients,
+    Lowering,
+    Output,
+    Pass,
+    Residual,
+    Tensors,
+)
+
+
+class Constant(Lowering):
+    """DEPTHWISE_CONV_2D forward; backward by taps where something below learns."""
+
+    name = "constant"
+
+    def supports(self, node: Node, inputs: Sequence[tuple[int, ...]]) -> bool:
+        return not node.trainable and node.attributes["multiplier"] == 1
+
+    def forward(
+        self, node: Node, inputs: Sequence[tf.Tensor], weights: Tensors, run: Pass
+    ) -> Output:
+        a, window = node.attributes, window_of(node)
+        x, padding = padded(window, inputs[0])
+        y = tf.nn.depthwise_conv2d(
+            x,
+            weights["kernel"],
+            [1, *a["strides"], 1],
+            padding,
+            dilations=a["dilation"],
+        )
+        return Output(y + weights["bias"] if "bias" in weights else y)
+
+    def backward(
+        self,
+        node: Node,
+        weights: Tensors,
+        residual: Residual,
+        gradient: Gradient,
+        run: Pass,
+    ) -> Gradients:
+        if not run.wanted(node)[0]:
+            return Gradients([None])
+        taps = kernel_taps(weights["kernel"])
+        dy = gradient.dense()
+        dx = window_of(node).scatter_taps([dy * k for k in taps])
+        return Gradients([Gradient.of(dx)])

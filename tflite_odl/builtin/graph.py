@@ -1,0 +1,92 @@
+"""The layer graph: a Keras model as plain nodes, ready to be lowered.
+
+Shapes leave out the batch. Weights are NumPy arrays under unique names that are also
+their names in the artifact's state.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tflite_odl.contract import check_unique
+from tflite_odl.errors import ModelError
+
+
+@dataclasses.dataclass(frozen=True)
+class Node:
+    """One op of the model.
+
+    Attributes:
+      name: unique; the Keras layer's name, with a suffix if the layer is several nodes.
+      op: the op family that lowers it, a key of `builtin.ops.FAMILIES`.
+      inputs: names of the nodes it reads.
+      shape: output shape without the batch.
+      layer: the Keras layer it came from, for messages and the audit.
+      attributes: strides, padding, epsilon...: what the family's lowerings read.
+      weights: {role: weight name}, for example {"kernel": "conv1_kernel"}.
+      trainable: whether its weights learn; frozen weights become constants.
+    """
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    shape: tuple[int, ...]
+    layer: str
+    attributes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    weights: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    trainable: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Graph:
+    """Nodes in topological order, the last one giving the output.
+
+    Attributes:
+      nodes: the first ones have op "input".
+      weights: {name: array}, float32.
+      trainable: names of the weights that gradients are taken for.
+      moving: names of the weights that training moves without a gradient.
+    """
+
+    nodes: tuple[Node, ...]
+    weights: Mapping[str, np.ndarray]
+    trainable: tuple[str, ...] = ()
+    moving: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_unique("layers of the model", [node.name for node in self.nodes])
+        if not self.trainable:
+            raise ModelError("nothing to train: no layer with weights is trainable")
+
+    @property
+    def inputs(self) -> tuple[Node, ...]:
+        return tuple(node for node in self.nodes if node.op == "input")
+
+    @property
+    def output(self) -> Node:
+        return self.nodes[-1]
+
+    @property
+    def stateful(self) -> tuple[str, ...]:
+        """Names of the weights that change, in the order of `weights`."""
+        changing = {*self.trainable, *self.moving}
+        return tuple(name for name in self.weights if name in changing)
+
+    def node(self, name: str) -> Node:
+        return next(node for node in self.nodes if node.name == name)
+
+    def input_shapes(self, node: Node) -> list[tuple[int, ...]]:
+        return [self.node(name).shape for name in node.inputs]
+
+    def differentiated(self) -> frozenset[str]:
+        """Names of the nodes a gradient must reach: trainable ones and those above."""
+        reached: set[str] = set()
+        for node in self.nodes:
+            learns = any(name in self.trainable for name in node.weights.values())
+            if learns or any(name in reached for name in node.inputs):
+                reached.add(node.name)
+        return frozenset(reached)

@@ -1,0 +1,246 @@
+"""A tf_keras model -> a layer graph."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from tflite_odl.builtin.graph import Graph, Node
+from tflite_odl.builtin.keras_layers import CONVERTERS
+from tflite_odl.errors import ModelError
+
+MOVING = ("moving_mean", "moving_variance")
+
+
+def from_keras(
+    model: tf_keras.Model, trainable: Collection[str], batch_norm: str = "batch"
+) -> Graph:
+    """Returns the layer graph of a functional or sequential model.
+
+    Args:
+      model: built, channels last, one output.
+      trainable: names of the layers that learn (nested ones as "outer/inner").
+      batch_norm: "batch": trainable batch norms use batch statistics in training, as
+        in Keras; "frozen": they keep their moving statistics.
+
+    Raises:
+      ModelError: a layer, or an option of one, that cannot be lowered; it is named.
+    """
+    if batch_norm not in ("batch", "frozen"):
+        raise ModelError(f"batch_norm is 'batch' or 'frozen', got {batch_norm!r}")
+    builder = GraphBuilder(trainable, batch_norm)
+    sources = [builder.add_input(tensor) for tensor in model.inputs]
+    outputs = _walk(model, builder, sources, "")
+    if len(outputs) != 1:
+        raise ModelError(f"model {model.name!r} has {len(outputs)} outputs, needs one")
+    return builder.finish(outputs[0])
+
+
+def variables(model: tf_keras.Model) -> dict[str, tf.Variable]:
+    """Returns {weight name: Keras variable}, the names being those of the graph."""
+    builder = GraphBuilder((), "batch")
+    _walk(model, builder, [builder.add_input(t) for t in model.inputs], "")
+    return builder.variables
+
+
+def _walk(
+    model: tf_keras.Model, builder: GraphBuilder, sources: Sequence[str], path: str
+) -> list[str]:
+    """Adds every layer of the model; returns the names of its output nodes."""
+    if not getattr(model, "_nodes_by_depth", None):
+        raise ModelError(
+            f"model {model.name!r} is subclassed or not built: use the functional or "
+            "the sequential API, and give the input's shape"
+        )
+    known = {id(t): name for t, name in zip(model.inputs, sources, strict=True)}
+    for depth in sorted(model._nodes_by_depth, reverse=True):
+        for call in model._nodes_by_depth[depth]:
+            if isinstance(call.layer, tf_keras.layers.InputLayer):
+                continue
+            inputs = [known[id(tensor)] for tensor in call.keras_inputs]
+            found = _add_layer(call.layer, builder, inputs, path)
+            for tensor, name in zip(tf.nest.flatten(call.outputs), found, strict=True):
+                known[id(tensor)] = name
+    return [known[id(tensor)] for tensor in model.outputs]
+
+
+def _add_layer(layer, builder: GraphBuilder, inputs: list[str], path: str) -> list[str]:
+    if isinstance(layer, tf_keras.Model):
+        return _walk(layer, builder, inputs, f"{path}{layer.name}/")
+    kind = type(layer).__name__
+    if kind not in CONVERTERS:
+        raise ModelError(
+            f"layer {path + layer.name!r} ({kind}) cannot be trained with builtin ops; "
+            f"use one of {', '.join(sorted(CONVERTERS))} instead"
+        )
+    if getattr(layer, "data_format", "channels_last") != "channels_last":
+        raise ModelError(f"layer {path + layer.name!r} needs data_format channels_last")
+    return [CONVERTERS[kind](LayerContext(builder, layer, path + layer.name, inputs))]
+
+
+@dataclasses.dataclass
+class LayerContext:
+    """What a layer's converter works with: the Keras layer and its input nodes."""
+
+    builder: GraphBuilder
+    layer: Any
+    path: str
+    inputs: list[str]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the first input, without the batch."""
+        return self.builder.shape(self.inputs[0])
+
+    @property
+    def trainable(self) -> bool:
+        return self.path in self.builder.trainable
+
+    @property
+    def statistics(self) -> str:
+        """Which statistics a batch norm of this model uses while training."""
+        learns = self.trainable and self.builder.batch_norm == "batch"
+        return "batch" if learns else "moving"
+
+    def add(
+        self,
+        op: str,
+        shape: Sequence[int],
+        attributes: Mapping[str, Any] | None = None,
+        weights: Mapping[str, tf.Variable | None] | None = None,
+        suffix: str = "",
+    ) -> str:
+        """Adds a node after this context's inputs and makes it the new input."""
+        name = self.builder.add(self, op, shape, attributes, weights or {}, suffix)
+        self.inputs = [name]
+        return name
+
+    def refuse(self, what: str, instead: str) -> ModelError:
+        """Returns the error for an option that cannot be lowered."""
+        kind = type(self.layer).__name__
+        return ModelError(f"layer {self.path!r} ({kind}): {what}; use {instead}")
+
+
+class GraphBuilder:
+    """Collects nodes and weights while the Keras model is walked."""
+
+    def __init__(self, trainable: Collection[str], batch_norm: str) -> None:
+        self.trainable, self.batch_norm = frozenset(trainable), batch_norm
+        self.nodes: dict[str, Node] = {}
+        self.variables: dict[str, tf.Variable] = {}
+
+    def add_input(self, tensor) -> str:
+        name = unique(tensor.name.split(":")[0], self.nodes)
+        shape = tuple(tensor.shape[1:])
+        if None in shape:
+            raise ModelError(f"input {name!r} has shape {shape}: all sizes must be fixed")
+        self.nodes[name] = Node(name, "input", (), shape, name)
+        return name
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return self.nodes[name].shape
+
+    def add(self, context: LayerContext, op, shape, attributes, weights, suffix) -> str:
+        name = unique(context.path + suffix, self.nodes)
+        present = {role: v for role, v in weights.items() if v is not None}
+        named = {role: self._weight(context.path, role, v) for role, v in present.items()}
+        self.nodes[name] = Node(
+            name,
+            op,
+            tuple(context.inputs),
+            tuple(int(n) for n in shape),
+            context.path,
+            attributes or {},
+            named,
+            bool(named) and context.trainable,
+        )
+        return name
+
+    def _weight(self, path: str, role: str, variable: tf.Variable) -> str:
+        name = re.sub(r"[^A-Za-z0-9_]", "_", f"{path}_{role}")
+        name = name if name[0].isalpha() else f"w_{name}"
+        if self.variables.setdefault(name, variable) is not variable:
+            raise ModelError(f"two layers' weights are both named {name!r}: rename one")
+        return name
+
+    def finish(self, output: str) -> Graph:
+        nodes = _fold_padding(_reachable(self.nodes, output))
+        learning = {
+            name: role
+            for node in nodes
+            for role, name in node.weights.items()
+            if node.trainable
+        }
+        moving = [
+            node.weights[role]
+            for node in nodes
+            for role in MOVING
+            if node.attributes.get("statistics") == "batch"
+        ]
+        used = [name for node in nodes for name in node.weights.values()]
+        return Graph(
+            nodes,
+            {n: np.asarray(self.variables[n].numpy(), np.float32) for n in used},
+            tuple(name for name, role in learning.items() if role not in MOVING),
+            tuple(dict.fromkeys(moving)),
+        )
+
+
+def unique(name: str, taken: Collection[str]) -> str:
+    """Returns the name, with a number behind it if it is taken (a shared layer)."""
+    if name not in taken:
+        return name
+    number = 2
+    while f"{name}_{number}" in taken:
+        number += 1
+    return f"{name}_{number}"
+
+
+def _reachable(nodes: Mapping[str, Node], output: str) -> tuple[Node, ...]:
+    """Returns the inputs and the nodes the output needs, in order, the output last."""
+    needed, waiting = set(), [output]
+    while waiting:
+        name = waiting.pop()
+        if name not in needed:
+            needed.add(name)
+            waiting += nodes[name].inputs
+    kept = [n for n in nodes.values() if n.op == "input" or n.name in needed]
+    return tuple(sorted(kept, key=lambda node: node.name == output))
+
+
+def _fold_padding(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
+    """Returns the nodes with each ZeroPadding2D folded into the convolutions after it."""
+    pads = {node.name: node for node in nodes if node.op == "zero_pad"}
+    readers = {
+        name: [node for node in nodes if name in node.inputs] for name in pads
+    }
+    folded = {
+        name
+        for name, found in readers.items()
+        if found and all(node.op in ("conv2d", "depthwise") for node in found)
+    }
+    result = []
+    for node in nodes:
+        if node.inputs and node.inputs[0] in folded:
+            result.append(_with_padding(node, pads[node.inputs[0]]))
+        elif node.name not in folded:
+            result.append(node)
+    return tuple(result)
+
+
+def _with_padding(node: Node, pad: Node) -> Node:
+    padding = tuple(
+        (mine[0] + more[0], mine[1] + more[1])
+        for mine, more in zip(
+            node.attributes["padding"], pad.attributes["padding"], strict=True
+        )
+    )
+    size = pad.attributes["input"][:2]
+    attributes = {**node.attributes, "padding": padding, "size": size}
+    return dataclasses.replace(node, inputs=pad.inputs, attributes=attributes)

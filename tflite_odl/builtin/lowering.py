@@ -1,0 +1,146 @@
+"""The seam for speed: one interface behind which an op's lowerings stand.
+
+A lowering computes an op AND its gradient, in builtin ops only. Several lowerings of
+one family may differ in speed and memory, never in what they compute. The plan names
+one for each node.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
+
+from tflite_odl.builtin.graph import Node
+
+Tensors = Mapping[str, tf.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """Which rows of a batch count, for statistics over the batch.
+
+    Attributes:
+      mask: [B] float32, 1 for a row that counts, 0 for padding and rejected rows.
+      count: [1] float32, number of rows that count, at least 1.
+    """
+
+    mask: tf.Tensor
+    count: tf.Tensor
+
+    @classmethod
+    def of(cls, mask: tf.Tensor) -> Rows:
+        return cls(mask, tf.reshape(tf.maximum(tf.reduce_sum(mask), 1.0), [1]))
+
+    def shaped(self, rank: int) -> tf.Tensor:
+        """Returns the mask as [B, 1, ..., 1] of the given rank."""
+        return tf.reshape(self.mask, [-1] + [1] * (rank - 1))
+
+
+@dataclasses.dataclass(frozen=True)
+class Gradient:
+    """The gradient of the loss with respect to an activation, not yet multiplied out.
+
+    The gradient is `value * scale`, broadcast to `shape`: a batch norm's backward pass
+    leaves its per-channel factor here so that the convolution before it can fold it
+    into its small weights, and a global average leaves its [B, 1, 1, C].
+
+    Attributes:
+      value: broadcastable to `shape`, float32.
+      shape: full shape, with the batch.
+      scale: [C] float32 or None.
+    """
+
+    value: tf.Tensor
+    shape: tuple[int, ...]
+    scale: tf.Tensor | None = None
+
+    @classmethod
+    def of(cls, value: tf.Tensor) -> Gradient:
+        return cls(value, tuple(value.shape))
+
+    def full(self) -> Gradient:
+        """Returns the same gradient with `value` in its full shape."""
+        if tuple(self.value.shape) == self.shape:
+            return self
+        return Gradient(tf.broadcast_to(self.value, self.shape), self.shape, self.scale)
+
+    def dense(self) -> tf.Tensor:
+        """Returns the gradient as one tensor of its full shape."""
+        value = self.full().value
+        return value if self.scale is None else value * self.scale
+
+    def times(self, factor: tf.Tensor) -> Gradient:
+        """Returns the gradient multiplied elementwise by a tensor of full shape."""
+        return Gradient(self.value * factor, self.shape, self.scale)
+
+
+@dataclasses.dataclass(frozen=True)
+class Residual:
+    """What backward needs from forward.
+
+    `rows` holds tensors with the batch on axis 0, so that a method may gather the rows
+    it keeps; `shared` holds everything else.
+    """
+
+    rows: Tensors = dataclasses.field(default_factory=dict)
+    shared: Tensors = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+    """What forward returns; `moved` are new values of weights moved without gradient."""
+
+    value: tf.Tensor
+    residual: Residual = dataclasses.field(default_factory=Residual)
+    moved: Tensors = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Gradients:
+    """What backward returns: one gradient per input (None: not wanted), and weights'."""
+
+    inputs: Sequence[Gradient | None]
+    weights: Tensors = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pass:
+    """How the graph is being run: `training` uses batch statistics where a layer has
+    them; `rows` says which rows count; `wants` names the nodes gradients must reach."""
+
+    training: bool
+    rows: Rows | None = None
+    wants: frozenset[str] = frozenset()
+
+    def wanted(self, node: Node) -> list[bool]:
+        """For each input of the node, whether its gradient is wanted."""
+        return [name in self.wants for name in node.inputs]
+
+
+class Lowering:
+    """One way to compute an op family in builtin ops. Subclasses hold no state."""
+
+    name = ""
+
+    def supports(self, node: Node, inputs: Sequence[tuple[int, ...]]) -> bool:
+        """Whether this lowering can take the node; `inputs` are shapes without batch."""
+        return True
+
+    def forward(
+        self, node: Node, inputs: Sequence[tf.Tensor], weights: Tensors, run: Pass
+    ) -> Output:
+        """Returns the op's output and what `backward` will need."""
+        raise NotImplementedError(type(self).__name__)
+
+    def backward(
+        self,
+        node: Node,
+        weights: Tensors,
+        residual: Residual,
+        gradient: Gradient,
+        run: Pass,
+    ) -> Gradients:
+        """Returns the gradients of the inputs that `run` wants, and of the weights."""
+        raise NotImplementedError(type(self).__name__)

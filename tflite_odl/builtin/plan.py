@@ -1,0 +1,57 @@
+"""Chooses a lowering for every node of a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tflite_odl.builtin.graph import Graph, Node
+from tflite_odl.builtin.lowering import Lowering
+from tflite_odl.builtin.ops import FAMILIES
+from tflite_odl.errors import ModelError
+
+
+def plan(graph: Graph, choices: Mapping[str, str] | None = None) -> dict[str, Lowering]:
+    """Returns {node name: lowering}: the user's choice, else the family's first fit.
+
+    Args:
+      graph: the model.
+      choices: {node name: lowering name}, for instance from a manifest.
+
+    Raises:
+      ModelError: a choice names no node or no lowering that supports it, or a node has
+        no lowering at all.
+    """
+    choices = dict(choices or {})
+    nodes = [node for node in graph.nodes if node.op != "input"]
+    unknown = sorted(set(choices) - {node.name for node in nodes})
+    if unknown:
+        raise ModelError(
+            f"the plan names nodes {unknown} the model does not have; "
+            f"it has {[node.name for node in nodes]}"
+        )
+    return {node.name: _choose(graph, node, choices.get(node.name)) for node in nodes}
+
+
+def _choose(graph: Graph, node: Node, choice: str | None) -> Lowering:
+    inputs = graph.input_shapes(node)
+    fitting = [low for low in FAMILIES[node.op] if low.supports(node, inputs)]
+    if choice is not None:
+        named = [low for low in fitting if low.name == choice]
+        if not named:
+            raise ModelError(
+                f"the plan gives node {node.name!r} (op {node.op}) the lowering "
+                f"{choice!r}; those that support it: {[low.name for low in fitting]}"
+            )
+        return named[0]
+    if not fitting:
+        raise ModelError(
+            f"layer {node.layer!r} (op {node.op}, {dict(node.attributes)}) has no "
+            "lowering to builtin ops: "
+            "replace the layer by one of " + ", ".join(sorted(FAMILIES))
+        )
+    return fitting[0]
+
+
+def names(chosen: Mapping[str, Lowering]) -> dict[str, str]:
+    """Returns {node name: lowering name}, as it stands in the manifest."""
+    return {node: lowering.name for node, lowering in chosen.items()}

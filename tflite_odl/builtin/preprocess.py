@@ -1,0 +1,44 @@
+"""What the graph does to raw input before the first layer."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from tflite_odl.errors import ModelError
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocessing:
+    """x -> x * scale + offset, in float32.
+
+    Attributes:
+      dtype: "uint8" or "float32", as the sensor gives it.
+      scale: one number, or one per channel.
+      offset: likewise.
+    """
+
+    dtype: str = "float32"
+    scale: float | tuple[float, ...] = 1.0
+    offset: float | tuple[float, ...] = 0.0
+
+    def __post_init__(self) -> None:
+        if self.dtype not in ("uint8", "float32"):
+            raise ModelError(f"input dtype is uint8 or float32, got {self.dtype!r}")
+        for name in ("scale", "offset"):
+            value = np.asarray(getattr(self, name), np.float64)
+            if value.ndim > 1 or not np.isfinite(value).all():
+                raise ModelError(f"{name} is one finite number or one per channel")
+            plain = float(value) if value.ndim == 0 else tuple(map(float, value))
+            object.__setattr__(self, name, plain)
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        """Returns x [B, ..., C] as the model's first layer takes it, float32."""
+        x = tf.cast(x, tf.float32)
+        if self.scale != 1.0:
+            x = x * np.asarray(self.scale, np.float32)
+        if self.offset != 0.0:
+            x = x + np.asarray(self.offset, np.float32)
+        return x

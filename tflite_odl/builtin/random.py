@@ -1,0 +1,52 @@
+"""A counter-based random generator in wrapping int32 arithmetic.
+
+Builtin RANDOM_UNIFORM keeps its state out of reach of a checkpoint, so a resumed run
+would differ. Here the state is one tensor [seed, counter], saved with the rest, and a
+value is a hash of (seed, counter, salt, index): equal bit for bit in TensorFlow, in
+LiteRT and in NumPy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+# Odd constants of Weyl sequences, and of a two-round multiply-xorshift mixer.
+INDEX, COUNTER, SEED, SALT = 0x9E3779B1, 0x85EBCA6B, 0xC2B2AE35, 0x27D4EB2F
+ROUNDS = ((16, 0x7FEB352D), (15, 0x846CA68B), (16, 1))
+BITS = 24
+
+
+def initial(seed: int) -> np.ndarray:
+    """Returns the first state, [2] int32."""
+    return np.array([int(seed) & 0x7FFFFFFF, 0], np.int32)
+
+
+def advance(state: tf.Tensor) -> tf.Tensor:
+    """Returns the state of the next step: the counter one further."""
+    return state + tf.constant([0, 1], tf.int32)
+
+
+def uniform(state: tf.Tensor, shape: Sequence[int], salt: int = 0) -> tf.Tensor:
+    """Returns float32 of the given shape in [0, 1), multiples of 2**-24.
+
+    Args:
+      state: [2] int32.
+      shape: fixed.
+      salt: tells apart the draws of one step.
+    """
+    index = np.arange(math.prod(shape), dtype=np.int64) * INDEX + salt * SALT
+    key = state[:1] * _wrap(SEED) + state[1:] * _wrap(COUNTER)
+    z = tf.constant(_wrap(index)) + key
+    for shift, factor in ROUNDS:
+        z = tf.bitwise.bitwise_xor(z, tf.bitwise.right_shift(z, shift))
+        z = z * _wrap(factor)
+    fraction = tf.cast(tf.math.floormod(z, 1 << BITS), tf.float32) * 2.0**-BITS
+    return tf.reshape(fraction, list(shape))
+
+
+def _wrap(value) -> np.ndarray:
+    return np.asarray(value, np.int64).astype(np.uint32).view(np.int32)

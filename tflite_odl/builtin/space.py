@@ -1,0 +1,153 @@
+"""Shifts and sliding windows over [B, H, W, C] by SLICE and CONCATENATION.
+
+STRIDED_SLICE has only a reference kernel and PAD costs several times a SLICE, so
+windows are cut from slices, and zeros come as constants joined on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import operator
+
+import numpy as np
+import tensorflow as tf
+
+Pads = tuple[tuple[int, int], tuple[int, int]]
+
+
+def shifted(x: tf.Tensor, axis: int, offset: int, size: int) -> tf.Tensor:
+    """Returns y with y[r] = x[r + offset] along the axis, zero outside x, `size` long."""
+    length = x.shape[axis]
+    low, high = max(offset, 0), min(offset + size, length)
+    if high <= low:
+        return _zeros(x, axis, size)
+    middle = x if (low, high) == (0, length) else cut(x, axis, low, high - low)
+    parts = [_zeros(x, axis, low - offset), middle, _zeros(x, axis, offset + size - high)]
+    parts = [part for part in parts if part.shape[axis]]
+    return parts[0] if len(parts) == 1 else tf.concat(parts, axis)
+
+
+def cut(x: tf.Tensor, axis: int, begin: int, size: int) -> tf.Tensor:
+    """Returns x[begin : begin + size] along the axis."""
+    if size == x.shape[axis]:
+        return x
+    start, shape = [0] * x.shape.rank, x.shape.as_list()
+    start[axis % x.shape.rank], shape[axis] = begin, size
+    return tf.slice(x, start, shape)
+
+
+def _zeros(x: tf.Tensor, axis: int, size: int) -> tf.Tensor:
+    shape = x.shape.as_list()
+    shape[axis] = size
+    return tf.constant(np.zeros(shape, x.dtype.as_numpy_dtype))
+
+
+def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Returns TensorFlow's SAME padding before and after, for one axis."""
+    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """A kernel sliding over an image: which input each tap reads, and back.
+
+    Attributes:
+      size: (H, W) of the input.
+      kernel: (kh, kw).
+      strides: (sh, sw).
+      padding: zeros ((top, bottom), (left, right)).
+      dilation: distance between taps, (dh, dw).
+    """
+
+    size: tuple[int, int]
+    kernel: tuple[int, int]
+    strides: tuple[int, int] = (1, 1)
+    padding: Pads = ((0, 0), (0, 0))
+    dilation: tuple[int, int] = (1, 1)
+
+    @property
+    def out(self) -> tuple[int, int]:
+        """(H, W) of the output."""
+        return tuple(
+            (n + sum(pad) - (k - 1) * d - 1) // s + 1
+            for n, k, s, pad, d in zip(
+                self.size, self.kernel, self.strides, self.padding, self.dilation
+            )
+        )
+
+    def patches(self, x: tf.Tensor) -> tf.Tensor:
+        """Returns [B, H', W', kh * kw * C], the taps side by side, row by row."""
+        taps = self.taps(x)
+        return taps[0] if len(taps) == 1 else tf.concat(taps, -1)
+
+    def taps(self, x: tf.Tensor) -> list[tf.Tensor]:
+        """Returns for each tap, row by row, what it reads: kh * kw of [B, H', W', C]."""
+        rows = [self._along(x, 1, i) for i in range(self.kernel[0])]
+        return [self._along(r, 2, j) for r in rows for j in range(self.kernel[1])]
+
+    def scatter(self, patches: tf.Tensor) -> tf.Tensor:
+        """Returns the transpose of `patches`: [B, H', W', kh * kw * C] -> [B, H, W, C]."""
+        kh, kw = self.kernel
+        width = patches.shape[-1] // kh
+        rows = self._back([cut(patches, -1, i * width, width) for i in range(kh)], 1)
+        c = width // kw
+        return self._back([cut(rows, -1, j * c, c) for j in range(kw)], 2)
+
+    def scatter_taps(self, taps: list[tf.Tensor]) -> tf.Tensor:
+        """Returns the transpose of `taps`."""
+        kw = self.kernel[1]
+        columns = [
+            self._back(taps[i * kw : (i + 1) * kw], 2) for i in range(self.kernel[0])
+        ]
+        return self._back(columns, 1)
+
+    def _along(self, x: tf.Tensor, axis: int, tap: int) -> tf.Tensor:
+        """Returns what one tap reads along one axis: x[r * stride + tap - pad]."""
+        stride, out, offset = self._axis(axis, tap)
+        if stride == 1:
+            return shifted(x, axis, offset, out)
+        whole, phase = divmod(offset, stride)
+        length = -(-x.shape[axis] // stride)
+        phases = split_phases(shifted(x, axis, 0, length * stride), axis, stride)
+        return shifted(phases[phase], axis, whole, out)
+
+    def _back(self, taps: list[tf.Tensor], axis: int) -> tf.Tensor:
+        """Returns the transpose of all `_along` of one axis, summed."""
+        size = self.size[axis - 1]
+        stride = self.strides[axis - 1]
+        length = -(-size // stride)
+        phases: list[list[tf.Tensor]] = [[] for _ in range(stride)]
+        for tap, value in enumerate(taps):
+            whole, phase = divmod(self._axis(axis, tap)[2], stride)
+            phases[phase].append(shifted(value, axis, -whole, length))
+        empty = _zeros(taps[0], axis, length)
+        sums = [functools.reduce(operator.add, p) if p else empty for p in phases]
+        return shifted(join_phases(sums, axis), axis, 0, size)
+
+    def _axis(self, axis: int, tap: int) -> tuple[int, int, int]:
+        at = axis - 1
+        offset = tap * self.dilation[at] - self.padding[at][0]
+        return self.strides[at], self.out[at], offset
+
+
+def split_phases(x: tf.Tensor, axis: int, stride: int) -> list[tf.Tensor]:
+    """Returns x[0::stride], x[1::stride], ... along axis 1 or 2 of [B, H, W, C]."""
+    b, h, w, c = x.shape
+    if axis == 1:
+        folded = tf.reshape(x, [b, h // stride, stride * w, c])
+        return [cut(folded, 2, k * w, w) for k in range(stride)]
+    folded = tf.reshape(x, [b, h, w // stride, stride * c])
+    return [cut(folded, 3, k * c, c) for k in range(stride)]
+
+
+def join_phases(phases: list[tf.Tensor], axis: int) -> tf.Tensor:
+    """Returns the transpose of `split_phases`."""
+    if len(phases) == 1:
+        return phases[0]
+    b, h, w, c = phases[0].shape
+    if axis == 1:
+        joined = tf.concat(phases, 2)
+        return tf.reshape(joined, [b, h * len(phases), w, c])
+    return tf.reshape(tf.concat(phases, 3), [b, h, w * len(phases), c])

@@ -1,0 +1,119 @@
+"""Runs a layer graph forward, and backward over what forward kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import operator
+import re
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
+
+from tflite_odl.builtin.graph import Graph, Node
+from tflite_odl.builtin.lowering import Gradient, Lowering, Pass, Residual, Tensors
+
+Plan = Mapping[str, Lowering]
+
+
+@dataclasses.dataclass
+class Tape:
+    """The record of one forward run.
+
+    Attributes:
+      output: the graph's output, [B, ...].
+      residuals: {node name: Residual}, only of nodes that backward visits.
+      moved: {weight name: new value}, batch norms' moving statistics.
+    """
+
+    graph: Graph
+    plan: Plan
+    weights: Tensors
+    run: Pass
+    output: tf.Tensor
+    residuals: dict[str, Residual]
+    moved: dict[str, tf.Tensor]
+
+    def backward(self, gradient: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns {weight name: gradient} for the graph's trainable weights.
+
+        Args:
+          gradient: [B, ...], of the loss with respect to the output.
+        """
+        waiting = {self.graph.output.name: [Gradient.of(gradient)]}
+        found: dict[str, list[tf.Tensor]] = {}
+        for node in reversed(self.graph.nodes):
+            if node.name not in self.run.wants or node.name not in waiting:
+                continue
+            with tf.name_scope(scope("backward", node)):
+                self._visit(node, total(waiting.pop(node.name)), waiting, found)
+        return {name: functools.reduce(operator.add, g) for name, g in found.items()}
+
+    def _visit(self, node: Node, gradient: Gradient, waiting: dict, found: dict):
+        gradients = self.plan[node.name].backward(
+            node,
+            _weights(node, self.weights),
+            self.residuals[node.name],
+            gradient,
+            self.run,
+        )
+        for name, part in zip(node.inputs, gradients.inputs, strict=True):
+            if part is not None and name in self.run.wants:
+                waiting.setdefault(name, []).append(part)
+        for role, part in gradients.weights.items():
+            if node.weights[role] in self.graph.trainable:
+                found.setdefault(node.weights[role], []).append(part)
+
+
+def forward(
+    graph: Graph,
+    plan: Plan,
+    weights: Tensors,
+    inputs: Sequence[tf.Tensor],
+    run: Pass,
+) -> Tape:
+    """Runs the graph on its inputs and returns the record of it.
+
+    Args:
+      graph: the model.
+      plan: {node name: lowering}.
+      weights: {weight name: tensor} for the weights that change; the others are taken
+        from the graph as constants.
+      inputs: one [B, ...] float32 for each input node.
+      run: training or not, which rows count, which gradients will be wanted.
+    """
+    values = {n.name: x for n, x in zip(graph.inputs, inputs, strict=True)}
+    current = {**graph.weights, **weights}
+    residuals, moved = {}, {}
+    for node in graph.nodes:
+        if node.op == "input":
+            continue
+        with tf.name_scope(scope("forward", node)):
+            output = plan[node.name].forward(
+                node,
+                [values[name] for name in node.inputs],
+                _weights(node, {**current, **moved}),
+                run,
+            )
+        values[node.name] = output.value
+        moved.update({node.weights[k]: v for k, v in output.moved.items()})
+        if node.name in run.wants:
+            residuals[node.name] = output.residual
+    output = values[graph.output.name]
+    return Tape(graph, plan, current, run, output, residuals, moved)
+
+
+def total(parts: Sequence[Gradient]) -> Gradient:
+    """Returns the sum of the gradients that meet at a fan-out."""
+    if len(parts) == 1:
+        return parts[0]
+    return Gradient.of(functools.reduce(operator.add, [p.dense() for p in parts]))
+
+
+def scope(direction: str, node: Node) -> str:
+    """Returns the name scope by which the op audit finds an op's Keras layer."""
+    return f"{direction}/{re.sub(r'[^A-Za-z0-9_.]', '_', node.layer)}/"
+
+
+def _weights(node: Node, weights: Mapping) -> dict:
+    return {role: weights[name] for role, name in node.weights.items()}

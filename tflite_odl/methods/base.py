@@ -1,0 +1,90 @@
+"""What every method is: state in, state out, as pure functions of tensors.
+
+A method never touches a variable: it names its state, and its functions take the
+present state as a dict of tensors and return the new one. `signatures.py` turns that
+into the trainable signatures; the parity gate calls the same functions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tflite_odl.contract import TensorSpec, check_unique
+
+Tensors = Mapping[str, tf.Tensor]
+Array = np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class StateTensor:
+    """One tensor of the state: its name, role and first value."""
+
+    spec: TensorSpec
+    value: Array
+
+    @classmethod
+    def of(cls, name: str, value: Any, role: str, about: str = "") -> StateTensor:
+        value = np.atleast_1d(np.asarray(value))
+        return cls(TensorSpec(name, str(value.dtype), value.shape, role, "", about), value)
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """What a training step returns.
+
+    Attributes:
+      metrics: {output name: [1] or more}.
+      state: new values of the tensors that change, by name.
+      accepted: [1] bool; where false the step must change no state.
+    """
+
+    metrics: dict[str, tf.Tensor]
+    state: dict[str, tf.Tensor]
+    accepted: tf.Tensor
+
+
+class Method:
+    """Base of all methods.
+
+    Attributes:
+      name: key in `methods.METHODS`.
+      config: a frozen dataclass, written whole into the manifest.
+      classes: class names, may be empty.
+    """
+
+    name = ""
+    config: Any
+    classes: tuple[str, ...] = ()
+
+    def state(self) -> dict[str, StateTensor]:
+        """Returns the state by name, in the order of the save signature."""
+        tensors = self.state_tensors()
+        check_unique("state tensors", [t.spec.name for t in tensors])
+        return {tensor.spec.name: tensor for tensor in tensors}
+
+    def state_tensors(self) -> list[StateTensor]:
+        raise NotImplementedError(type(self).__name__)
+
+    def inputs(self, batch_size: int) -> tuple[TensorSpec, ...]:
+        """Returns the inputs of train and evaluate."""
+        raise NotImplementedError(type(self).__name__)
+
+    def train(self, state: Tensors, inputs: Tensors) -> Step:
+        raise NotImplementedError(type(self).__name__)
+
+    def infer(self, state: Tensors, x: tf.Tensor) -> dict[str, tf.Tensor]:
+        raise NotImplementedError(type(self).__name__)
+
+    def evaluate(self, state: Tensors, inputs: Tensors) -> dict[str, tf.Tensor]:
+        raise NotImplementedError(type(self).__name__)
+
+    def hyperparameters(self) -> tuple[str, ...]:
+        """Returns the names `configure` takes, each a [1] float32 state tensor."""
+        return tuple(
+            name for name, t in self.state().items() if t.spec.role == "hyperparameter"
+        )

@@ -1,0 +1,102 @@
+"""A method -> a tf.Module whose functions are the contract's signatures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from tflite_odl import contract
+from tflite_odl.builtin.rows import finite
+from tflite_odl.contract import Signature, TensorSpec
+from tflite_odl.methods.base import Method, Tensors
+
+UNUSED = TensorSpec("unused", "float32", (1,), about="any value; Java needs an input")
+
+
+class TrainableModule(tf.Module):
+    """Holds the state as variables and reads and writes it around a method's functions.
+
+    Every variable is read once per call. The new state is assigned inside one IF, so
+    that a rejected step leaves every byte as it was, whatever the new values hold.
+
+    Attributes:
+      interface: {name: Signature}, the exact inputs and outputs.
+      functions: {name: concrete function}.
+    """
+
+    def __init__(self, method: Method, batch_size: int, infer_batch_size: int = 1):
+        super().__init__()
+        self.method = method
+        self.specs = {name: t.spec for name, t in method.state().items()}
+        self.state = {
+            name: tf.Variable(tensor.value, name=name, trainable=False)
+            for name, tensor in method.state().items()
+        }
+        batch = method.inputs(batch_size)
+        x = next(spec for spec in batch if spec.name == "x")
+        single = TensorSpec("x", x.dtype, (infer_batch_size, *x.shape[1:]), about=x.about)
+        settings = [self.specs[name] for name in method.hyperparameters()]
+        self.functions, self.interface = {}, {}
+        self._define(contract.TRAIN, self._train, batch)
+        self._define(contract.INFER, self._infer, (single,))
+        self._define(contract.EVALUATE, self._evaluate, batch)
+        self._define(contract.CONFIGURE, self._configure, settings)
+        self._define(contract.SAVE, self._save, (UNUSED,))
+        self._define(contract.RESTORE, self._restore, list(self.specs.values()))
+
+    def _define(self, name: str, function: Callable, inputs) -> None:
+        """Traces one signature; its function takes the inputs by name."""
+        specs = [tf.TensorSpec(s.shape, s.dtype, name=s.name) for s in inputs]
+
+        def call(*tensors):
+            return function({s.name: t for s, t in zip(inputs, tensors, strict=True)})
+
+        traced = tf.function(call, input_signature=specs).get_concrete_function()
+        self.functions[name] = traced
+        outputs = traced.structured_outputs
+        self.interface[name] = Signature(
+            name, tuple(inputs), tuple(_spec(self.specs, n, t) for n, t in outputs.items())
+        )
+
+    def _read(self) -> dict[str, tf.Tensor]:
+        return {name: v.read_value() for name, v in self.state.items()}
+
+    def _train(self, inputs: Tensors) -> dict[str, tf.Tensor]:
+        step = self.method.train(self._read(), inputs)
+        accepted = tf.reshape(step.accepted, [])
+        tf.cond(accepted, lambda: self._assign(step.state), lambda: tf.constant(0))
+        return step.metrics
+
+    def _assign(self, news: Tensors) -> tf.Tensor:
+        for name, value in news.items():
+            self.state[name].assign(value)
+        return tf.constant(1)
+
+    def _infer(self, inputs: Tensors) -> dict[str, tf.Tensor]:
+        return self.method.infer(self._read(), inputs["x"])
+
+    def _evaluate(self, inputs: Tensors) -> dict[str, tf.Tensor]:
+        return self.method.evaluate(self._read(), inputs)
+
+    def _configure(self, inputs: Tensors) -> dict[str, tf.Tensor]:
+        outputs = {}
+        for name, value in inputs.items():
+            present = self.state[name].read_value()
+            outputs[name] = tf.where(finite(value), value, present)
+            self.state[name].assign(outputs[name])
+        return outputs
+
+    def _save(self, inputs: Tensors) -> dict[str, tf.Tensor]:
+        return self._read()
+
+    def _restore(self, inputs: Tensors) -> dict[str, tf.Tensor]:
+        self._assign(inputs)
+        step = self.state["step"].read_value()
+        return {"step": tf.reshape(step, [1])}
+
+
+def _spec(state: dict[str, TensorSpec], name: str, tensor: tf.Tensor) -> TensorSpec:
+    if name in state and tuple(tensor.shape) == state[name].shape:
+        return state[name]
+    return TensorSpec(name, tensor.dtype.name, tuple(tensor.shape))
