@@ -52,7 +52,8 @@ class TrainableModule(tf.Module):
         def call(*tensors):
             return function({s.name: t for s, t in zip(inputs, tensors, strict=True)})
 
-        traced = tf.function(call, input_signature=specs).get_concrete_function()
+        traced = tf.function(call, input_signature=specs, autograph=False)
+        traced = traced.get_concrete_function()
         self.functions[name] = traced
         outputs = traced.structured_outputs
         self.interface[name] = Signature(

@@ -26,7 +26,7 @@ def rows_times(a: tf.Tensor, w: tf.Tensor, transpose_w: bool = False) -> tf.Tens
     """Returns a [..., K] times w [K, M] (or w [M, K] transposed), as [..., M]."""
     lead, k = a.shape[:-1], a.shape[-1]
     flat = tf.reshape(a, [1, math.prod(lead), k])
-    product = matmul(flat, w[tf.newaxis], transpose_b=transpose_w)
+    product = matmul(flat, tf.reshape(w, [1, *w.shape]), transpose_b=transpose_w)
     return tf.reshape(product, [*lead, product.shape[-1]])
 
 

@@ -22,6 +22,7 @@ def convert(module: TrainableModule) -> bytes:
         tf.saved_model.save(module, folder, signatures=module.functions, options=options)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         converter.experimental_enable_resource_variables = True
+        converter.exclude_conversion_metadata = True
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         try:
             return converter.convert()
