@@ -2,8 +2,8 @@
 
 import pytest
 import tensorflow as tf
-import tiny_trainer
 
+from tests.exporter import tiny_trainer
 from tflite_odl.errors import ExportError
 from tflite_odl.exporter.audit import Audit, audit, layer_of
 

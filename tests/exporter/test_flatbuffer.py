@@ -5,11 +5,10 @@ import json
 import flatbuffers
 import numpy as np
 import pytest
-import runtimes
 import tensorflow as tf
-import tiny_trainer
 from ai_edge_litert import schema_py_generated as schema
 
+from tests.exporter import runtimes, tiny_trainer
 from tflite_odl.errors import ArtifactError
 from tflite_odl.exporter import flatbuffer
 from tflite_odl.exporter.sharing import SharingBuilder

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 import tensorflow as tf
-import tiny_trainer
 
+from tests.exporter import tiny_trainer
 from tflite_odl.contract import TensorSpec
 from tflite_odl.exporter import flatbuffer
 from tflite_odl.exporter.arena import Lifetime, arena_bytes

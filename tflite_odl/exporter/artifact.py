@@ -1,0 +1,217 @@
+"""Writes an artifact folder: the labelled model, its manifest, its goldens.
+
+    model.tflite           the manifest is inside too, without the hashes
+    manifest.json          with the sha256 of every other file
+    goldens/index.json     calls in order, with their inputs and expected outputs
+    goldens/*.bin          raw little-endian tensors, C order
+    REJECTED.txt           only if the model failed a check: why
+
+The folder appears as a whole or not at all: everything is written and fsync'd in a
+sibling folder, which then takes the name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from tflite_odl import contract
+from tflite_odl.errors import ArtifactError
+from tflite_odl.exporter import flatbuffer
+
+INDEX_FILE = "index.json"
+_OWN_FILES = (contract.MANIFEST_FILE, contract.MODEL_FILE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Expected:
+    """An output and how far another machine may be from it, with the reason."""
+
+    value: np.ndarray
+    rtol: float = 0.0
+    atol: float = 0.0
+    reason: str = "exact"
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """One call of a signature; state carries over from the call before."""
+
+    signature: str
+    inputs: Mapping[str, np.ndarray]
+    outputs: Mapping[str, Expected]
+
+
+@dataclasses.dataclass(frozen=True)
+class Goldens:
+    """Calls that any runtime can repeat from the shipped state, in order."""
+
+    calls: tuple[Call, ...]
+
+    def files(self) -> dict[str, bytes]:
+        """Returns the goldens folder, {file: content}; equal tensors share a file."""
+        files: dict[str, bytes] = {}
+        tensors: dict[str, dict] = {}
+        places: dict[tuple, str] = {}
+
+        def store(value: np.ndarray, name: str) -> str:
+            content = _little_endian(value)
+            about = {"dtype": value.dtype.name, "shape": list(value.shape)}
+            key = (about["dtype"], value.shape, content)
+            file = places.setdefault(key, f"{name}.bin")
+            files[file], tensors[file] = content, about
+            return file
+
+        steps = [
+            _step(call, f"{number:02d}_{call.signature}", store)
+            for number, call in enumerate(self.calls)
+        ]
+        index = json.dumps({"tensors": tensors, "steps": steps}, indent=1)
+        return {INDEX_FILE: index.encode(), **files}
+
+
+def artifact_id(model: bytes) -> str:
+    """Returns the sha256 of the model before a manifest is embedded in it."""
+    return hashlib.sha256(model).hexdigest()
+
+
+def write(
+    folder: str | os.PathLike,
+    model: bytes,
+    manifest: contract.Manifest,
+    goldens: Goldens | None = None,
+    rejected: str = "",
+) -> pathlib.Path:
+    """Writes an artifact and returns its folder, replacing an older artifact there.
+
+    Args:
+      folder: where the artifact will be; its parents are made.
+      model: without an embedded manifest.
+      manifest: its `files` are filled in here; its id must be the model's.
+      goldens: calls with expected outputs, if any.
+      rejected: why the model failed; marks the folder so that no Session opens it.
+
+    Raises:
+      ArtifactError: the manifest belongs to another model, or the folder holds
+        something that is not an artifact and would be lost.
+    """
+    folder = pathlib.Path(folder).absolute()
+    if manifest.artifact_id != artifact_id(model):
+        raise ArtifactError(
+            f"the manifest is of artifact {manifest.artifact_id[:12]!r}, "
+            f"the model is {artifact_id(model)[:12]!r}"
+        )
+    _check_replaceable(folder)
+    files = _contents(model, manifest, goldens, rejected)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _sibling(folder, "new") as fresh:
+        for name, content in files.items():
+            _write_synced(fresh / name, content)
+        for path in (fresh, *(p for p in fresh.rglob("*") if p.is_dir())):
+            _sync_folder(path)
+        _take_place(fresh, folder)
+    return folder
+
+
+def _contents(
+    model: bytes, manifest: contract.Manifest, goldens: Goldens | None, rejected: str
+) -> dict[str, bytes]:
+    bare = dataclasses.replace(manifest, files={})
+    files = {contract.MODEL_FILE: flatbuffer.embed(model, bare.to_json())}
+    for name, content in (goldens.files() if goldens else {}).items():
+        files[f"{contract.GOLDENS_FOLDER}/{name}"] = content
+    if rejected:
+        files[contract.REJECTED_FILE] = f"{rejected.rstrip()}\n".encode()
+    hashes = {name: hashlib.sha256(files[name]).hexdigest() for name in files}
+    complete = dataclasses.replace(manifest, files=hashes)
+    files[contract.MANIFEST_FILE] = complete.to_json(indent=1).encode()
+    return files
+
+
+def _step(call: Call, prefix: str, store) -> dict:
+    return {
+        "signature": call.signature,
+        "inputs": {
+            name: store(np.asarray(value), f"{prefix}_in_{name}")
+            for name, value in call.inputs.items()
+        },
+        "outputs": {
+            name: {
+                "file": store(np.asarray(expected.value), f"{prefix}_out_{name}"),
+                "rtol": expected.rtol,
+                "atol": expected.atol,
+                "reason": expected.reason,
+            }
+            for name, expected in call.outputs.items()
+        },
+    }
+
+
+def _little_endian(value: np.ndarray) -> bytes:
+    return value.astype(value.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
+def _check_replaceable(folder: pathlib.Path) -> None:
+    if not folder.exists() and not folder.is_symlink():
+        return
+    if folder.is_symlink() or not folder.is_dir():
+        raise ArtifactError(f"{folder} is not a folder: name another place")
+    names = {path.name for path in folder.iterdir()}
+    if names and not names >= set(_OWN_FILES):
+        raise ArtifactError(
+            f"{folder} holds files that are no artifact ({min(names)!r}, ...): "
+            "they would be lost, name another folder"
+        )
+
+
+@contextlib.contextmanager
+def _sibling(folder: pathlib.Path, kind: str) -> Iterator[pathlib.Path]:
+    """Yields a new folder beside `folder`; whatever is left of it is removed."""
+    path = folder.parent / f".{folder.name}.{kind}-{uuid.uuid4().hex[:8]}"
+    path.mkdir()
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _take_place(fresh: pathlib.Path, folder: pathlib.Path) -> None:
+    """Renames `fresh` to `folder`; an older artifact comes back if that fails."""
+    if not folder.exists():
+        fresh.rename(folder)
+        _sync_folder(folder.parent)
+        return
+    with _sibling(folder, "old") as aside:
+        older = folder.rename(aside / folder.name)
+        try:
+            fresh.rename(folder)
+        finally:
+            if not folder.exists():
+                older.rename(folder)
+        _sync_folder(folder.parent)
+
+
+def _write_synced(path: pathlib.Path, content: bytes) -> None:
+    path.parent.mkdir(exist_ok=True)
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: pathlib.Path) -> None:
+    """Makes renames and new names in a folder durable, where the system can."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
