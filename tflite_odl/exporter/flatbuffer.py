@@ -125,9 +125,17 @@ def signatures(tree: schema.ModelT) -> dict[str, Entry]:
 
 def calls(op: schema.OperatorT) -> tuple[int, ...]:
     """Returns the subgraphs an op runs: the branches of IF, the body of WHILE, ..."""
-    options = (op.builtinOptions, getattr(op, "builtinOptions2", None))
-    found = [getattr(o, name, -1) for o in options if o is not None for name in _CALLS]
+    options = (op.builtinOptions, op.builtinOptions2)
+    found = [getattr(o, name, -1) for o in options for name in _CALLS]
     return tuple(int(index) for index in found if index >= 0)
+
+
+def redirect_calls(op: schema.OperatorT, place: dict[int, int]) -> None:
+    """Makes an op call subgraph `place[i]` where it called `i`."""
+    for options in (op.builtinOptions, op.builtinOptions2):
+        for name in _CALLS:
+            if (index := getattr(options, name, -1)) in place:
+                setattr(options, name, place[index])
 
 
 def reachable(tree: schema.ModelT, subgraph: int) -> list[int]:
