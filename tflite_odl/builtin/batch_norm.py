@@ -71,7 +71,7 @@ class Centred(Lowering):
         gradient: Gradient,
         run: Pass,
     ) -> Gradients:
-        factor = tf.reshape(residual.shared["factor"], [-1])
+        factor = _vector(residual.shared["factor"])
         if not node.trainable:
             scale = factor if gradient.scale is None else factor * gradient.scale
             return Gradients([Gradient(gradient.value, gradient.shape, scale)])
@@ -81,9 +81,9 @@ class Centred(Lowering):
         count = _count(dy, run)
         found = {}
         if "gamma" in weights:
-            found["gamma"] = tf.reshape(mean_dyc * inverse, [-1]) * count
+            found["gamma"] = _vector(mean_dyc * inverse) * count
         if "beta" in weights:
-            found["beta"] = tf.reshape(mean_dy, [-1]) * count
+            found["beta"] = _vector(mean_dy) * count
         if not run.wanted(node)[0]:
             return Gradients([None], found)
         if _uses_batch(node, run):
@@ -117,6 +117,11 @@ def _mean(x: tf.Tensor, run: Pass) -> tf.Tensor:
     return tf.reduce_sum(x * weight, [0], keepdims=True)
 
 
+def _vector(x: tf.Tensor) -> tf.Tensor:
+    """Returns [1, ..., C] as [C]; a RESHAPE to [-1] would leave the partition."""
+    return tf.reshape(x, [x.shape[-1]])
+
+
 def _count(x: tf.Tensor, run: Pass) -> tf.Tensor:
     """Returns [1]: how many values one channel's statistics are taken over."""
     return run.rows.count * float(math.prod(x.shape[1:-1]))
@@ -131,7 +136,7 @@ def _moved(node: Node, x, mean, variance, weights: Tensors, run: Pass) -> Tensor
         variance = variance * (count / tf.maximum(count - 1.0, 1.0))
     news = {"moving_mean": mean, "moving_variance": variance}
     return {
-        role: weights[role] * momentum + tf.reshape(new, [-1]) * (1.0 - momentum)
+        role: weights[role] * momentum + _vector(new) * (1.0 - momentum)
         for role, new in news.items()
     }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import operator
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -35,6 +36,22 @@ def cut(x: tf.Tensor, axis: int, begin: int, size: int) -> tf.Tensor:
     start, shape = [0] * x.shape.rank, x.shape.as_list()
     start[axis % x.shape.rank], shape[axis] = begin, size
     return tf.slice(x, start, shape)
+
+
+def side_by_side(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Returns the tensors joined along the channels."""
+    return tensors[0] if len(tensors) == 1 else tf.concat(tensors, -1)
+
+
+def parts(x: tf.Tensor, count: int) -> list[tf.Tensor]:
+    """Returns x in equal parts along the channels."""
+    size = x.shape[-1] // count
+    return [cut(x, -1, k * size, size) for k in range(count)]
+
+
+def summed(tensors: Iterable[tf.Tensor]) -> tf.Tensor:
+    """Returns the sum by ADD; ADD_N would leave the XNNPACK partition."""
+    return functools.reduce(operator.add, tensors)
 
 
 def _zeros(x: tf.Tensor, axis: int, size: int) -> tf.Tensor:
@@ -79,13 +96,31 @@ class Window:
 
     def patches(self, x: tf.Tensor) -> tf.Tensor:
         """Returns [B, H', W', kh * kw * C], the taps side by side, row by row."""
-        taps = self.taps(x)
-        return taps[0] if len(taps) == 1 else tf.concat(taps, -1)
+        rows = [self._along(x, 1, i) for i in range(self.kernel[0])]
+        # Joined row by row: XNNPACK takes a CONCATENATION of at most five inputs.
+        return side_by_side([side_by_side(self._columns(row)) for row in rows])
 
     def taps(self, x: tf.Tensor) -> list[tf.Tensor]:
         """Returns for each tap, row by row, what it reads: kh * kw of [B, H', W', C]."""
         rows = [self._along(x, 1, i) for i in range(self.kernel[0])]
         return [self._along(r, 2, j) for r in rows for j in range(self.kernel[1])]
+
+    def _columns(self, row: tf.Tensor) -> list[tf.Tensor]:
+        """Returns the width taps in order, those that stay side by side as one part."""
+        stride, kernel = self.strides[1], self.kernel[1]
+        if stride == 1 or self.dilation[1] > 1:
+            return [self._along(row, 2, j) for j in range(kernel)]
+        b, h, w, c = row.shape
+        length = -(-w // stride)
+        blocks = shifted(row, 2, 0, length * stride)
+        blocks = tf.reshape(blocks, [b, h, length, stride * c])
+        places = [divmod(self._axis(2, j)[2], stride) for j in range(kernel)]
+        found = []
+        for whole in sorted({whole for whole, _ in places}):
+            phases = [phase for place, phase in places if place == whole]
+            part = cut(blocks, 3, phases[0] * c, len(phases) * c)
+            found.append(shifted(part, 2, whole, self.out[1]))
+        return found
 
     def scatter(self, patches: tf.Tensor) -> tf.Tensor:
         """Returns the transpose of `patches`: [B, H', W', kh * kw * C] -> [B, H, W, C]."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import operator
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -11,7 +9,7 @@ import tensorflow as tf
 from tflite_odl.builtin.conv2d.base import Conv2D
 from tflite_odl.builtin.graph import Node
 from tflite_odl.builtin.products import filter_product, rows_times
-from tflite_odl.builtin.space import Window, cut, shifted
+from tflite_odl.builtin.space import Window, parts, shifted, side_by_side, summed
 
 
 class SplitWidth(Conv2D):
@@ -32,45 +30,32 @@ class SplitWidth(Conv2D):
     def columns(self, window: Window, x: tf.Tensor) -> tf.Tensor:
         left, width = window.padding[1][0], window.out[1]
         kw = window.kernel[1]
-        return _side_by_side([shifted(x, 2, j - left, width) for j in range(kw)])
+        return side_by_side([shifted(x, 2, j - left, width) for j in range(kw)])
 
     def apply(self, window: Window, columns: tf.Tensor, kernel: tf.Tensor):
         z = rows_times(columns, _matrix(kernel))
         top, height = window.padding[0][0], window.out[0]
-        return _sum(
+        return summed(
             shifted(part, 1, i - top, height)
-            for i, part in enumerate(_parts(z, window.kernel[0]))
+            for i, part in enumerate(parts(z, window.kernel[0]))
         )
 
     def filter(self, window: Window, columns: tf.Tensor, dy: tf.Tensor, shape):
         top, height = window.padding[0][0], window.size[0]
         kh, kw, c, f = shape
-        spread = _side_by_side([shifted(dy, 1, top - i, height) for i in range(kh)])
+        spread = side_by_side([shifted(dy, 1, top - i, height) for i in range(kh)])
         found = tf.reshape(filter_product(columns, spread), [kw, c, kh, f])
         return tf.transpose(found, [2, 0, 1, 3]), spread
 
     def back(self, window: Window, spread: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         columns = rows_times(spread, _matrix(kernel), transpose_w=True)
         left, width = window.padding[1][0], window.size[1]
-        return _sum(
+        return summed(
             shifted(part, 2, left - j, width)
-            for j, part in enumerate(_parts(columns, window.kernel[1]))
+            for j, part in enumerate(parts(columns, window.kernel[1]))
         )
 
 
 def _matrix(kernel: tf.Tensor) -> tf.Tensor:
     kh, kw, c, f = kernel.shape
     return tf.reshape(tf.transpose(kernel, [1, 2, 0, 3]), [kw * c, kh * f])
-
-
-def _side_by_side(parts: list[tf.Tensor]) -> tf.Tensor:
-    return parts[0] if len(parts) == 1 else tf.concat(parts, -1)
-
-
-def _parts(x: tf.Tensor, count: int) -> list[tf.Tensor]:
-    size = x.shape[-1] // count
-    return [cut(x, -1, k * size, size) for k in range(count)]
-
-
-def _sum(parts) -> tf.Tensor:
-    return functools.reduce(operator.add, parts)

@@ -1,0 +1,40 @@
+"""Optimizers against Keras' own over several steps."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from tflite_odl.builtin import optimizers
+from tflite_odl.methods.reference import KERAS_OPTIMIZERS
+
+
+@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+def test_equals_keras(name):
+    rng = np.random.default_rng(0)
+    weights = {n: rng.normal(size=(4, 3)).astype(np.float32) for n in ("a", "b")}
+    ours = optimizers.OPTIMIZERS[name](learning_rate=0.1)
+    settings = ours.hyperparameters()
+    state = {**weights, **ours.initial(weights)}
+    state |= {n: np.float32([v]) for n, v in settings.items()}
+    keras = KERAS_OPTIMIZERS[name](**settings)
+    variables = [tf.Variable(w) for w in weights.values()]
+    for step in range(4):
+        gradients = {n: rng.normal(size=(4, 3)).astype(np.float32) for n in weights}
+        state |= ours.update(gradients, state, tf.constant([step]))
+        keras.apply_gradients(zip(gradients.values(), variables, strict=True))
+    for variable, n in zip(variables, weights, strict=True):
+        # Four float32 updates of size 0.1; Adam divides by roots, a few ulp each.
+        np.testing.assert_allclose(state[n], variable, rtol=2e-6, atol=2e-6)
+    assert len(state) == 2 * (1 + len(ours.slots)) + len(settings)
+
+
+def test_clip_equals_tensorflow():
+    rng = np.random.default_rng(0)
+    gradients = {n: rng.normal(size=(5, 3)).astype(np.float32) for n in "ab"}
+    norm = tf.sqrt(optimizers.squared_norm(gradients))
+    for largest in (0.5, 100.0):
+        expected, _ = tf.clip_by_global_norm(list(gradients.values()), largest)
+        got = optimizers.clip(gradients, norm, tf.constant([largest]))
+        for e, g in zip(expected, got.values(), strict=True):
+            np.testing.assert_allclose(g, e, rtol=1e-6)  # two roundings
