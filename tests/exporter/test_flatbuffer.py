@@ -158,3 +158,9 @@ def test_shared_tables_keep_fields_of_equal_value_apart():
 def test_other_files_are_refused(content):
     with pytest.raises(ArtifactError, match=r"not a \.tflite model"):
         flatbuffer.read(content)
+
+
+@pytest.mark.parametrize("kept", [12, 1000, 4000])
+def test_cut_model_is_refused(model, kept):
+    with pytest.raises(ArtifactError, match="cut or altered"):
+        flatbuffer.read(model[:kept])

@@ -9,6 +9,7 @@ behaves the same.
 from __future__ import annotations
 
 import dataclasses
+import struct
 import zlib
 from collections.abc import Iterator
 
@@ -50,14 +51,20 @@ def read(model: bytes) -> schema.ModelT:
     """Returns the model as schema objects.
 
     Raises:
-      ArtifactError: not a TFLite file, or its weights are stored outside of it.
+      ArtifactError: not a TFLite file, a damaged one, or one with its weights outside
+        of its tables.
     """
     if bytes(model[4:8]) != IDENTIFIER:
         raise ArtifactError(
             f"not a .tflite model: bytes 4 - 8 are {bytes(model[4:8])!r}, "
             f"expected {IDENTIFIER!r}"
         )
-    tree = schema.ModelT.InitFromPackedBuf(model, 0)
+    try:
+        tree = schema.ModelT.InitFromPackedBuf(model, 0)
+    except (struct.error, IndexError, TypeError, ValueError) as error:
+        raise ArtifactError(
+            f"the .tflite model of {len(model)} bytes is cut or altered: {error}"
+        ) from error
     if any(buffer.offset > 1 for buffer in tree.buffers):
         raise ArtifactError(
             "models above 2 GB (buffers outside the tables) are not read"

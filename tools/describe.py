@@ -1,0 +1,185 @@
+"""Shows what an artifact is: python tools/describe.py ARTIFACT [--json]
+
+ARTIFACT is a folder written by the exporter or a bare .tflite with its manifest inside.
+A rejected artifact is shown too, with the reason.
+"""
+
+from __future__ import annotations
+
+import collections
+import json
+import pathlib
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from absl import app, flags
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from tflite_odl import contract
+from tflite_odl.errors import ArtifactError, OdlError
+
+_JSON = flags.DEFINE_bool(
+    "json", False, "Print the manifest as JSON instead of tables."
+)
+
+
+def load(path: pathlib.Path) -> tuple[contract.Manifest, str]:
+    """Returns an artifact's manifest and why it was rejected, "" if it was not.
+
+    Raises:
+      ArtifactError: nothing there, or nothing that is an artifact.
+    """
+    if path.is_dir():
+        file = path / contract.MANIFEST_FILE
+        if not file.exists():
+            raise ArtifactError(f"{path} has no {contract.MANIFEST_FILE}: no artifact")
+        mark = path / contract.REJECTED_FILE
+        rejected = mark.read_text().strip() if mark.exists() else ""
+        return contract.Manifest.from_json(file.read_bytes()), rejected
+    if not path.exists():
+        raise ArtifactError(f"{path} does not exist")
+    # Late: the exporter needs TensorFlow, a folder's manifest does not.
+    from tflite_odl.exporter import flatbuffer
+
+    text = flatbuffer.embedded(path.read_bytes())
+    if text is None:
+        raise ArtifactError(f"{path} has no manifest inside: not written by tflite_odl")
+    return contract.Manifest.from_json(text), ""
+
+
+def show(console: Console, manifest: contract.Manifest, rejected: str) -> None:
+    """Prints the tables."""
+    if rejected:
+        console.print(f"REJECTED: {escape(rejected)}", style="bold red")
+    console.print(_facts(manifest))
+    console.print(_signatures(manifest))
+    console.print(_state(manifest))
+    if manifest.ops:
+        console.print(_matrix("Ops per signature", "op", manifest.ops))
+    if manifest.sizes:
+        console.print(_sizes(manifest.sizes))
+    if manifest.memory:
+        sizes = {
+            name: {part: size_text(size) for part, size in parts.items()}
+            for name, parts in manifest.memory.items()
+        }
+        console.print(_matrix("Peak memory", "part", sizes, sort=False))
+
+
+def size_text(size: int) -> str:
+    """Returns 1,234 B, 12.3 kB or 1.2 MB (powers of ten)."""
+    if size < 10_000:
+        return f"{size:,} B"
+    return f"{size / 1e3:,.1f} kB" if size < 1e6 else f"{size / 1e6:,.1f} MB"
+
+
+def _facts(manifest: contract.Manifest) -> Table:
+    foreign = [op for ops in manifest.ops.values() for op in ops if op[:4] == "Flex"]
+    plan = collections.Counter(manifest.plan.values())
+    table = Table(title="Artifact", show_header=False)
+    rows = {
+        "artifact id": manifest.artifact_id,
+        "contract": manifest.contract_version,
+        "method": manifest.method,
+        "classes": ", ".join(manifest.classes),
+        "preprocessing": manifest.preprocessing,
+        "quantization": manifest.quantization,
+        "lowering plan": ", ".join(f"{n} x {name}" for name, n in plan.most_common()),
+        "flex ops": len(foreign) if manifest.ops else "",
+        "versions": manifest.versions,
+        "proofs": manifest.proofs,
+        "files": "\n".join(sorted(manifest.files)),
+    }
+    for name, value in rows.items():
+        text = "\n".join(_lines(value)) if isinstance(value, Mapping) else str(value)
+        if text:
+            table.add_row(name, escape(text))
+    return table
+
+
+def _lines(content: Mapping[str, Any], prefix: str = "") -> Iterable[str]:
+    """Yields `a.b: value` for every leaf."""
+    for name, value in content.items():
+        if isinstance(value, Mapping):
+            yield from _lines(value, f"{prefix}{name}.")
+        else:
+            shown = value if isinstance(value, str) else json.dumps(value)
+            yield f"{prefix}{name}: {shown}"
+
+
+def _signatures(manifest: contract.Manifest) -> Table:
+    table = Table("signature", "", "tensor", "dtype", "shape", "unit", "about")
+    table.title = "Signatures"
+    for name, signature in manifest.signatures.items():
+        for kind, specs in (("in", signature.inputs), ("out", signature.outputs)):
+            # save and restore list the whole state, which has a table of its own.
+            if {spec.name for spec in specs} == {spec.name for spec in manifest.state}:
+                table.add_row(name, kind, "every state tensor")
+                continue
+            for spec in specs:
+                table.add_row(name, kind, *_spec(spec), spec.unit, escape(spec.about))
+        table.add_section()
+    return table
+
+
+def _spec(spec: contract.TensorSpec) -> tuple[str, str, str]:
+    return spec.name, spec.dtype, escape(str(list(spec.shape)))
+
+
+def _state(manifest: contract.Manifest) -> Table:
+    total = sum(spec.bytes for spec in manifest.state)
+    table = Table("role", "tensor", "dtype", "shape", "size")
+    table.title = f"State: {len(manifest.state)} tensors, {size_text(total)}"
+    for role in ("", *contract.ROLES):
+        specs = [spec for spec in manifest.state if spec.role == role]
+        for spec in specs:
+            table.add_row(role, *_spec(spec), size_text(spec.bytes))
+        if specs:
+            sums = sum(spec.bytes for spec in specs)
+            table.add_row(role, f"{len(specs)} together", "", "", size_text(sums))
+            table.add_section()
+    return table
+
+
+def _sizes(sizes: Mapping[str, int]) -> Table:
+    table = Table("part", "size", title="Model file")
+    for part, size in sizes.items():
+        table.add_row(part, size_text(size))
+    return table
+
+
+def _matrix(
+    title: str, corner: str, columns: Mapping[str, Mapping[str, Any]], sort: bool = True
+) -> Table:
+    """Shows {column: {row: value}}."""
+    rows = list(dict.fromkeys(row for column in columns.values() for row in column))
+    table = Table(corner, *columns, title=title)
+    for row in sorted(rows) if sort else rows:
+        table.add_row(row, *(str(column.get(row, "")) for column in columns.values()))
+    return table
+
+
+def main(arguments: list[str]) -> int:
+    if len(arguments) != 2:
+        print("usage: python tools/describe.py ARTIFACT [--json]", file=sys.stderr)
+        return 2
+    try:
+        manifest, rejected = load(pathlib.Path(arguments[1]))
+    except (OdlError, OSError) as error:
+        print(f"describe: {error}", file=sys.stderr)
+        return 2
+    if _JSON.value:
+        print(manifest.to_json(indent=1))
+        return 0
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=120)
+    show(console, manifest, rejected)
+    return 0
+
+
+if __name__ == "__main__":
+    app.run(main)
