@@ -47,7 +47,9 @@ class Centred(Lowering):
         variance = _mean(tf.square(centred), run)
         inverse = tf.math.rsqrt(variance + node.attributes["epsilon"])
         factor = _factor(inverse, weights)
-        residual = Residual({"centred": centred}, {"inverse": inverse, "factor": factor})
+        residual = Residual(
+            {"centred": centred}, {"inverse": inverse, "factor": factor}
+        )
         moved = _moved(node, x, mean, variance, weights, run)
         return Output(_shift(centred * factor, weights), residual, moved)
 
@@ -60,7 +62,9 @@ class Centred(Lowering):
             offset = weights.get("beta", 0.0) - mean * factor
             return Output(x * factor + offset, Residual(shared={"factor": factor}))
         centred = x - mean
-        residual = Residual({"centred": centred}, {"inverse": inverse, "factor": factor})
+        residual = Residual(
+            {"centred": centred}, {"inverse": inverse, "factor": factor}
+        )
         return Output(_shift(centred * factor, weights), residual)
 
     def backward(

@@ -139,7 +139,9 @@ class GraphBuilder:
         name = unique(tensor.name.split(":")[0], self.nodes)
         shape = tuple(tensor.shape[1:])
         if None in shape:
-            raise ModelError(f"input {name!r} has shape {shape}: all sizes must be fixed")
+            raise ModelError(
+                f"input {name!r} has shape {shape}: all sizes must be fixed"
+            )
         self.nodes[name] = Node(name, "input", (), shape, name)
         return name
 
@@ -149,7 +151,9 @@ class GraphBuilder:
     def add(self, context: LayerContext, op, shape, attributes, weights, suffix) -> str:
         name = unique(context.path + suffix, self.nodes)
         present = {role: v for role, v in weights.items() if v is not None}
-        named = {role: self._weight(context.path, role, v) for role, v in present.items()}
+        named = {
+            role: self._weight(context.path, role, v) for role, v in present.items()
+        }
         self.nodes[name] = Node(
             name,
             op,
@@ -217,9 +221,7 @@ def _reachable(nodes: Mapping[str, Node], output: str) -> tuple[Node, ...]:
 def _fold_padding(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
     """Returns the nodes with each ZeroPadding2D folded into the convolutions after it."""
     pads = {node.name: node for node in nodes if node.op == "zero_pad"}
-    readers = {
-        name: [node for node in nodes if name in node.inputs] for name in pads
-    }
+    readers = {name: [node for node in nodes if name in node.inputs] for name in pads}
     folded = {
         name
         for name, found in readers.items()

@@ -125,7 +125,6 @@ def zero_padding2d(context) -> str:
     return context.add("zero_pad", shape, {"padding": padding, "input": context.shape})
 
 
-
 def window(context) -> dict:
     """Returns the attributes of a sliding window: size, kernel, strides, padding..."""
     layer, size = context.layer, tuple(context.shape[:2])

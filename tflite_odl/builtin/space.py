@@ -24,7 +24,11 @@ def shifted(x: tf.Tensor, axis: int, offset: int, size: int) -> tf.Tensor:
     if high <= low:
         return _zeros(x, axis, size)
     middle = x if (low, high) == (0, length) else cut(x, axis, low, high - low)
-    parts = [_zeros(x, axis, low - offset), middle, _zeros(x, axis, offset + size - high)]
+    parts = [
+        _zeros(x, axis, low - offset),
+        middle,
+        _zeros(x, axis, offset + size - high),
+    ]
     parts = [part for part in parts if part.shape[axis]]
     return parts[0] if len(parts) == 1 else tf.concat(parts, axis)
 
@@ -157,8 +161,7 @@ class Window:
         for tap, value in enumerate(taps):
             whole, phase = divmod(self._axis(axis, tap)[2], stride)
             phases[phase].append(shifted(value, axis, -whole, length))
-        empty = _zeros(taps[0], axis, length)
-        sums = [functools.reduce(operator.add, p) if p else empty for p in phases]
+        sums = [summed(p) if p else None for p in phases]
         return shifted(join_phases(sums, axis), axis, 0, size)
 
     def _axis(self, axis: int, tap: int) -> tuple[int, int, int]:
@@ -177,12 +180,27 @@ def split_phases(x: tf.Tensor, axis: int, stride: int) -> list[tf.Tensor]:
     return [cut(folded, 3, k * c, c) for k in range(stride)]
 
 
-def join_phases(phases: list[tf.Tensor], axis: int) -> tf.Tensor:
-    """Returns the transpose of `split_phases`."""
+def join_phases(phases: list[tf.Tensor | None], axis: int) -> tf.Tensor:
+    """Returns the transpose of `split_phases`; None stands for zeros."""
     if len(phases) == 1:
         return phases[0]
-    b, h, w, c = phases[0].shape
+    b, h, w, c = next(phase for phase in phases if phase is not None).shape
+    width = w if axis == 1 else c
+    joined = _join(phases, axis + 1, width)
     if axis == 1:
-        joined = tf.concat(phases, 2)
         return tf.reshape(joined, [b, h * len(phases), w, c])
-    return tf.reshape(tf.concat(phases, 3), [b, h, w * len(phases), c])
+    return tf.reshape(joined, [b, h, w * len(phases), c])
+
+
+def _join(phases: list[tf.Tensor | None], axis: int, width: int) -> tf.Tensor:
+    """Returns the phases side by side along the axis, by PAD where some are zeros: as a
+    constant the zeros would be stored in the file."""
+    filled = [k for k, phase in enumerate(phases) if phase is not None]
+    joined, end = phases[filled[0]], filled[0] + 1
+    paddings = [[0, 0] for _ in range(joined.shape.rank)]
+    for k in filled[1:]:
+        paddings[axis] = [0, (k - end) * width]
+        joined = tf.pad(joined, paddings) if k > end else joined
+        joined, end = tf.concat([joined, phases[k]], axis), k + 1
+    paddings[axis] = [filled[0] * width, (len(phases) - end) * width]
+    return tf.pad(joined, paddings) if any(paddings[axis]) else joined

@@ -112,7 +112,12 @@ def total(parts: Sequence[Gradient]) -> Gradient:
 
 def scope(direction: str, node: Node) -> str:
     """Returns the name scope by which the op audit finds an op's Keras layer."""
-    return f"{direction}/{re.sub(r'[^A-Za-z0-9_.]', '_', node.layer)}/"
+    return f"{direction}/{scope_name(node)}/"
+
+
+def scope_name(node: Node) -> str:
+    """Returns the Keras layer's name as a name scope can hold it."""
+    return re.sub(r"[^A-Za-z0-9_.]", "_", node.layer)
 
 
 def _weights(node: Node, weights: Mapping) -> dict:

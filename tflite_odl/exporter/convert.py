@@ -19,7 +19,9 @@ def convert(module: TrainableModule) -> bytes:
     """
     with tempfile.TemporaryDirectory(prefix="tflite_odl_") as folder:
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-        tf.saved_model.save(module, folder, signatures=module.functions, options=options)
+        tf.saved_model.save(
+            module, folder, signatures=module.functions, options=options
+        )
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         converter.experimental_enable_resource_variables = True
         converter.exclude_conversion_metadata = True

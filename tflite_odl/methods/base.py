@@ -30,7 +30,9 @@ class StateTensor:
     @classmethod
     def of(cls, name: str, value: Any, role: str, about: str = "") -> StateTensor:
         value = np.atleast_1d(np.asarray(value))
-        return cls(TensorSpec(name, str(value.dtype), value.shape, role, "", about), value)
+        return cls(
+            TensorSpec(name, str(value.dtype), value.shape, role, "", about), value
+        )
 
 
 @dataclasses.dataclass(frozen=True)

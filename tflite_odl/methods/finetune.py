@@ -107,6 +107,11 @@ class Finetune(Method):
         return self.graph.output.shape[0]
 
     @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the model's layers, as the graph's name scopes have them."""
+        return tuple(dict.fromkeys(tape.scope_name(node) for node in self.graph.nodes))
+
+    @property
     def plan_names(self) -> dict[str, str]:
         """{node name: lowering name}."""
         return names(self.plan)

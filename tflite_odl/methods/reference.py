@@ -64,7 +64,9 @@ class KerasReference:
             loss = self._loss(self.model(x, training=True), y)
         gradients = tape.gradient(loss, self.learning)
         if "clip_norm" in state:
-            gradients, _ = tf.clip_by_global_norm(gradients, float(state["clip_norm"][0]))
+            gradients, _ = tf.clip_by_global_norm(
+                gradients, float(state["clip_norm"][0])
+            )
         optimizer = self._optimizer(state)
         optimizer.apply_gradients(zip(gradients, self.learning, strict=True))
         return self._new_state(state, optimizer), float(loss)
@@ -127,7 +129,9 @@ class KerasReference:
         optimizer.build(self.learning)
         optimizer.iterations.assign(int(state["step"][0]))
         for slot, variables in self._slots(optimizer).items():
-            for name, variable in zip(self.method.graph.trainable, variables, strict=True):
+            for name, variable in zip(
+                self.method.graph.trainable, variables, strict=True
+            ):
                 variable.assign(state[slot_name(name, slot)].astype(self.dtype))
         return optimizer
 
@@ -140,7 +144,9 @@ class KerasReference:
             name: self.variables[name].numpy() for name in self.method.graph.stateful
         }
         for slot, variables in self._slots(optimizer).items():
-            for name, variable in zip(self.method.graph.trainable, variables, strict=True):
+            for name, variable in zip(
+                self.method.graph.trainable, variables, strict=True
+            ):
                 news[slot_name(name, slot)] = variable.numpy()
         counter = np.array([0, 1], np.int32)
         news |= {"step": state["step"] + 1, "random": state["random"] + counter}

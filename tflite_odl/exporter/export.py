@@ -1,0 +1,137 @@
+"""`export`: a method in, a proven artifact out."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import os
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tflite_odl
+from tflite_odl import contract
+from tflite_odl.errors import ExportError
+from tflite_odl.exporter import artifact, audit, flatbuffer, memory, parity
+from tflite_odl.exporter.convert import convert
+from tflite_odl.exporter.goldens import record
+from tflite_odl.exporter.samples import Sample, batches
+from tflite_odl.host.runtimes import RUNTIMES
+from tflite_odl.methods.base import Method
+from tflite_odl.signatures import TrainableModule
+
+PACKAGES = ("tensorflow", "tf_keras", "ai-edge-litert", "numpy")
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """A proven artifact in memory.
+
+    Attributes:
+      model: the flatbuffer, without its manifest.
+      manifest: what it says of itself.
+      goldens: calls another machine can prove itself with.
+    """
+
+    model: bytes
+    manifest: contract.Manifest
+    goldens: artifact.Goldens
+
+    def save(self, folder: str | os.PathLike) -> pathlib.Path:
+        """Writes the artifact folder, whole or not at all; returns its path."""
+        return artifact.write(folder, self.model, self.manifest, self.goldens)
+
+
+def export(
+    method: Method,
+    batch_size: int = 16,
+    infer_batch_size: int = 1,
+    sample: Sample | None = None,
+    keep_rejected: str | os.PathLike | None = None,
+    progress: Callable[[str], None] = lambda stage: None,
+) -> Exported:
+    """Returns the method as a `.tflite` that was compared with TensorFlow.
+
+    Args:
+      method: what to export.
+      batch_size: rows of one train or evaluate call.
+      infer_batch_size: rows of one infer call.
+      sample: (x, y) real rows to prove the artifact with, as the sensor gives them;
+        without it, random ones.
+      keep_rejected: a folder for the artifact if it is refused, to study it.
+      progress: called with the name of each stage as it begins.
+
+    Raises:
+      ExportError: an op is not builtin, a known trap was met, or the artifact and
+        TensorFlow disagree. Nothing is written but to `keep_rejected`.
+    """
+    for name, size in (
+        ("batch_size", batch_size),
+        ("infer_batch_size", infer_batch_size),
+    ):
+        if size < 1:
+            raise ExportError(f"{name} must be at least 1, got {size}")
+    progress("trace")
+    module = TrainableModule(method, batch_size, infer_batch_size)
+    progress("convert")
+    raw = convert(module)
+    progress("audit")
+    audited = audit.audit(raw, method.layers)
+    audited.check()
+    model = flatbuffer.compact(raw)
+    manifest = _manifest(method, module, model, audited)
+    progress("prove")
+    found = batches(method, batch_size, sample)
+    try:
+        proofs = _prove(method, model, manifest, found, infer_batch_size)
+    except parity.ParityError as error:
+        if keep_rejected is not None:
+            artifact.write(keep_rejected, model, manifest, rejected=str(error))
+        raise
+    manifest = dataclasses.replace(manifest, proofs=proofs)
+    with RUNTIMES["interpreter"](model, manifest) as runtime:
+        goldens = record(runtime, found, proofs["tensorflow_float32"][contract.TRAIN])
+    return Exported(model, manifest, goldens)
+
+
+def _prove(
+    method: Method,
+    model: bytes,
+    manifest: contract.Manifest,
+    found: Sequence[parity.Batch],
+    infer_rows: int,
+) -> dict[str, Any]:
+    """Returns {runtime: {signature: largest error}}."""
+    expected = parity.references(method, found, infer_rows)
+    proofs: dict[str, Any] = {}
+    for name, kind in RUNTIMES.items():
+        with kind(model, manifest) as runtime:
+            proofs[name] = parity.prove(runtime, expected)
+    own = [max(reference.own_errors.values()) for reference in expected]
+    proofs["tensorflow_float32"] = {contract.TRAIN: max(own)}
+    return proofs
+
+
+def _manifest(
+    method: Method, module: TrainableModule, model: bytes, audited: audit.Audit
+) -> contract.Manifest:
+    state = tuple(module.specs.values())
+    return contract.Manifest(
+        artifact_id=artifact.artifact_id(model),
+        method={"name": method.name, "config": dataclasses.asdict(method.config)},
+        signatures=module.interface,
+        state=state,
+        classes=method.classes,
+        preprocessing=dataclasses.asdict(method.config.preprocessing),
+        plan=method.plan_names,
+        ops=audited.ops_by_signature,
+        sizes=flatbuffer.sizes(model),
+        memory=memory.memory(model, state),
+        versions=_versions(),
+    )
+
+
+def _versions() -> dict[str, str]:
+    found = {name: importlib.metadata.version(name) for name in PACKAGES}
+    proven = found["ai-edge-litert"]
+    return {"tflite_odl": tflite_odl.__version__, **found, "oldest_runtime": proven}
