@@ -18,8 +18,8 @@ from tflite_odl.builtin.lowering import (
     Tensors,
 )
 
-# MEAN over many terms at once loses precision in XNNPACK (16,384 terms: 1e-4 relative).
-LONG_MEAN = 4096
+# A sum of more terms at once loses precision in XNNPACK.
+LONG_SUM = 4096
 
 
 class Centred(Lowering):
@@ -81,19 +81,19 @@ class Centred(Lowering):
             return Gradients([Gradient(gradient.value, gradient.shape, scale)])
         dy = gradient.dense()
         centred, inverse = residual.rows["centred"], residual.shared["inverse"]
-        mean_dy, mean_dyc = _mean(dy, run), _mean(dy * centred, run)
-        count = _count(dy, run)
+        # Rows that do not count have dy = 0, so plain sums are sums over those that do.
+        sum_dy, sum_dyc = _sum(dy), _sum(dy * centred)
         found = {}
         if "gamma" in weights:
-            found["gamma"] = _vector(mean_dyc * inverse) * count
+            found["gamma"] = _vector(sum_dyc * inverse)
         if "beta" in weights:
-            found["beta"] = _vector(mean_dy) * count
+            found["beta"] = _vector(sum_dy)
         if not run.wanted(node)[0]:
             return Gradients([None], found)
         if _uses_batch(node, run):
-            mask = run.rows.shaped(dy.shape.rank)
-            slope = -(inverse * inverse) * mean_dyc * mask
-            dy = (dy + centred * slope) - mean_dy * mask
+            weight = _weight(dy, run)
+            slope = (inverse * inverse * sum_dyc) * weight
+            dy = (dy - centred * slope) - sum_dy * weight
         return Gradients([Gradient(dy, tuple(dy.shape), factor)], found)
 
 
@@ -111,14 +111,27 @@ def _shift(y: tf.Tensor, weights: Tensors) -> tf.Tensor:
 
 def _mean(x: tf.Tensor, run: Pass) -> tf.Tensor:
     """Returns the mean over all axes but the last, of rows that count, [1, ..., C]."""
+    return tf.reduce_sum(_row_sums(x) * _weight(x, run), [0], keepdims=True)
+
+
+def _sum(x: tf.Tensor) -> tf.Tensor:
+    """Returns the sum over all axes but the last, [1, ..., C]."""
+    return tf.reduce_sum(_row_sums(x), [0], keepdims=True)
+
+
+def _row_sums(x: tf.Tensor) -> tf.Tensor:
+    """Returns [B, 1, ..., C], in two stages where one would lose precision."""
     axes = list(range(1, x.shape.rank - 1))
-    if math.prod(x.shape[1:-1]) > LONG_MEAN:
+    if math.prod(x.shape[1:-1]) > LONG_SUM:
         for axis in reversed(axes):
-            x = tf.reduce_mean(x, [axis], keepdims=True)
-    elif axes:
-        x = tf.reduce_mean(x, axes, keepdims=True)
-    weight = run.rows.shaped(x.shape.rank) / run.rows.count
-    return tf.reduce_sum(x * weight, [0], keepdims=True)
+            x = tf.reduce_sum(x, [axis], keepdims=True)
+        return x
+    return tf.reduce_sum(x, axes, keepdims=True) if axes else x
+
+
+def _weight(x: tf.Tensor, run: Pass) -> tf.Tensor:
+    """Returns [B, 1, ...]: a row's share in a mean over all axes but the last."""
+    return run.rows.shaped(x.shape.rank) / _count(x, run)
 
 
 def _vector(x: tf.Tensor) -> tf.Tensor:

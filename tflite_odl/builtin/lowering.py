@@ -111,7 +111,7 @@ class Pass:
     them; `rows` says which rows count; `wants` names the nodes gradients must reach."""
 
     training: bool
-    rows: Rows | None = None
+    rows: Rows
     wants: frozenset[str] = frozenset()
 
     def wanted(self, node: Node) -> list[bool]:

@@ -119,11 +119,13 @@ def slot_name(weight: str, slot: str) -> str:
 
 
 def squared_norm(gradients: Tensors) -> tf.Tensor:
-    """Returns [1]: the sum of the squares of all entries, summed axis by axis."""
+    """Returns [1]: the sum of the squares of all entries, in two stages for kernels."""
     parts = []
     for gradient in gradients.values():
-        square = tf.reshape(gradient * gradient, [-1, gradient.shape[-1]])
-        parts.append(tf.reduce_sum(tf.reduce_sum(square, 0), 0, keepdims=True))
+        square = gradient * gradient
+        if square.shape.rank > 1:
+            square = tf.reduce_sum(square, list(range(square.shape.rank - 1)))
+        parts.append(tf.reduce_sum(square, 0, keepdims=True))
     return functools.reduce(operator.add, parts)
 
 

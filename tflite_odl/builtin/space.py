@@ -11,8 +11,9 @@ import functools
 import operator
 from collections.abc import Iterable, Sequence
 
-import numpy as np
 import tensorflow as tf
+
+from tflite_odl.builtin.zeros import zeros
 
 Pads = tuple[tuple[int, int], tuple[int, int]]
 
@@ -24,13 +25,13 @@ def shifted(x: tf.Tensor, axis: int, offset: int, size: int) -> tf.Tensor:
     if high <= low:
         return _zeros(x, axis, size)
     middle = x if (low, high) == (0, length) else cut(x, axis, low, high - low)
-    parts = [
-        _zeros(x, axis, low - offset),
-        middle,
-        _zeros(x, axis, offset + size - high),
-    ]
-    parts = [part for part in parts if part.shape[axis]]
-    return parts[0] if len(parts) == 1 else tf.concat(parts, axis)
+    before, after = low - offset, offset + size - high
+    joined = [middle]
+    if before:
+        joined.insert(0, _zeros(x, axis, before))
+    if after:
+        joined.append(_zeros(x, axis, after))
+    return middle if len(joined) == 1 else tf.concat(joined, axis)
 
 
 def cut(x: tf.Tensor, axis: int, begin: int, size: int) -> tf.Tensor:
@@ -61,7 +62,7 @@ def summed(tensors: Iterable[tf.Tensor]) -> tf.Tensor:
 def _zeros(x: tf.Tensor, axis: int, size: int) -> tf.Tensor:
     shape = x.shape.as_list()
     shape[axis] = size
-    return tf.constant(np.zeros(shape, x.dtype.as_numpy_dtype))
+    return zeros(shape)
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:

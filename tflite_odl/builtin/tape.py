@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tflite_odl.builtin.graph import Graph, Node
 from tflite_odl.builtin.lowering import Gradient, Lowering, Pass, Residual, Tensors
+from tflite_odl.builtin.zeros import zeros_from
 
 Plan = Mapping[str, Lowering]
 
@@ -24,6 +25,7 @@ class Tape:
       output: the graph's output, [B, ...].
       residuals: {node name: Residual}, only of nodes that backward visits.
       moved: {weight name: new value}, batch norms' moving statistics.
+      zeros: where padding comes from, see `builtin.zeros`.
     """
 
     graph: Graph
@@ -33,6 +35,7 @@ class Tape:
     output: tf.Tensor
     residuals: dict[str, Residual]
     moved: dict[str, tf.Tensor]
+    zeros: tuple[tf.Tensor, dict]
 
     def backward(self, gradient: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns {weight name: gradient} for the graph's trainable weights.
@@ -40,6 +43,10 @@ class Tape:
         Args:
           gradient: [B, ...], of the loss with respect to the output.
         """
+        with zeros_from(*self.zeros):
+            return self._backward(gradient)
+
+    def _backward(self, gradient: tf.Tensor) -> dict[str, tf.Tensor]:
         waiting = {self.graph.output.name: [Gradient.of(gradient)]}
         found: dict[str, list[tf.Tensor]] = {}
         for node in reversed(self.graph.nodes):
@@ -84,23 +91,30 @@ def forward(
     """
     values = {n.name: x for n, x in zip(graph.inputs, inputs, strict=True)}
     current = {**graph.weights, **weights}
-    residuals, moved = {}, {}
-    for node in graph.nodes:
-        if node.op == "input":
-            continue
-        with tf.name_scope(scope("forward", node)):
-            output = plan[node.name].forward(
-                node,
-                [values[name] for name in node.inputs],
-                _weights(node, {**current, **moved}),
-                run,
-            )
-        values[node.name] = output.value
-        moved.update({node.weights[k]: v for k, v in output.moved.items()})
-        if node.name in run.wants:
-            residuals[node.name] = output.residual
-    output = values[graph.output.name]
-    return Tape(graph, plan, current, run, output, residuals, moved)
+    # No batch has less than one row that counts: zero, and not a constant.
+    zeros = (tf.minimum(run.rows.count, 0.0), {})
+    tape = Tape(graph, plan, current, run, inputs[0], {}, {}, zeros)
+    with zeros_from(*zeros):
+        for node in graph.nodes:
+            if node.op != "input":
+                values[node.name] = _compute(tape, node, values)
+    tape.output = values[graph.output.name]
+    return tape
+
+
+def _compute(tape: Tape, node: Node, values: Mapping) -> tf.Tensor:
+    """Returns a node's output; notes on the tape what backward and the state need."""
+    with tf.name_scope(scope("forward", node)):
+        output = tape.plan[node.name].forward(
+            node,
+            [values[name] for name in node.inputs],
+            _weights(node, {**tape.weights, **tape.moved}),
+            tape.run,
+        )
+    tape.moved.update({node.weights[k]: v for k, v in output.moved.items()})
+    if node.name in tape.run.wants:
+        tape.residuals[node.name] = output.residual
+    return output.value
 
 
 def total(parts: Sequence[Gradient]) -> Gradient:

@@ -1,0 +1,53 @@
+"""The zeros that padding is made of.
+
+A constant block of zeros per shape would be stored in the file, once for each size and
+growing with the batch. So a run brings one zero scalar that the converter cannot fold,
+and blocks are broadcast from it when the step runs, once for each shape.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+# A block of up to so many entries is cheaper stored than computed.
+SMALL = 64
+
+_source: contextvars.ContextVar = contextvars.ContextVar("zeros", default=None)
+
+
+@contextlib.contextmanager
+def zeros_from(scalar: tf.Tensor, made: dict) -> Iterator[None]:
+    """Within the context, large blocks come from `scalar`, [1] float32, which is 0.
+
+    Args:
+      scalar: not a constant of the graph.
+      made: the blocks made so far, shared by the contexts of one trace.
+    """
+    token = _source.set((scalar, made))
+    try:
+        yield
+    finally:
+        _source.reset(token)
+
+
+def zeros(shape: Sequence[int]) -> tf.Tensor:
+    """Returns float32 zeros of a fixed shape."""
+    shape, source = tuple(shape), _source.get()
+    if source is None or math.prod(shape) <= SMALL:
+        return _constant(shape)
+    scalar, made = source
+    if shape not in made:
+        # One constant the size of a row, one the size of the batch, broadcast together.
+        batch = _constant((shape[0], *[1] * (len(shape) - 1)))
+        made[shape] = (scalar + batch) + _constant((1, *shape[1:]))
+    return made[shape]
+
+
+def _constant(shape: tuple[int, ...]) -> tf.Tensor:
+    return tf.constant(np.zeros(shape, np.float32))
