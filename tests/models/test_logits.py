@@ -1,0 +1,107 @@
+"""Endings: softmax becomes logits, logits stay, others are refused."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from tests.models import nets
+from tflite_odl.errors import ModelError
+from tflite_odl.models import rebuild
+from tflite_odl.models.logits import as_logits
+
+layers = tf_keras.layers
+
+
+def _conv_head(ending):
+    """A fully convolutional ending: 1x1 convolution, reshape, softmax of some kind."""
+    x = tf_keras.Input((1, 1, 4), name="x")
+    y = ending(layers.Conv2D(3, 1, name="conv")(x))
+    return nets.randomize(tf_keras.Model(x, layers.Reshape((3,), name="flat")(y)))
+
+
+SOFTMAX = {
+    "dense": nets.mlp,
+    "activation": lambda api: nets.conv(api, "softmax"),
+    "nested_softmax_layer": nets.nested,
+    "under_reshape": lambda api: _conv_head(layers.Softmax(name="soft")),
+}
+
+
+@pytest.mark.parametrize("name", SOFTMAX)
+def test_softmax_is_taken_off(name):
+    model = SOFTMAX[name](tf_keras)
+    before = [value.copy() for value in model.get_weights()]
+    x = nets.inputs(model)
+    want = model(x).numpy()
+    changed, ending = as_logits(model)
+    assert ending == "softmax"
+    # softmax of the same logits: one float32 rounding of exp and of the sum
+    assert nets.difference(want, tf.nn.softmax(changed(x))) <= 3e-7
+    sums = changed(x).numpy().sum(-1)
+    assert np.abs(sums - 1).max() > 1e-3  # no probabilities any more
+    names = [path for path, _ in rebuild.all_layers(changed)]
+    assert names == [path for path, _ in rebuild.all_layers(model)]
+    assert np.array_equal(model(x), want)  # the user's model is as it was
+    changed.set_weights([value + 1 for value in changed.get_weights()])
+    for a, b in zip(before, model.get_weights(), strict=True):
+        assert np.array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        nets.conv,
+        lambda api: nets.mlp(api, None),
+        nets.branches,
+        lambda api: nets.conv(api, "linear"),
+    ],
+)
+def test_logits_are_left(make):
+    model = make(tf_keras)
+    assert as_logits(model) == (model, "logits")
+
+
+@pytest.mark.parametrize(
+    "ending, message",
+    [
+        (layers.Dense(1, activation="sigmoid", name="end"), "'end'.*sigmoid"),
+        (layers.Activation("tanh", name="end"), "'end'.*tanh"),
+        (layers.Activation(lambda x: x * x, name="end"), "'end'.*lambda"),
+        (layers.ReLU(name="end"), "'end'.*ReLU"),
+        (layers.Softmax(axis=1, name="end"), "'end'.*axis 1"),
+    ],
+)
+def test_other_endings_are_refused(ending, message):
+    x = tf_keras.Input((2, 4))
+    with pytest.raises(ModelError, match=message):
+        as_logits(tf_keras.Model(x, ending(x)))
+
+
+def test_softmax_of_mean_probabilities_is_refused():
+    x = tf_keras.Input((4, 4, 2))
+    y = layers.Conv2D(3, 1, activation="softmax", name="conv")(x)
+    model = tf_keras.Model(x, layers.GlobalAveragePooling2D(name="pool")(y))
+    with pytest.raises(ModelError, match="'pool'.*softmax"):
+        as_logits(model)
+
+
+def test_softmax_used_twice_is_refused():
+    x = tf_keras.Input((3,))
+    shared = layers.Dense(3, activation="softmax", name="shared")
+    with pytest.raises(ModelError, match="'shared'.*elsewhere"):
+        as_logits(tf_keras.Model(x, shared(shared(x))))
+
+
+def test_two_outputs_are_refused():
+    x = tf_keras.Input((3,))
+    with pytest.raises(ModelError, match="2 outputs"):
+        as_logits(tf_keras.Model(x, [layers.Dense(2)(x), layers.Dense(2)(x)]))
+
+
+def test_options_that_keras_forgets_survive():
+    x = tf_keras.Input((4, 4, 2))
+    y = layers.BatchNormalization(fused=False, name="bn")(x)
+    y = layers.GlobalAveragePooling2D()(y)
+    model = tf_keras.Model(x, layers.Dense(3, activation="softmax")(y))
+    assert as_logits(model)[0].get_layer("bn").fused is False

@@ -1,0 +1,151 @@
+"""Walking a Keras model's graph of calls, and building it again call by call.
+
+One walk serves tf_keras and Keras 3 models: copies in another dtype, another ending,
+a new head and the translation from Keras 3 are all a rebuild with other layers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+from tflite_odl.errors import ModelError
+
+Make = Callable[[Any, str], Callable[..., Any]]
+Fill = Callable[[Any, Any, str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """One call of a layer: its arguments and its outputs, symbolic tensors."""
+
+    layer: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    outputs: tuple[Any, ...]
+
+
+def calls(model: Any) -> list[Call]:
+    """Returns the calls of a model in an order that can be run, inputs left out.
+
+    Raises:
+      ModelError: the model is subclassed, or was never built.
+    """
+    depths = graph(model)._nodes_by_depth
+    nodes = [node for depth in sorted(depths, reverse=True) for node in depths[depth]]
+    return [_call(node) for node in nodes if not node.is_input]
+
+
+def _call(node: Any) -> Call:
+    outputs = tuple(tf.nest.flatten(node.outputs))
+    if hasattr(node, "operation"):  # Keras 3
+        args, kwargs = node.arguments.args, node.arguments.kwargs
+        given = {key: value for key, value in kwargs.items() if value is not None}
+        return Call(node.operation, tuple(args), given, outputs)
+    return Call(node.layer, tuple(node.call_args), dict(node.call_kwargs), outputs)
+
+
+def graph(model: Any) -> Any:
+    """Returns the functional graph of a model, that of Keras 3 models included."""
+    found = getattr(model, "_functional", None) or model
+    if not getattr(found, "_nodes_by_depth", None):
+        raise ModelError(
+            f"model {model.name!r} ({type(model).__name__}) is subclassed or was never "
+            "built: use the functional or the sequential API and give the input's shape"
+        )
+    return found
+
+
+def is_model(layer: Any) -> bool:
+    """Whether a layer is itself a model, of tf_keras or of Keras 3."""
+    return hasattr(type(layer), "layers")
+
+
+def all_layers(model: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields (path, layer) once per layer, nested ones as "outer/inner", in order."""
+    seen: set[int] = set()
+    for call in calls(model):
+        if id(call.layer) in seen:
+            continue
+        seen.add(id(call.layer))
+        if is_model(call.layer):
+            yield from all_layers(call.layer, f"{path}{call.layer.name}/")
+        else:
+            yield path + call.layer.name, call.layer
+
+
+def copy_weights(old: Any, new: tf_keras.layers.Layer, path: str) -> None:
+    """Sets the new layer's weights to those of the old one."""
+    new.set_weights(old.get_weights())
+
+
+def rebuild(
+    model: Any,
+    make: Make,
+    make_input: Callable[[Any], Any],
+    fill: Fill = copy_weights,
+    path: str = "",
+) -> tf_keras.Model:
+    """Returns a functional tf_keras model with the same calls, made of other layers.
+
+    Args:
+      model: functional or sequential, of tf_keras or Keras 3.
+      make: (layer, path) -> the tf_keras layer that takes its place; called once per
+        layer, so that shared layers stay shared.
+      make_input: symbolic input of the model -> the input that takes its place.
+      fill: (layer, its replacement, path): gives the replacement its weights.
+      path: prefix of the layers' paths.
+
+    Raises:
+      ModelError: the model is subclassed, or was never built.
+    """
+    source = graph(model)
+    known = {id(tensor): make_input(tensor) for tensor in source.inputs}
+    made: dict[int, tuple[str, Any, Any]] = {}
+    for call in calls(model):
+        layer = call.layer
+        if id(layer) not in made:
+            made[id(layer)] = _replace(layer, make, make_input, fill, path)
+        args, kwargs = _mapped((call.args, call.kwargs), known)
+        outputs = _apply(made[id(layer)], args, kwargs)
+        known.update((id(a), b) for a, b in zip(call.outputs, outputs, strict=True))
+    for where, old, new in made.values():
+        if not is_model(old):
+            fill(old, new, where)
+    inputs, outputs = _mapped(_ends(source), known)
+    return tf_keras.Model(inputs, outputs, name=model.name)
+
+
+def _replace(layer, make, make_input, fill, path) -> tuple[str, Any, Any]:
+    where = path + layer.name
+    if is_model(layer):
+        return where, layer, rebuild(layer, make, make_input, fill, f"{where}/")
+    return where, layer, make(layer, where)
+
+
+def _apply(made: tuple[str, Any, Any], args: Any, kwargs: Any) -> list[Any]:
+    """Returns the outputs of the new layer; an error it raises names the layer."""
+    path, old, new = made
+    try:
+        return tf.nest.flatten(new(*args, **kwargs))
+    except (TypeError, ValueError) as error:
+        raise ModelError(
+            f"layer {path!r} ({type(old).__name__}) cannot be rebuilt: {error}"
+        ) from error
+
+
+def _mapped(structure: Any, known: dict[int, Any]) -> Any:
+    return tf.nest.map_structure(lambda leaf: known.get(id(leaf), leaf), structure)
+
+
+def _ends(source: Any) -> tuple[Any, Any]:
+    """Returns (inputs, outputs), single or nested as the model was made."""
+    if hasattr(source, "_inputs_struct"):  # Keras 3
+        return source._inputs_struct, source._outputs_struct
+    if isinstance(source, tf_keras.Sequential):
+        return source.inputs, source.outputs
+    return source._nested_inputs, source._nested_outputs
