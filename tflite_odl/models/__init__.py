@@ -1,0 +1,76 @@
+"""Keras backbones, one per file, and a user's own model.
+
+`backbone("resnet8", (8, 8, 1), 10)` makes one, `load("mine.keras")` reads yours.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import tf_keras
+
+from tflite_odl.errors import ModelError
+from tflite_odl.models.densenet import densenet
+from tflite_odl.models.inertial import inertial
+from tflite_odl.models.keyword import keyword
+from tflite_odl.models.load import LoadedModel, load
+from tflite_odl.models.mlp import mlp
+from tflite_odl.models.mnasnet import mnasnet
+from tflite_odl.models.mobilenet_v1 import mobilenet_v1
+from tflite_odl.models.mobilenet_v2 import mobilenet_v2
+from tflite_odl.models.resnet import resnet
+from tflite_odl.models.shufflenet import shufflenet
+from tflite_odl.models.squeezenet import squeezenet
+
+__all__ = ["BACKBONES", "LoadedModel", "backbone", "load"]
+
+BACKBONES: dict[str, Callable[..., tf_keras.Model]] = {
+    "densenet": densenet,
+    "inertial": inertial,
+    "keyword": keyword,
+    "mlp": mlp,
+    "mnasnet": mnasnet,
+    "mobilenet_v1": mobilenet_v1,
+    "mobilenet_v2": mobilenet_v2,
+    "resnet8": functools.partial(resnet, depth=8),
+    "resnet14": functools.partial(resnet, depth=14),
+    "resnet20": functools.partial(resnet, depth=20),
+    "resnet32": functools.partial(resnet, depth=32),
+    "resnet56": functools.partial(resnet, depth=56),
+    "shufflenet": shufflenet,
+    "squeezenet": squeezenet,
+}
+
+
+def backbone(
+    name: str,
+    input_shape: tuple[int, ...],
+    num_classes: int,
+    seed: int = 0,
+    **options: Any,
+) -> tf_keras.Model:
+    """Returns a backbone that ends in logits: its last layer is a linear Dense.
+
+    Args:
+      name: key of `BACKBONES`.
+      input_shape: of one example, without the batch.
+      num_classes: 2 or more.
+      seed: of the initial weights; nothing global is read or changed.
+      **options: the backbone's own, such as `width`, `depth`, `alpha`.
+
+    Raises:
+      ModelError: an unknown name or option, or a shape the backbone cannot take.
+    """
+    if name not in BACKBONES:
+        raise ModelError(f"no backbone {name!r}, there are {', '.join(BACKBONES)}")
+    if num_classes < 2:
+        raise ModelError(f"num_classes is {num_classes}, needs 2 or more")
+    make = BACKBONES[name]
+    known = list(inspect.signature(make).parameters)[3:]
+    unknown = [option for option in options if option not in known]
+    if unknown:
+        raise ModelError(f"backbone {name!r} has options {known}, not {unknown}")
+    return make(tuple(input_shape), num_classes, seed, **options)
