@@ -1,0 +1,154 @@
+"""Reading a saved model's configuration before anything is built from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import tf_keras
+
+from tflite_odl.errors import ModelError
+
+_OWN = ("keras", "tf_keras", "builtins")
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedModel:
+    """What a `.keras` or `.h5` file says of the model in it."""
+
+    keras_version: str
+    config: dict[str, Any]
+
+    @property
+    def keras3(self) -> bool:
+        return self.keras_version.split(".")[0] == "3"
+
+
+def read(path: Path) -> SavedModel:
+    """Returns the configuration in a `.keras` or `.h5` file.
+
+    Raises:
+      ModelError: the file is neither, or has weights only.
+    """
+    try:
+        if zipfile.is_zipfile(path):
+            return _from_zip(path)
+        if h5py.is_hdf5(path):
+            return _from_h5(path)
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise ModelError(f"{path} is damaged or no Keras model: {error!r}") from error
+    raise ModelError(f"{path} is no Keras model: needs a .keras or .h5 file")
+
+
+def _from_zip(path: Path) -> SavedModel:
+    with zipfile.ZipFile(path) as archive:
+        config = json.loads(archive.read("config.json"))
+        metadata = json.loads(archive.read("metadata.json"))
+    return SavedModel(str(metadata["keras_version"]), config)
+
+
+def _from_h5(path: Path) -> SavedModel:
+    with h5py.File(path) as file:
+        if "model_config" not in file.attrs:
+            raise ModelError(
+                f"{path} has weights only: save the whole model with model.save(...)"
+            )
+        config, version = (
+            file.attrs["model_config"],
+            file.attrs.get("keras_version", "2"),
+        )
+        return SavedModel(_text(version), json.loads(_text(config)))
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def check_known(config: dict[str, Any]) -> None:
+    """Raises ModelError naming the layers whose code is not in the file.
+
+    These are Lambda layers, custom layers, and layers with a custom activation.
+    """
+    for kind, name, entry in _layers(config):
+        where = f"layer {name!r} ({kind})"
+        if kind == "Lambda":
+            raise ModelError(
+                f"{where}: its Python code is not loaded; use a layer of Keras"
+            )
+        foreign = _foreign(entry)
+        if foreign == kind:
+            raise ModelError(
+                f"{where} is not a layer of Keras; build the model in Python and hand "
+                "the object over, or use a layer of Keras"
+            )
+        if foreign:
+            raise ModelError(f"{where} uses {foreign!r}, which is not a part of Keras")
+
+
+def _layers(config: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yields (class, name, entry) of each layer and model, the inner ones first."""
+    if not isinstance(config, dict):
+        for item in config if isinstance(config, list) else ():
+            yield from _layers(item)
+        return
+    inner = config.get("config")
+    if isinstance(inner, dict):
+        yield from _layers(inner.get("layers"))
+        yield from _layers(inner.get("layer"))
+        if "class_name" in config and ("name" in inner or "name" in config):
+            name = inner.get("name", config.get("name"))
+            yield config["class_name"], name, config
+
+
+def _foreign(entry: dict[str, Any]) -> str | None:
+    """Returns the first class or function of an entry that Keras does not have."""
+    kind = entry["class_name"]
+    if not _is_own(entry, kind):
+        return kind
+    waiting = [
+        (k, v) for k, v in entry["config"].items() if k not in ("layers", "layer")
+    ]
+    while waiting:
+        key, value = waiting.pop()
+        if isinstance(value, dict):
+            module = str(value.get("module", "keras")).split(".")[0]
+            inner = value.get("class_name")
+            if inner in ("function", "__lambda__"):
+                return str(value["config"]) if inner == "function" else "lambda"
+            if inner is not None and module not in _OWN:
+                return inner
+            waiting += value.items()
+        elif key.endswith("activation") and not _is_activation(value):
+            return str(value)
+    return None
+
+
+def _is_activation(value: Any) -> bool:
+    import keras  # Keras 3
+
+    if not isinstance(value, str):
+        return True
+    try:
+        keras.activations.get(value)
+    except ValueError:
+        return hasattr(tf_keras.activations, value)
+    return True
+
+
+def _is_own(entry: dict[str, Any], kind: str) -> bool:
+    """Whether a class is one of Keras' own, by its module, else by its name."""
+    module = entry.get("module")
+    if module is not None:
+        return module.split(".")[0] in _OWN
+    return kind in ("Functional", "Model", "Sequential") or _exists(kind)
+
+
+def _exists(kind: str) -> bool:
+    import keras  # Keras 3
+
+    return hasattr(keras.layers, kind) or hasattr(tf_keras.layers, kind)

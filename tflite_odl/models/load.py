@@ -1,0 +1,101 @@
+"""A user's saved Keras model, as it is: tf_keras or stock Keras 3, file or folder."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import tf_keras
+
+from tflite_odl.errors import ModelError
+from tflite_odl.models import config, head, keras3, rebuild
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedModel:
+    """A model ready for a method, and what the user should know of it."""
+
+    model: tf_keras.Model
+    notes: tuple[str, ...] = ()
+
+    @property
+    def num_classes(self) -> int:
+        """Size of the last axis of the model's output."""
+        return int(self.model.output_shape[-1])
+
+
+def load(
+    path: str | Path, num_classes: int | None = None, seed: int = 0
+) -> LoadedModel:
+    """Loads a model saved whole by tf_keras or by Keras 3.
+
+    Args:
+      path: a `.keras` or `.h5` file, or the folder of a SavedModel made by tf_keras.
+      num_classes: the last Dense is replaced by a fresh one of so many classes; None
+        keeps the model's own output.
+      seed: of the fresh Dense.
+
+    Raises:
+      ModelError: no model at this path, one without weights, or one with a layer that
+        cannot be rebuilt; it is named.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ModelError(
+            f"no model at {path}: needs a .keras or .h5 file or a SavedModel"
+        )
+    model, notes = _load_folder(path) if path.is_dir() else _load_file(path)
+    if not any(layer.weights for _, layer in rebuild.all_layers(model)):
+        raise ModelError(f"{path}: model {model.name!r} has no weights to train")
+    if num_classes is not None:
+        model, note = head.replace_head(model, num_classes, seed)
+        notes = [*notes, note]
+    return LoadedModel(model, tuple(notes))
+
+
+def _load_file(path: Path) -> tuple[tf_keras.Model, list[str]]:
+    saved = config.read(path)
+    config.check_known(saved.config)
+    try:
+        if saved.keras3:
+            model, notes = keras3.load(str(path))
+            version = saved.keras_version
+            return model, [f"rebuilt in tf_keras from Keras {version}", *notes]
+        return tf_keras.models.load_model(path, compile=False, safe_mode=True), []
+    except ModelError:
+        raise
+    except Exception as error:  # Keras raises what it meets, without a common base
+        raise ModelError(
+            f"{path} (Keras {saved.keras_version}) cannot be loaded: {error}"
+        ) from error
+
+
+def _load_folder(path: Path) -> tuple[tf_keras.Model, list[str]]:
+    if not (path / "saved_model.pb").exists():
+        raise ModelError(f"folder {path} has no saved_model.pb: it is no SavedModel")
+    if not (path / "keras_metadata.pb").exists():
+        raise ModelError(
+            f"SavedModel {path} has a graph but no Keras layers: save with "
+            "model.save('my_model.keras') instead of model.export(...)"
+        )
+    try:
+        model = tf_keras.models.load_model(path, compile=False)
+    except Exception as error:  # as above
+        raise ModelError(f"SavedModel {path} cannot be loaded: {error}") from error
+    _check_revived(model)
+    return model, []
+
+
+def _check_revived(model: tf_keras.Model) -> None:
+    """Raises ModelError naming a layer that Keras revived without its code."""
+    for path, layer in rebuild.all_layers(model):
+        kind = type(layer)
+        if kind.__name__ == "Lambda":
+            raise ModelError(f"layer {path!r} (Lambda): use a layer of Keras instead")
+        if (
+            not hasattr(tf_keras.layers, kind.__name__)
+            and kind.__name__ != "TFOpLambda"
+        ):
+            raise ModelError(
+                f"layer {path!r} ({kind.__name__}) is not a layer of Keras"
+            )
