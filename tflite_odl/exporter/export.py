@@ -14,10 +14,12 @@ from tflite_odl import contract
 from tflite_odl.errors import ExportError
 from tflite_odl.exporter import artifact, audit, flatbuffer, memory, parity
 from tflite_odl.exporter.convert import convert
+from tflite_odl.exporter.expected import references
 from tflite_odl.exporter.goldens import record
 from tflite_odl.exporter.samples import Sample, batches
 from tflite_odl.host.runtimes import RUNTIMES
 from tflite_odl.methods.base import Method
+from tflite_odl.methods.reference import Batch
 from tflite_odl.signatures import TrainableModule
 
 PACKAGES = ("tensorflow", "tf_keras", "ai-edge-litert", "numpy")
@@ -90,7 +92,7 @@ def export(
         raise
     manifest = dataclasses.replace(manifest, proofs=proofs)
     with RUNTIMES["interpreter"](model, manifest) as runtime:
-        goldens = record(runtime, found, proofs["tensorflow_float32"][contract.TRAIN])
+        goldens = record(runtime, found, proofs["tensorflow_float32"]["train_entry"])
     return Exported(model, manifest, goldens)
 
 
@@ -98,17 +100,20 @@ def _prove(
     method: Method,
     model: bytes,
     manifest: contract.Manifest,
-    found: Sequence[parity.Batch],
+    found: Sequence[Batch],
     infer_rows: int,
 ) -> dict[str, Any]:
     """Returns {runtime: {signature: largest error}}."""
-    expected = parity.references(method, found, infer_rows)
+    expected = references(method, found, infer_rows)
     proofs: dict[str, Any] = {}
     for name, kind in RUNTIMES.items():
         with kind(model, manifest) as runtime:
             proofs[name] = parity.prove(runtime, expected)
-    own = [max(reference.own_errors.values()) for reference in expected]
-    proofs["tensorflow_float32"] = {contract.TRAIN: max(own)}
+    own = [error for reference in expected for error in reference.own.values()]
+    proofs["tensorflow_float32"] = {
+        "train_whole_tensor": max(error.whole for error in own),
+        "train_entry": max(error.entry for error in own),
+    }
     return proofs
 
 

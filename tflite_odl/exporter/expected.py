@@ -1,0 +1,144 @@
+"""What TensorFlow says of a training step, and how close an artifact must come.
+
+Training is chaotic, so every compared step starts from TensorFlow's own state, and
+errors are measured against Keras in float64, relative to the update. One ulp of each
+entry is rounding and does not count.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tflite_odl.methods.base import Method
+from tflite_odl.methods.reference import Batch, KerasReference
+
+Arrays = Mapping[str, np.ndarray]
+
+# Error of one step relative to the update where statistics are frozen.
+STEP_TOLERANCE = 1e-5
+# With batch statistics TensorFlow's own float32 is off by more: so many times that.
+TENSORFLOW_MULTIPLE = 4.0
+# An update this far below the largest one is noise about an exact zero, for instance
+# the gradient of a bias that a batch norm removes again.
+UPDATE_FLOOR = 1e-6
+
+
+@dataclasses.dataclass(frozen=True)
+class Error:
+    """How far one tensor is off after a step, relative to its update.
+
+    Attributes:
+      whole: root of the mean square, relative to that of the update.
+      entry: largest entry, relative to the largest of the update.
+    """
+
+    whole: float
+    entry: float
+
+    def within(self, limit: Error) -> bool:
+        return self.whole <= limit.whole and self.entry <= limit.entry
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """One batch: the state before, and what TensorFlow makes of it."""
+
+    batch: Batch
+    before: Arrays
+    after32: Arrays
+    after64: Arrays
+    loss: float
+    probabilities32: np.ndarray
+    probabilities64: np.ndarray
+    evaluation: dict[str, Any]
+
+    @functools.cached_property
+    def changed(self) -> tuple[str, ...]:
+        """Names of the float tensors that the step changes."""
+        return tuple(
+            name
+            for name, value in self.after64.items()
+            if value.dtype.kind == "f" and (value != self.before[name]).any()
+        )
+
+    @functools.cached_property
+    def floor(self) -> float:
+        largest = [self._update(name).max() for name in self.changed]
+        return UPDATE_FLOOR * float(max(largest))
+
+    def error(self, name: str, after: np.ndarray) -> Error:
+        """Returns how far a tensor is from float64's; NaN counts as infinitely far."""
+        expected = self.after64[name]
+        rounding = np.spacing(np.abs(expected).astype(np.float32))
+        off = np.maximum(np.abs(after.astype(np.float64) - expected) - rounding, 0)
+        off, update = np.nan_to_num(off, nan=np.inf), self._update(name)
+        return Error(
+            float(_rms(off) / max(_rms(update), self.floor)),
+            float(off.max() / max(update.max(), self.floor)),
+        )
+
+    @functools.cached_property
+    def own(self) -> dict[str, Error]:
+        """TensorFlow float32's own errors."""
+        return {name: self.error(name, self.after32[name]) for name in self.changed}
+
+    @functools.cached_property
+    def limits(self) -> dict[str, Error]:
+        """What is allowed: a multiple of TensorFlow's own error, or STEP_TOLERANCE.
+
+        A whole tensor is held to its own error there or, as that is one draw of a
+        chaotic figure, to that of all but the worst tenth of the tensors. A single
+        entry is held to the worst tensor's: one relu that falls the other way moves a
+        column, and falls elsewhere in every run.
+        """
+        own = self.own.values()
+        usual = float(np.percentile([error.whole for error in own], 90))
+        entry = max(error.entry for error in own)
+        return {
+            name: Error(_limit(max(error.whole, usual)), _limit(entry))
+            for name, error in self.own.items()
+        }
+
+    def _update(self, name: str) -> np.ndarray:
+        return np.abs(self.after64[name] - self.before[name])
+
+
+def _rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
+
+
+def _limit(own: float) -> float:
+    return max(STEP_TOLERANCE, TENSORFLOW_MULTIPLE * own)
+
+
+def references(
+    method: Method, batches: Sequence[Batch], infer_rows: int
+) -> list[Reference]:
+    """Returns a Reference per batch, each state following from TensorFlow's float32."""
+    keras32, keras64 = (KerasReference(method, d) for d in ("float32", "float64"))
+    state = {name: tensor.value for name, tensor in method.state().items()}
+    dtypes = {name: value.dtype for name, value in state.items()}
+    found = []
+    for batch in batches:
+        after32, _ = keras32.step(state, batch)
+        after64, loss = keras64.step(state, batch)
+        x = batch.x[:infer_rows]
+        found.append(
+            Reference(
+                batch,
+                state,
+                after32,
+                after64,
+                loss,
+                keras32.probabilities(state, x),
+                keras64.probabilities(state, x),
+                keras64.evaluate(state, batch),
+            )
+        )
+        state = {name: np.asarray(after32[name], dtypes[name]) for name in state}
+    return found
