@@ -1,5 +1,6 @@
 """Every backbone: shapes, names, seeds, options."""
 
+import functools
 import random
 import re
 
@@ -31,9 +32,15 @@ def make(name, seed=0, **options):
     return models.backbone(name, shape, 7, seed, **{**OPTIONS.get(name, {}), **options})
 
 
+@functools.cache
+def made(name, seed):
+    """Returns a backbone shared by tests; the last of them trains the one of seed 6."""
+    return make(name, seed)
+
+
 @pytest.mark.parametrize("name", SMALL)
 def test_backbone_ends_in_logits_of_a_dense(name):
-    model = make(name)
+    model = made(name, 5)
     last = model.layers[-1]
     assert isinstance(last, tf_keras.layers.Dense) and last.units == 7
     assert as_logits(model)[1] == "logits"
@@ -43,25 +50,20 @@ def test_backbone_ends_in_logits_of_a_dense(name):
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_names_are_readable_and_stable(name):
-    first, second = make(name), make(name)
-    names = [layer.name for layer in first.layers]
-    assert names == [layer.name for layer in second.layers]
-    assert all(re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", each) for each in names)
-
-
-@pytest.mark.parametrize("name", SMALL)
-def test_seed_decides_the_weights_and_nothing_global_does(name):
+def test_seed_decides_the_weights_and_names_are_stable(name):
     tf_keras.utils.set_random_seed(1)
     before = random.getstate(), np.random.get_state()[1].tolist()
-    first = make(name, seed=5)
+    first = make(name, 5)
     assert (random.getstate(), np.random.get_state()[1].tolist()) == before
     unmoved = tf.random.uniform([4]).numpy()
     tf_keras.utils.set_random_seed(1)
     assert np.array_equal(unmoved, tf.random.uniform([4]))
     tf_keras.utils.set_random_seed(2)
-    same, other = make(name, seed=5).get_weights(), make(name, seed=6).get_weights()
-    for a, b in zip(first.get_weights(), same, strict=True):
+    same, other = made(name, 5), made(name, 6).get_weights()
+    names = [layer.name for layer in first.layers]
+    assert names == [layer.name for layer in same.layers]
+    assert all(re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", each) for each in names)
+    for a, b in zip(first.get_weights(), same.get_weights(), strict=True):
         assert np.array_equal(a, b)
     kernels = [
         (a, c) for a, c in zip(first.get_weights(), other, strict=True) if a.ndim > 1
@@ -78,7 +80,7 @@ def test_layers_of_equal_shape_differ():
 @pytest.mark.parametrize("name", SMALL)
 def test_batch_can_be_learned(name):
     """One step downhill on a batch lowers its loss: every layer passes gradients."""
-    model = make(name)
+    model = made(name, 6)
     x, y = nets.inputs(model, 4), np.arange(4)
     loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     with tf.GradientTape() as tape:
@@ -110,7 +112,7 @@ def test_resnet_takes_small_and_odd_sizes(shape):
     assert model(nets.inputs(model)).shape == (3, 10)
 
 
-@pytest.mark.parametrize("size", [32, 48, 96])
+@pytest.mark.parametrize("size", [33, 96])
 def test_mobilenet_v2_takes_small_sizes(size):
     model = models.backbone("mobilenet_v2", (size, size, 3), 4)
     assert model(nets.inputs(model, 1)).shape == (1, 4)

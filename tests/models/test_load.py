@@ -79,6 +79,55 @@ def test_keras3_shared_layer_stays_one_layer(tmp_path):
     assert len(named) == 3 and len({id(layer) for layer in named}) == 1
 
 
+def _text(api):
+    layers = api.layers
+    stack = [layers.Embedding(5, 4), layers.GlobalAveragePooling1D(), layers.Dense(2)]
+    return api.Sequential([api.Input((7,)), *stack])
+
+
+def _augmented(api):
+    layers = api.layers
+    stack = [layers.RandomFlip(), layers.Rescaling(0.5), layers.Conv2D(2, 3)]
+    return api.Sequential([api.Input((6, 6, 1)), *stack, layers.Flatten()])
+
+
+def _recurrent(api):
+    layers = api.layers
+    stack = [layers.GRU(4, return_sequences=True), layers.LSTM(3), layers.Dense(2)]
+    return api.Sequential([api.Input((7, 3)), *stack])
+
+
+def _two_inputs(api):
+    a, b = api.Input((3,), name="a"), api.Input((2,), name="b")
+    join = api.layers.Concatenate()([a, b])
+    return api.Model([a, b], api.layers.Dense(2)(join))
+
+
+@pytest.mark.parametrize("make", [_text, _augmented, _recurrent, _two_inputs])
+def test_keras3_net_is_rebuilt(make):
+    model = make(keras)
+    twin, _ = keras3.from_keras3(model)
+    rows = compare.random_inputs(twin)
+    rows = rows if len(rows) > 1 else rows[0]
+    want, have = (each(rows, training=False) for each in (model, twin))
+    assert nets.difference(want, have) <= CLOSE
+
+
+def test_keras3_subclassed_model_is_refused(tmp_path):
+    class Mine(keras.Model):
+        def build(self, shape):
+            self.fc = keras.layers.Dense(2)
+
+        def call(self, x):
+            return self.fc(x)
+
+    model = Mine()
+    model(np.zeros((1, 3), np.float32))
+    model.save(tmp_path / "m.keras")
+    with pytest.raises(ModelError, match=r"\(Mine\).*functional or sequential"):
+        models.load(tmp_path / "m.keras")
+
+
 def test_keras3_sum_of_tensors_becomes_an_add_layer():
     x = keras.Input((4,))
     y = keras.layers.Dense(4, name="fc")(x)

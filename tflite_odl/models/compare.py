@@ -26,7 +26,7 @@ def check_same(model: Any, twin: Any) -> None:
     Raises:
       ModelError: they differ by more than rounding does; the first layer is named.
     """
-    inputs = [_random(tensor) for tensor in rebuild.graph(twin).inputs]
+    inputs = random_inputs(twin)
     error = _error(_outputs(model, inputs), _outputs(twin, inputs))
     allowed = TOLERANCE if error <= TOLERANCE else _allowed(twin, inputs)
     if not error <= allowed:
@@ -43,13 +43,22 @@ def _allowed(twin: Any, inputs: list[np.ndarray]) -> float:
     return min(max(TOLERANCE, _ROUNDING * rounding), _LIMIT)
 
 
-def _random(tensor: Any) -> np.ndarray:
-    """Returns two rows for an input: floats about 0, integers 0 and 1."""
-    shape = [2, *(size or _FREE_SIZE for size in tensor.shape[1:])]
+def random_inputs(model: Any) -> list[np.ndarray]:
+    """Returns two rows for each input: floats about 0, or whole numbers 0 and 1."""
+    whole = {
+        id(tensor)
+        for call in rebuild.calls(model)
+        for tensor in tf.nest.flatten(call.args)
+        if type(call.layer).__name__ == "Embedding"
+    }
     random = np.random.default_rng(0)
-    if tensor.dtype.is_floating:
-        return random.normal(size=shape).astype(tensor.dtype.name)
-    return random.integers(0, 2, shape).astype(tensor.dtype.name)
+    found = []
+    for tensor in rebuild.graph(model).inputs:
+        shape = [2, *(size or _FREE_SIZE for size in tensor.shape[1:])]
+        real = tensor.dtype.is_floating and id(tensor) not in whole
+        rows = random.normal(size=shape) if real else random.integers(0, 2, shape)
+        found.append(rows.astype(tensor.dtype.name))
+    return found
 
 
 def _outputs(model: Any, inputs: list[np.ndarray]) -> list[np.ndarray]:

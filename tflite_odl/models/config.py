@@ -58,11 +58,8 @@ def _from_h5(path: Path) -> SavedModel:
             raise ModelError(
                 f"{path} has weights only: save the whole model with model.save(...)"
             )
-        config, version = (
-            file.attrs["model_config"],
-            file.attrs.get("keras_version", "2"),
-        )
-        return SavedModel(_text(version), json.loads(_text(config)))
+        version = file.attrs.get("keras_version", "2")  # files before Keras 3 lack it
+        return SavedModel(_text(version), json.loads(_text(file.attrs["model_config"])))
 
 
 def _text(value: str | bytes) -> str:
@@ -83,8 +80,8 @@ def check_known(config: dict[str, Any]) -> None:
         foreign = _foreign(entry)
         if foreign == kind:
             raise ModelError(
-                f"{where} is not a layer of Keras; build the model in Python and hand "
-                "the object over, or use a layer of Keras"
+                f"{where} is not a class of Keras: use layers of Keras and the "
+                "functional or sequential API"
             )
         if foreign:
             raise ModelError(f"{where} uses {foreign!r}, which is not a part of Keras")
@@ -100,9 +97,9 @@ def _layers(config: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
     if isinstance(inner, dict):
         yield from _layers(inner.get("layers"))
         yield from _layers(inner.get("layer"))
-        if "class_name" in config and ("name" in inner or "name" in config):
-            name = inner.get("name", config.get("name"))
-            yield config["class_name"], name, config
+        if "class_name" in config:
+            kind = config["class_name"]
+            yield kind, inner.get("name", config.get("name", kind)), config
 
 
 def _foreign(entry: dict[str, Any]) -> str | None:

@@ -44,7 +44,9 @@ def _call(node: Any) -> Call:
     outputs = tuple(tf.nest.flatten(node.outputs))
     if hasattr(node, "operation"):  # Keras 3
         args, kwargs = node.arguments.args, node.arguments.kwargs
-        given = {key: value for key, value in kwargs.items() if value is not None}
+        given = {k: v for k, v in kwargs.items() if v is not None}
+        if given.get("training") is True:  # noted for layers whose default it is
+            del given["training"]
         return Call(node.operation, tuple(args), given, outputs)
     return Call(node.layer, tuple(node.call_args), dict(node.call_kwargs), outputs)
 
