@@ -35,7 +35,9 @@ class TrainableModule(tf.Module):
         }
         batch = method.inputs(batch_size)
         x = next(spec for spec in batch if spec.name == "x")
-        single = TensorSpec("x", x.dtype, (infer_batch_size, *x.shape[1:]), about=x.about)
+        single = TensorSpec(
+            "x", x.dtype, (infer_batch_size, *x.shape[1:]), about=x.about
+        )
         settings = [self.specs[name] for name in method.hyperparameters()]
         self.functions, self.interface = {}, {}
         self._define(contract.TRAIN, self._train, batch)
@@ -57,7 +59,9 @@ class TrainableModule(tf.Module):
         self.functions[name] = traced
         outputs = traced.structured_outputs
         self.interface[name] = Signature(
-            name, tuple(inputs), tuple(_spec(self.specs, n, t) for n, t in outputs.items())
+            name,
+            tuple(inputs),
+            tuple(_spec(self.specs, n, t) for n, t in outputs.items()),
         )
 
     def _read(self) -> dict[str, tf.Tensor]:

@@ -1,0 +1,1 @@
+"""Drives artifacts on a desk or an edge box: NumPy and LiteRT, no TensorFlow."""

@@ -1,0 +1,159 @@
+"""Checkpoints: the state in one safetensors file, written whole, the last one kept.
+
+The header holds the artifact's id, the contract version, the step, the position in the
+stream, and a sha256 over names, dtypes, shapes and bytes, so that a file that is
+foreign, cut or altered is refused and the one before is used.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from tflite_odl import contract
+from tflite_odl.errors import CheckpointError
+
+NEWEST, BEFORE = "checkpoint.safetensors", "checkpoint.before.safetensors"
+Arrays = Mapping[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """The state at one point of a run.
+
+    Attributes:
+      state: {name: array}, every tensor of the manifest's state.
+      step: training steps that changed the state.
+      position: batches of the stream that were consumed.
+    """
+
+    state: Arrays
+    step: int
+    position: int
+
+
+def save(
+    folder: str | os.PathLike, manifest: contract.Manifest, checkpoint: Checkpoint
+) -> pathlib.Path:
+    """Writes the checkpoint as the newest one; the newest so far is kept beside it."""
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: np.ascontiguousarray(v) for name, v in checkpoint.state.items()}
+    header = {
+        "artifact_id": manifest.artifact_id,
+        "contract_version": str(contract.VERSION),
+        "step": str(checkpoint.step),
+        "position": str(checkpoint.position),
+    }
+    header["sha256"] = digest(state, header)
+    fresh = folder / f"{NEWEST}.writing"
+    with open(fresh, "wb") as file:
+        file.write(safetensors.numpy.save(state, header))
+        file.flush()
+        os.fsync(file.fileno())
+    newest = folder / NEWEST
+    if newest.exists():
+        os.replace(newest, folder / BEFORE)
+    os.replace(fresh, newest)
+    _sync(folder)
+    return newest
+
+
+def load(path: str | os.PathLike, manifest: contract.Manifest) -> Checkpoint:
+    """Reads one checkpoint.
+
+    Raises:
+      CheckpointError: missing, cut, altered, of another artifact, or of a newer
+        contract.
+    """
+    path = pathlib.Path(path)
+    try:
+        with safetensors.safe_open(path, "numpy") as file:
+            header = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, safetensors.SafetensorError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    _check_header(path, header, manifest)
+    if digest(state, header) != header.get("sha256"):
+        raise CheckpointError(f"{path} was altered: its sha256 does not fit its content")
+    _check_state(path, state, manifest)
+    return Checkpoint(state, int(header["step"]), int(header["position"]))
+
+
+def latest(
+    folder: str | os.PathLike,
+    manifest: contract.Manifest,
+    refused: Callable[[CheckpointError], None] = lambda error: None,
+) -> Checkpoint | None:
+    """Returns the newest valid checkpoint of a folder, None if it has none at all.
+
+    Args:
+      folder: where `save` wrote.
+      manifest: of the artifact that will take the state.
+      refused: called with the reason for each file that is passed over.
+
+    Raises:
+      CheckpointError: there are checkpoints, but none can be used.
+    """
+    paths = [pathlib.Path(folder) / name for name in (NEWEST, BEFORE)]
+    errors = []
+    for path in filter(pathlib.Path.exists, paths):
+        try:
+            return load(path, manifest)
+        except CheckpointError as error:
+            refused(error)
+            errors.append(str(error))
+    if errors:
+        raise CheckpointError("no usable checkpoint: " + "; ".join(errors))
+    return None
+
+
+def digest(state: Arrays, header: Mapping[str, str]) -> str:
+    """Returns the sha256 over the header's facts and every tensor."""
+    total = hashlib.sha256()
+    facts = {key: value for key, value in header.items() if key != "sha256"}
+    total.update(repr(sorted(facts.items())).encode())
+    for name in sorted(state):
+        value = state[name]
+        total.update(f"{name} {value.dtype} {value.shape}".encode())
+        total.update(np.ascontiguousarray(value).tobytes())
+    return total.hexdigest()
+
+
+def _check_header(path, header: Mapping[str, str], manifest: contract.Manifest) -> None:
+    missing = {"artifact_id", "contract_version", "step", "position"} - set(header)
+    if missing:
+        raise CheckpointError(f"{path} is no checkpoint: its header lacks {missing}")
+    if int(header["contract_version"]) > contract.VERSION:
+        raise CheckpointError(
+            f"{path} follows contract {header['contract_version']}, this package knows "
+            f"{contract.VERSION} and below: update tflite_odl"
+        )
+    if header["artifact_id"] != manifest.artifact_id:
+        raise CheckpointError(
+            f"{path} belongs to artifact {header['artifact_id'][:12]}, "
+            f"this is {manifest.artifact_id[:12]}"
+        )
+
+
+def _check_state(path, state: Arrays, manifest: contract.Manifest) -> None:
+    expected = {s.name: (s.dtype, s.shape) for s in manifest.state}
+    found = {name: (str(v.dtype), v.shape) for name, v in state.items()}
+    if expected != found:
+        differing = sorted(set(expected.items()) ^ set(found.items()))
+        raise CheckpointError(f"{path} does not fit the state: {differing[:4]}")
+
+
+def _sync(folder: pathlib.Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,150 @@
+"""LiteRT's two runtimes behind one small interface.
+
+A runtime does what it is told: names, dtypes and shapes are checked before, by
+`contract.Signature.check_inputs`. Every tensor is allocated once; a call copies the
+inputs in, runs, and copies the outputs out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from ai_edge_litert.compiled_model import CompiledModel
+from ai_edge_litert.hardware_accelerator import HardwareAccelerator
+from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.options import CpuOptions, Options
+
+from tflite_odl.contract import Manifest
+from tflite_odl.errors import ArtifactError
+
+Arrays = Mapping[str, np.ndarray]
+
+
+class Runtime:
+    """Runs the signatures of one model; its state lives as long as it does.
+
+    Args:
+      model: the flatbuffer.
+      manifest: describes its signatures.
+      threads: of the CPU kernels.
+    """
+
+    name = ""
+
+    def __init__(self, model: bytes, manifest: Manifest, threads: int = 2) -> None:
+        self.manifest = manifest
+        try:
+            self._load(model, threads)
+        except (RuntimeError, ValueError) as error:
+            raise ArtifactError(
+                f"{self.name} cannot load the model: {error}"
+            ) from error
+
+    def _load(self, model: bytes, threads: int) -> None:
+        raise NotImplementedError(type(self).__name__)
+
+    def run(self, signature: str, inputs: Arrays) -> dict[str, np.ndarray]:
+        """Returns the outputs of one call; they are the caller's own copies."""
+        raise NotImplementedError(type(self).__name__)
+
+    def close(self) -> None:
+        """Frees the model; the runtime cannot be used again."""
+        raise NotImplementedError(type(self).__name__)
+
+    def __enter__(self) -> Runtime:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+class InterpreterRuntime(Runtime):
+    """tflite::Interpreter.
+
+    The public SignatureRunner resizes and allocates at every call; shapes are fixed
+    here, so each signature's subgraph is allocated once.
+    """
+
+    name = "interpreter"
+
+    def _load(self, model: bytes, threads: int) -> None:
+        # The interpreter reads the weights in place: the bytes must stay alive.
+        self._model = model
+        self._interpreter = Interpreter(model_content=model, num_threads=threads)
+        self._wrapper = self._interpreter._interpreter
+        self._entries: dict[str, tuple[int, dict, list]] = {}
+
+    def run(self, signature: str, inputs: Arrays) -> dict[str, np.ndarray]:
+        entry = self._entries.get(signature) or self._entry(signature)
+        subgraph, places, outputs = entry
+        wrapper = self._wrapper
+        for name, value in inputs.items():
+            wrapper.SetTensor(places[name], value, subgraph)
+        wrapper.Invoke(subgraph)
+        return {name: wrapper.GetTensor(index, subgraph) for name, index in outputs}
+
+    def _entry(self, signature: str) -> tuple[int, dict, list]:
+        self.manifest.signature(signature)
+        tensors = self._interpreter._get_full_signature_list()[signature]
+        subgraph = self._wrapper.GetSubgraphIndexFromSignature(signature)
+        self._wrapper.AllocateTensors(subgraph)
+        entry = (subgraph, tensors["inputs"], list(tensors["outputs"].items()))
+        self._entries[signature] = entry
+        return entry
+
+    def close(self) -> None:
+        self._entries, self._wrapper, self._interpreter = {}, None, None
+
+
+class CompiledRuntime(Runtime):
+    """LiteRT's CompiledModel. Tensors go by name: it lists inputs in its own order."""
+
+    name = "compiled"
+
+    def _load(self, model: bytes, threads: int) -> None:
+        options = Options(
+            hardware_accelerators=HardwareAccelerator.CPU,
+            cpu_options=CpuOptions(num_threads=threads),
+        )
+        self._bytes = model
+        self._model = CompiledModel.from_buffer(model, options=options)
+        self._buffers: dict[str, tuple[dict, dict, list]] = {}
+
+    def run(self, signature: str, inputs: Arrays) -> dict[str, np.ndarray]:
+        entry = self._buffers.get(signature) or self._allocate(signature)
+        inside, outside, outputs = entry
+        for name, value in inputs.items():
+            inside[name].write(value)
+        self._model.run_by_name(signature, inside, outside)
+        return {
+            name: outside[name].read(size, dtype).reshape(shape)
+            for name, size, dtype, shape in outputs
+        }
+
+    def _allocate(self, signature: str) -> tuple[dict, dict, list]:
+        spec, model = self.manifest.signature(signature), self._model
+        inside = {
+            name: model.create_input_buffer_by_name(signature, name)
+            for name in spec.input_names
+        }
+        outside = {
+            name: model.create_output_buffer_by_name(signature, name)
+            for name in spec.output_names
+        }
+        outputs = [
+            (s.name, int(np.prod(s.shape)), np.dtype(s.dtype), s.shape)
+            for s in spec.outputs
+        ]
+        self._buffers[signature] = (inside, outside, outputs)
+        return self._buffers[signature]
+
+    def close(self) -> None:
+        self._buffers = {}
+        self._model.close()
+
+
+RUNTIMES: dict[str, Any] = {
+    kind.name: kind for kind in (InterpreterRuntime, CompiledRuntime)
+}

@@ -1,0 +1,216 @@
+"""`Session`: one artifact at work, every input checked, its state kept."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tflite_odl import contract
+from tflite_odl.errors import CheckpointError, ContractError
+from tflite_odl.host import checkpoint
+from tflite_odl.host.artifact import Artifact
+from tflite_odl.host.runtimes import RUNTIMES
+
+Arrays = Mapping[str, np.ndarray]
+UNUSED = {"unused": np.zeros(1, np.float32)}
+
+
+class Session:
+    """An artifact loaded into a runtime.
+
+    Args:
+      artifact: a folder, a bare `.tflite`, or an opened `Artifact`.
+      runtime: "interpreter" or "compiled".
+      threads: of the CPU kernels.
+      checkpoint_dir: where `save_checkpoint` writes.
+
+    Raises:
+      ArtifactError, ContractError: the artifact cannot be used; nothing was loaded.
+    """
+
+    def __init__(
+        self,
+        artifact: str | os.PathLike | Artifact,
+        runtime: str = "interpreter",
+        threads: int = 2,
+        checkpoint_dir: str | os.PathLike | None = None,
+    ) -> None:
+        if runtime not in RUNTIMES:
+            raise ContractError(f"runtime {runtime!r} is not one of {list(RUNTIMES)}")
+        opened = isinstance(artifact, Artifact)
+        self.artifact = artifact if opened else Artifact.open(artifact)
+        self.manifest = self.artifact.manifest
+        self.checkpoint_dir = checkpoint_dir and pathlib.Path(checkpoint_dir)
+        self.position = 0
+        self._kind, self._threads = RUNTIMES[runtime], threads
+        self._runtime = self._load()
+
+    def _load(self):
+        return self._kind(self.artifact.model, self.manifest, self._threads)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._runtime.close()
+
+    def run(self, signature: str, **inputs: Any) -> dict[str, np.ndarray]:
+        """Runs any signature with exactly its inputs.
+
+        Raises:
+          ContractError: an input is missing, unknown, or of another dtype or shape;
+            the runtime was not touched.
+        """
+        checked = self.manifest.signature(signature).check_inputs(inputs)
+        return self._runtime.run(signature, checked)
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of one train call."""
+        return self.manifest.signature(contract.TRAIN).input("x").shape[0]
+
+    @property
+    def step(self) -> int:
+        """Training steps that changed the state."""
+        return int(self.state()["step"][0])
+
+    def train(self, **inputs: Any) -> dict[str, np.ndarray]:
+        """Trains on one batch; a short one is padded and `count` says how far.
+
+        Args:
+          **inputs: x [n, ...] and y [n], n <= batch size; `count` if given is kept.
+
+        Returns:
+          The method's metrics, by name.
+        """
+        metrics = self.run(contract.TRAIN, **self._padded(contract.TRAIN, inputs))
+        self.position += 1
+        return metrics
+
+    def infer(self, x: np.ndarray) -> np.ndarray:
+        """Returns the outputs of any number of rows, [n, C] probabilities or [n, D]."""
+        spec = self.manifest.signature(contract.INFER)
+        rows, output = spec.input("x").shape[0], spec.output_names[0]
+        x = np.asarray(x)
+        parts = [
+            self.run(contract.INFER, **self._padded(contract.INFER, {"x": part}))[output]
+            for part in _slices(x, rows)
+        ]
+        empty = np.zeros((0, *spec.outputs[0].shape[1:]), spec.outputs[0].dtype)
+        return np.concatenate(parts)[: len(x)] if parts else empty
+
+    def evaluate(self, x: np.ndarray, y: np.ndarray) -> dict[str, float]:
+        """Returns {"loss", "accuracy", "correct", "count"} over any number of rows.
+
+        Unlabelled and bad rows are left out; the loss is the mean of the others.
+        """
+        x, y = np.asarray(x), np.asarray(y)
+        if x.shape[:1] != y.shape[:1]:
+            raise ContractError(f"evaluate: {len(x)} rows of x, {len(y)} of y")
+        loss, correct, count = 0.0, 0, 0
+        rows = self.batch_size
+        for part_x, part_y in zip(_slices(x, rows), _slices(y, rows), strict=True):
+            inputs = self._padded(contract.EVALUATE, {"x": part_x, "y": part_y})
+            outputs = self.run(contract.EVALUATE, **inputs)
+            counted = int(outputs["count"][0])
+            loss += float(outputs["loss"][0]) * counted if counted else 0.0
+            correct, count = correct + int(outputs["correct"][0]), count + counted
+        return {
+            "loss": loss / max(count, 1),
+            "accuracy": correct / max(count, 1),
+            "correct": correct,
+            "count": count,
+        }
+
+    def configure(self, **values: float) -> dict[str, float]:
+        """Sets hyper-parameters by name, keeps the others; returns those in force."""
+        spec = self.manifest.signature(contract.CONFIGURE)
+        unknown = sorted(set(values) - set(spec.input_names))
+        if unknown:
+            raise ContractError(
+                f"configure knows {list(spec.input_names)}, got {unknown}"
+            )
+        inputs = {
+            name: np.array([values.get(name, np.nan)], np.float32)
+            for name in spec.input_names
+        }
+        outputs = self.run(contract.CONFIGURE, **inputs)
+        return {name: float(value[0]) for name, value in outputs.items()}
+
+    def state(self, include_buffers: bool = False) -> dict[str, np.ndarray]:
+        """Returns the state by name, without the user's raw data unless asked for."""
+        everything = self._runtime.run(contract.SAVE, UNUSED)
+        return {
+            spec.name: everything[spec.name]
+            for spec in self.manifest.state
+            if include_buffers or spec.role != "buffer"
+        }
+
+    def load_state(self, state: Arrays) -> int:
+        """Takes a whole state, as `state(include_buffers=True)` gives it; returns step."""
+        return int(self.run(contract.RESTORE, **state)["step"][0])
+
+    def reset(self) -> None:
+        """Returns to the shipped state, as a fresh session has it."""
+        fresh = self._load()
+        self._runtime.close()
+        self._runtime, self.position = fresh, 0
+
+    def save_checkpoint(self) -> pathlib.Path:
+        """Writes the whole state to `checkpoint_dir`; returns the file."""
+        state = self.state(include_buffers=True)
+        now = checkpoint.Checkpoint(state, int(state["step"][0]), self.position)
+        return checkpoint.save(self._folder(), self.manifest, now)
+
+    def restore_checkpoint(self, refused=lambda error: None) -> int | None:
+        """Takes the newest valid checkpoint; returns its step, None if there is none.
+
+        Args:
+          refused: called with the reason for each checkpoint that is passed over.
+
+        Raises:
+          CheckpointError: there are checkpoints, but none can be used; the state is as
+            it was.
+        """
+        found = checkpoint.latest(self._folder(), self.manifest, refused)
+        if found is None:
+            return None
+        self.load_state(found.state)
+        self.position = found.position
+        return found.step
+
+    def _folder(self) -> pathlib.Path:
+        if self.checkpoint_dir is None:
+            raise CheckpointError("this session has no checkpoint_dir to keep its state")
+        return self.checkpoint_dir
+
+    def _padded(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the inputs with missing rows as zeros and `count` filled in.
+
+        Shapes that are wrong in another way are left for `run` to refuse.
+        """
+        spec = self.manifest.signature(signature)
+        arrays = {name: np.asarray(value) for name, value in inputs.items()}
+        per_row = [n for n in arrays if n in spec.input_names and n != "count"]
+        if "x" in arrays and arrays["x"].ndim and "count" in spec.input_names:
+            arrays.setdefault("count", np.array([len(arrays["x"])], np.int32))
+        for name in per_row:
+            wanted, value = spec.input(name).shape, arrays[name]
+            if value.shape[1:] == wanted[1:] and 0 < len(value) < wanted[0]:
+                pad = np.zeros((wanted[0] - len(value), *wanted[1:]), value.dtype)
+                arrays[name] = np.concatenate([value, pad])
+        lengths = {name: len(inputs[name]) for name in per_row if arrays[name].ndim}
+        if len(set(lengths.values())) > 1:
+            raise ContractError(f"signature {signature!r}: rows differ, {lengths}")
+        return arrays
+
+
+def _slices(x: np.ndarray, rows: int) -> list[np.ndarray]:
+    return [x[start : start + rows] for start in range(0, len(x), rows)]
