@@ -16,15 +16,21 @@ from rich.console import Console
 from tflite_odl.errors import OdlError
 
 _METHOD = flags.DEFINE_enum("method", "finetune", ["finetune"], "what it learns by")
-_BACKBONE = flags.DEFINE_string("backbone", None, "a net of tflite_odl/models, untrained")
+_BACKBONE = flags.DEFINE_string(
+    "backbone", None, "a net of tflite_odl/models, untrained"
+)
 _MODEL = flags.DEFINE_string("model", None, "your Keras model: .keras, .h5, SavedModel")
 _NUM_CLASSES = flags.DEFINE_integer(
     "num_classes", None, "with --model: replace the last Dense by a fresh one this wide"
 )
 _DATASET = flags.DEFINE_string(
-    "dataset", None, "gives input shape, scaling, class names and the rows to prove with"
+    "dataset",
+    None,
+    "gives input shape, scaling, class names and the rows to prove with",
 )
-_INPUT_SHAPE = flags.DEFINE_list("input_shape", None, "with --backbone, without --dataset")
+_INPUT_SHAPE = flags.DEFINE_list(
+    "input_shape", None, "with --backbone, without --dataset"
+)
 _INPUT_DTYPE = flags.DEFINE_enum(
     "input_dtype", None, ["uint8", "float32"], "as the sensor gives it"
 )
@@ -35,8 +41,12 @@ _BATCH_NORM = flags.DEFINE_enum(
     "batch_norm", "batch", ["batch", "frozen"], "statistics trainable layers use"
 )
 _OPTIMIZER = flags.DEFINE_enum("optimizer", "sgd", ["sgd", "momentum", "adam"], "")
-_LEARNING_RATE = flags.DEFINE_float("learning_rate", None, "the optimizer's own if unset")
-_CLIP_NORM = flags.DEFINE_float("clip_norm", None, "largest global norm of the gradients")
+_LEARNING_RATE = flags.DEFINE_float(
+    "learning_rate", None, "the optimizer's own if unset"
+)
+_CLIP_NORM = flags.DEFINE_float(
+    "clip_norm", None, "largest global norm of the gradients"
+)
 _NOISE = flags.DEFINE_float("noise", 0.0, "uniform noise on the input in training")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "rows of a train call")
 _INFER_BATCH_SIZE = flags.DEFINE_integer("infer_batch_size", 1, "rows of an infer call")
@@ -123,10 +133,14 @@ def _model(dataset, console: Console):
             console.print(note, markup=False)
         outputs = loaded.model.output_shape[-1]
         return loaded.model, classes if len(classes) == outputs else ()
-    shape = tuple(map(int, _INPUT_SHAPE.value or (dataset.input_shape if dataset else ())))
+    shape = tuple(
+        map(int, _INPUT_SHAPE.value or (dataset.input_shape if dataset else ()))
+    )
     num_classes = _NUM_CLASSES.value or len(classes)
     if not shape or not num_classes:
-        raise ModelError("--backbone needs --dataset, or --input_shape and --num_classes")
+        raise ModelError(
+            "--backbone needs --dataset, or --input_shape and --num_classes"
+        )
     return models.backbone(_BACKBONE.value, shape, num_classes, _SEED.value), classes
 
 
@@ -141,7 +155,9 @@ def _preprocessing(dataset):
             "offset": dataset.offset,
         }
     given = {"dtype": _INPUT_DTYPE, "scale": _SCALE, "offset": _OFFSET}
-    found |= {name: flag.value for name, flag in given.items() if flag.value is not None}
+    found |= {
+        name: flag.value for name, flag in given.items() if flag.value is not None
+    }
     return Preprocessing(**found)
 
 

@@ -88,9 +88,7 @@ def embedded_manifest(model: bytes, where: object = "the model") -> contract.Man
         raise ArtifactError(f"{where} is cut or damaged: {error!r}") from error
     except flatbuffers.table.struct.error as error:
         raise ArtifactError(f"{where} is cut or damaged: {error!r}") from error
-    raise ArtifactError(
-        f"{where} holds no manifest: it was not exported by tflite_odl"
-    )
+    raise ArtifactError(f"{where} holds no manifest: it was not exported by tflite_odl")
 
 
 def _read(path: pathlib.Path) -> bytes:

@@ -82,7 +82,9 @@ def load(path: str | os.PathLike, manifest: contract.Manifest) -> Checkpoint:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
     _check_header(path, header, manifest)
     if digest(state, header) != header.get("sha256"):
-        raise CheckpointError(f"{path} was altered: its sha256 does not fit its content")
+        raise CheckpointError(
+            f"{path} was altered: its sha256 does not fit its content"
+        )
     _check_state(path, state, manifest)
     return Checkpoint(state, int(header["step"]), int(header["position"]))
 

@@ -100,7 +100,9 @@ class Session:
         rows, output = spec.input("x").shape[0], spec.output_names[0]
         x = np.asarray(x)
         parts = [
-            self.run(contract.INFER, **self._padded(contract.INFER, {"x": part}))[output]
+            self.run(contract.INFER, **self._padded(contract.INFER, {"x": part}))[
+                output
+            ]
             for part in _slices(x, rows)
         ]
         empty = np.zeros((0, *spec.outputs[0].shape[1:]), spec.outputs[0].dtype)
@@ -188,7 +190,9 @@ class Session:
 
     def _folder(self) -> pathlib.Path:
         if self.checkpoint_dir is None:
-            raise CheckpointError("this session has no checkpoint_dir to keep its state")
+            raise CheckpointError(
+                "this session has no checkpoint_dir to keep its state"
+            )
         return self.checkpoint_dir
 
     def _padded(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, Any]:

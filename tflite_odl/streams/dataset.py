@@ -1,0 +1,112 @@
+"""What a dataset is: two splits of rows, and how to scale them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+
+from tflite_odl.errors import DataError
+
+ORDERS = ("shuffled", "sequential")
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Rows with labels.
+
+    Attributes:
+      x: [N, ...] uint8 or float32, possibly memory-mapped.
+      y: [N] int32, -1 = unlabelled.
+      group: [N] int32 or None: the track, execution or person a row belongs to.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    group: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def batches(
+        self, batch_size: int, seed: int = 0, start: int = 0, order: str = "shuffled"
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yields batches without end; batch t depends on (seed, t) alone.
+
+        Args:
+          batch_size: rows of a batch; a batch may span two epochs.
+          seed: of the epochs' permutations.
+          start: number of the first batch, to resume.
+          order: "shuffled", a new permutation each epoch; "sequential", as stored.
+
+        Yields:
+          x [batch_size, ...], y [batch_size] int32.
+        """
+        if order not in ORDERS:
+            raise DataError(f"order {order!r} is not one of {ORDERS}")
+        if not len(self):
+            raise DataError("a split without rows gives no batches")
+        while True:
+            rows = self._rows(start * batch_size, batch_size, seed, order)
+            yield self.x[rows], self.y[rows]
+            start += 1
+
+    def _rows(self, first: int, count: int, seed: int, order: str) -> np.ndarray:
+        """Returns the indices of rows first .. first + count of the endless stream."""
+        places = np.arange(first, first + count)
+        if order == "sequential":
+            return places % len(self)
+        epochs = places // len(self)
+        rows = np.empty(count, np.int64)
+        for epoch in np.unique(epochs):
+            inside = epochs == epoch
+            rows[inside] = self._permutation(seed, epoch)[places[inside] % len(self)]
+        return rows
+
+    def _permutation(self, seed: int, epoch: int) -> np.ndarray:
+        generator = np.random.Generator(np.random.Philox(key=[seed, int(epoch)]))
+        return generator.permutation(len(self))
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A dataset with a split to learn from and one held out.
+
+    Attributes:
+      name: for reports.
+      classes: names, in the order of the labels.
+      train, test: the splits.
+      scale, offset: x * scale + offset is about unit range.
+      citation: whom to credit.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: Split
+    test: Split
+    scale: float
+    offset: float
+    citation: str = ""
+
+    def __post_init__(self) -> None:
+        for part, split in (("train", self.train), ("test", self.test)):
+            if len(split.x) != len(split.y):
+                raise DataError(
+                    f"{self.name}: {len(split.x)} rows of x_{part}, {len(split.y)} of y"
+                )
+            if split.x.dtype not in (np.uint8, np.float32):
+                raise DataError(
+                    f"{self.name}: x_{part} is {split.x.dtype}, needs uint8 or float32"
+                )
+            low, high = (split.y.min(), split.y.max()) if len(split) else (0, 0)
+            if low < -1 or high >= len(self.classes):
+                raise DataError(
+                    f"{self.name}: labels of {part} run from {low} to {high}, there are "
+                    f"{len(self.classes)} classes"
+                )
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one row of x."""
+        return self.train.x.shape[1:]

@@ -1,0 +1,130 @@
+"""Runs an artifact through LiteRT on a stream, as the phone will:
+
+python tools/emulate.py artifacts/finetune --dataset=digits --steps=300 --out=runs/x
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import resource
+import signal
+import sys
+
+from absl import app, flags
+from rich.console import Console
+from rich.progress import Progress
+
+from tflite_odl import streams
+from tflite_odl.errors import ContractError, DataError, OdlError
+from tflite_odl.host import loop
+from tflite_odl.host.session import Session
+
+_DATASET = flags.DEFINE_string("dataset", "digits", "digits[:changes] or npz:PATH")
+_STEPS = flags.DEFINE_integer("steps", 300, "batches in all, also with --resume")
+_OUT = flags.DEFINE_string(
+    "out", None, "folder for records and checkpoints", required=True
+)
+_RESUME = flags.DEFINE_boolean("resume", False, "continue the run in --out")
+_RUNTIME = flags.DEFINE_enum("runtime", "interpreter", ["interpreter", "compiled"], "")
+_THREADS = flags.DEFINE_integer("threads", 2, "of the CPU kernels")
+_SEED = flags.DEFINE_integer("seed", 0, "of the stream's order")
+_EVERY = flags.DEFINE_integer("checkpoint_every", 100, "batches between checkpoints")
+_SET = flags.DEFINE_multi_string("set", [], "name=value for configure, repeatable")
+
+
+def main(argv: list[str]) -> int:
+    console = Console(stderr=True)
+    try:
+        if len(argv) != 2:
+            raise ContractError(f"give one artifact, got {argv[1:]}")
+        summary = _emulate(argv[1], console)
+    except OdlError as error:
+        console.print(f"{type(error).__name__}: {error}", style="red", markup=False)
+        return 2
+    print(json.dumps(summary))
+    return 130 if summary["interrupted"] else 0
+
+
+def _emulate(artifact: str, console: Console) -> dict:
+    out = pathlib.Path(_OUT.value)
+    if out.exists() and any(out.iterdir()) and not _RESUME.value:
+        raise DataError(
+            f"{out} already holds a run: --resume it, or take another --out"
+        )
+    settings = _settings()
+    dataset = streams.open(_DATASET.value)
+    with Session(artifact, _RUNTIME.value, _THREADS.value, out) as session:
+        before = session.evaluate(dataset.test.x, dataset.test.y)
+        if _RESUME.value:
+            _restore(session, console)
+        elif settings:
+            session.configure(**settings)
+        out.mkdir(parents=True, exist_ok=True)
+        summary = _train(session, dataset, out, console)
+        after = session.evaluate(dataset.test.x, dataset.test.y)
+        return {
+            "artifact": artifact,
+            "dataset": dataset.name,
+            "runtime": _RUNTIME.value,
+            "accuracy_before": round(before["accuracy"], 4),
+            "accuracy_after": round(after["accuracy"], 4),
+            "loss_before": round(before["loss"], 4),
+            "loss_after": round(after["loss"], 4),
+            **dataclasses.asdict(summary),
+            "peak_memory_mb": round(_peak_mb(), 1),
+            "model_bytes": len(session.artifact.model),
+            "flex_ops": loop.flex_ops(session.manifest),
+        }
+
+
+def _restore(session: Session, console: Console) -> None:
+    def refused(error: Exception) -> None:
+        console.print(f"passed over: {error}", style="yellow", markup=False)
+
+    step = session.restore_checkpoint(refused)
+    at = "the beginning" if step is None else f"batch {session.position}, step {step}"
+    console.print(f"resuming from {at}", markup=False)
+
+
+def _train(session: Session, dataset, out: pathlib.Path, console: Console):
+    stopped: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda got, frame: stopped.append(got))
+    batch_size = session.batch_size
+    with Progress(console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("train", total=_STEPS.value, completed=session.position)
+
+        def on_step(record: dict) -> None:
+            loss = "-" if record["loss"] is None else f"{record['loss']:.3f}"
+            progress.update(bar, advance=1, description=f"loss {loss}")
+
+        return loop.run(
+            session,
+            lambda start: dataset.train.batches(batch_size, _SEED.value, start),
+            _STEPS.value,
+            out,
+            _EVERY.value,
+            stop=lambda: bool(stopped),
+            on_step=on_step,
+        )
+
+
+def _settings() -> dict[str, float]:
+    found = {}
+    for text in _SET.value:
+        name, _, value = text.partition("=")
+        try:
+            found[name] = float(value)
+        except ValueError as error:
+            raise ContractError(f"--set={text}: needs name=number") from error
+    return found
+
+
+def _peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    sys.exit(app.run(main))
