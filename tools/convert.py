@@ -10,7 +10,7 @@ import time
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from absl import app, flags
+from absl import app, flags, logging
 from rich.console import Console
 
 from tflite_odl.errors import OdlError
@@ -59,6 +59,7 @@ _KEEP_REJECTED = flags.DEFINE_string(
 
 
 def main(argv: list[str]) -> int:
+    logging.set_verbosity(logging.WARNING)
     console = Console(stderr=True)
     if len(argv) > 1:
         console.print(f"unknown arguments {argv[1:]}: this tool takes flags only")

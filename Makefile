@@ -1,0 +1,41 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+# Needed: python3 (3.10 - 3.12) with venv, make, git.
+
+PYTHON ?= $(firstword $(shell command -v python3.12 python3.11 python3.10 python3))
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+EXTRAS := export,data,dev
+
+.PHONY: help venv test lint demo clean
+
+help:
+	@echo "make demo   set up, learn a user's digits in LiteRT, show the figures"
+	@echo "make test   set up, check style, run every test"
+	@echo "make venv   set up only: $(VENV) with the versions of constraints.txt"
+	@echo "make lint   style only;   make clean   remove what the above made"
+
+venv: $(STAMP)
+
+$(STAMP): setup.cfg constraints.txt
+	@test -n "$(PYTHON)" || { echo "no python3 found: install Python 3.10 - 3.12"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' \
+	  || { echo "$(PYTHON) is not Python 3.10 - 3.12: set PYTHON=/path/to/one"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+	  || { echo "venv failed: on Debian and Ubuntu, apt install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+	@touch $(STAMP)
+
+lint: $(STAMP)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check -q .
+
+test: lint
+	@test -d ../shared/data || echo "tests marked 'data' will be skipped: no ../shared/data"
+	$(BIN)/python -m pytest -rs
+
+demo: $(STAMP)
+	$(BIN)/python tools/demo.py
+
+clean:
+	rm -rf $(VENV) artifacts runs build dist *.egg-info .pytest_cache .ruff_cache
