@@ -24,3 +24,27 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "data" in item.keywords:
             item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def nets():
+    """Makes the tiny Keras nets that artifacts are built from, by name."""
+    from tests import nets
+
+    return nets
+
+
+@pytest.fixture(scope="session")
+def build(tmp_path_factory):
+    """Exports each method and net once per run; returns the artifact's folder."""
+    from tests import nets
+
+    made = {}
+
+    def build(name: str) -> pathlib.Path:
+        if name not in made:
+            folder = tmp_path_factory.mktemp("artifacts") / name
+            made[name] = nets.export_case(name).save(folder)
+        return made[name]
+
+    return build

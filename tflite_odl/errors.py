@@ -1,4 +1,4 @@
-"""The errors a user can meet. Each message says what was expected, what came, where to look."""
+"""The errors a user can meet: what was expected, what came, where to look."""
 
 
 class OdlError(Exception):

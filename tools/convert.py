@@ -1,4 +1,7 @@
-"""Builds an artifact: python tools/convert.py --method=finetune --model=... --out=..."""
+"""Builds an artifact:
+
+python tools/convert.py --method=finetune --model=my_model.keras --out=artifacts/mine
+"""
 
 from __future__ import annotations
 

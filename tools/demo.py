@@ -105,7 +105,7 @@ def _show(console: Console, artifact: pathlib.Path, upright: float) -> None:
         "train step's memory, from the file": _mb(found.manifest.memory["train"]),
         "peak memory of this process, TensorFlow included": f"{_peak():.0f} MB",
         "model.tflite": f"{len(found.model) / 1e3:.0f} kB",
-        "of it weights and other state": f"{found.manifest.sizes['state'] / 1e3:.0f} kB",
+        "of it state": f"{found.manifest.sizes['state'] / 1e3:.0f} kB",
         "Flex ops": str(loop.flex_ops(found.manifest)),
         "golden outputs reproduced": f"{sum(r.passed for r in checked)}/{len(checked)}",
         "artifact": str(artifact),

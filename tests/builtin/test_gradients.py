@@ -4,8 +4,9 @@ import itertools
 
 import pytest
 import tf_keras
-from tests.builtin.single import compare, randomize
 from tf_keras import layers as kl
+
+from tests.builtin.single import compare, randomize
 
 # Two float32 evaluations of sums of up to a few hundred terms: a few 1e-7 each; the
 # bound is the project's own for gradients.

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 
 from tflite_odl.builtin import optimizers
 from tflite_odl.methods.reference import KERAS_OPTIMIZERS
@@ -33,7 +32,6 @@ def test_equals_keras(name):
 
 
 def test_clip_equals_tensorflow():
-    rng = np.random.default_rng(0)
     gradients = {n: tf.random.stateless_normal([5, 3], [ord(n), 0]) for n in "ab"}
     norm = tf.sqrt(optimizers.squared_norm(gradients))
     for largest in (0.5, 100.0):

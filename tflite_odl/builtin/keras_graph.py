@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,8 @@ def _walk(
             if isinstance(call.layer, tf_keras.layers.InputLayer):
                 continue
             inputs = [known[id(tensor)] for tensor in call.keras_inputs]
-            found = _add_layer(call.layer, builder, inputs, path)
+            with builder.inference(call.call_kwargs.get("training") is False):
+                found = _add_layer(call.layer, builder, inputs, path)
             for tensor, name in zip(tf.nest.flatten(call.outputs), found, strict=True):
                 known[id(tensor)] = name
     return [known[id(tensor)] for tensor in model.outputs]
@@ -106,7 +108,7 @@ class LayerContext:
     def statistics(self) -> str:
         """Which statistics a batch norm of this model uses while training."""
         learns = self.trainable and self.builder.batch_norm == "batch"
-        return "batch" if learns else "moving"
+        return "batch" if learns and not self.builder.inferring else "moving"
 
     def add(
         self,
@@ -132,8 +134,16 @@ class GraphBuilder:
 
     def __init__(self, trainable: Collection[str], batch_norm: str) -> None:
         self.trainable, self.batch_norm = frozenset(trainable), batch_norm
+        self.inferring = False
         self.nodes: dict[str, Node] = {}
         self.variables: dict[str, tf.Variable] = {}
+
+    @contextlib.contextmanager
+    def inference(self, on: bool) -> Iterator[None]:
+        """Layers added within are called with training=False, if `on`."""
+        before, self.inferring = self.inferring, self.inferring or on
+        yield
+        self.inferring = before
 
     def add_input(self, tensor) -> str:
         name = unique(tensor.name.split(":")[0], self.nodes)
@@ -219,7 +229,7 @@ def _reachable(nodes: Mapping[str, Node], output: str) -> tuple[Node, ...]:
 
 
 def _fold_padding(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
-    """Returns the nodes with each ZeroPadding2D folded into the convolutions after it."""
+    """Returns the nodes, each ZeroPadding2D folded into the convolutions after it."""
     pads = {node.name: node for node in nodes if node.op == "zero_pad"}
     readers = {name: [node for node in nodes if name in node.inputs] for name in pads}
     folded = {

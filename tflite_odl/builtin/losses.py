@@ -29,7 +29,7 @@ def sparse_cross_entropy(
 
 
 def correct(logits: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    """Returns [1] float32: the weight of the rows whose largest logit is the label's."""
+    """Returns [1] float32: total weight of rows whose largest logit is the label's."""
     best = tf.argmax(logits, -1, output_type=tf.int32)
     hit = tf.cast(tf.equal(best, labels), tf.float32)
     return tf.reshape(tf.reduce_sum(hit * weights), [1])

@@ -90,7 +90,7 @@ class Residual:
 
 @dataclasses.dataclass(frozen=True)
 class Output:
-    """What forward returns; `moved` are new values of weights moved without gradient."""
+    """What forward returns; `moved` holds weights that move without a gradient."""
 
     value: tf.Tensor
     residual: Residual = dataclasses.field(default_factory=Residual)
@@ -99,7 +99,7 @@ class Output:
 
 @dataclasses.dataclass(frozen=True)
 class Gradients:
-    """What backward returns: one gradient per input (None: not wanted), and weights'."""
+    """What backward returns: per input a gradient or None, and the weights'."""
 
     inputs: Sequence[Gradient | None]
     weights: Tensors = dataclasses.field(default_factory=dict)
@@ -125,7 +125,7 @@ class Lowering:
     name = ""
 
     def supports(self, node: Node, inputs: Sequence[tuple[int, ...]]) -> bool:
-        """Whether this lowering can take the node; `inputs` are shapes without batch."""
+        """Whether the lowering takes the node; `inputs` are shapes without batch."""
         return True
 
     def forward(

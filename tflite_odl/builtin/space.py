@@ -19,7 +19,7 @@ Pads = tuple[tuple[int, int], tuple[int, int]]
 
 
 def shifted(x: tf.Tensor, axis: int, offset: int, size: int) -> tf.Tensor:
-    """Returns y with y[r] = x[r + offset] along the axis, zero outside x, `size` long."""
+    """Returns y, `size` long: y[r] = x[r + offset] along the axis, zero outside x."""
     length = x.shape[axis]
     low, high = max(offset, 0), min(offset + size, length)
     if high <= low:
@@ -106,7 +106,7 @@ class Window:
         return side_by_side([side_by_side(self._columns(row)) for row in rows])
 
     def taps(self, x: tf.Tensor) -> list[tf.Tensor]:
-        """Returns for each tap, row by row, what it reads: kh * kw of [B, H', W', C]."""
+        """Returns what each tap reads, row by row: kh * kw of [B, H', W', C]."""
         rows = [self._along(x, 1, i) for i in range(self.kernel[0])]
         return [self._along(r, 2, j) for r in rows for j in range(self.kernel[1])]
 
@@ -128,7 +128,7 @@ class Window:
         return found
 
     def scatter(self, patches: tf.Tensor) -> tf.Tensor:
-        """Returns the transpose of `patches`: [B, H', W', kh * kw * C] -> [B, H, W, C]."""
+        """Returns the transpose of `patches`: [B, H', W', kh kw C] -> [B, H, W, C]."""
         kh, kw = self.kernel
         width = patches.shape[-1] // kh
         rows = self._back([cut(patches, -1, i * width, width) for i in range(kh)], 1)

@@ -33,7 +33,7 @@ def convert(module: TrainableModule) -> bytes:
 
 
 def _reason(message: str) -> str:
-    """Returns the part of the converter's message that names the ops, if there is one."""
+    """Returns the part of the converter's message that names the ops, or its start."""
     found = re.search(r"TF Select ops: ([^\n]*)", message)
     if found:
         return f"these ops have no builtin kernel: {found.group(1)}"

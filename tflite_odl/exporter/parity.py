@@ -153,6 +153,6 @@ class _Gate:
         at = np.unravel_index(error.argmax(), error.shape)
         raise ParityError(
             f"signature {signature!r}, tensor {name!r}, index {list(map(int, at))}: "
-            f"TensorFlow has {expected[at]:.9g}, {self.runtime.name} has {got[at]:.9g}; "
-            f"{why}"
+            f"TensorFlow has {expected[at]:.9g}, "
+            f"{self.runtime.name} has {got[at]:.9g}; {why}"
         )

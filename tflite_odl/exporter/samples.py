@@ -49,8 +49,8 @@ def _from_sample(method: Method, sample: Sample):
     spec = method.inputs(1)[0]
     if x.dtype != spec.dtype or x.shape[1:] != spec.shape[1:] or len(x) != len(y):
         raise ContractError(
-            f"the sample needs x [N, {', '.join(map(str, spec.shape[1:]))}] {spec.dtype} "
-            f"and y [N], got {list(x.shape)} {x.dtype} and {list(y.shape)}"
+            f"the sample needs N rows of x {list(spec.shape[1:])} {spec.dtype} and N "
+            f"labels, got {list(x.shape)} {x.dtype} and {list(y.shape)}"
         )
 
     def draw(rng: np.random.Generator, rows: int) -> Sample:

@@ -6,9 +6,9 @@ import dataclasses
 import hashlib
 import os
 import pathlib
+import struct
 import zlib
 
-import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
 
 from tflite_odl import contract
@@ -84,9 +84,9 @@ def embedded_manifest(model: bytes, where: object = "the model") -> contract.Man
                 return contract.Manifest.from_json(
                     zlib.decompress(content) if plain else content
                 )
-    except (AttributeError, ValueError, TypeError, OverflowError, zlib.error) as error:
+    except (AttributeError, ValueError, TypeError, IndexError, OverflowError) as error:
         raise ArtifactError(f"{where} is cut or damaged: {error!r}") from error
-    except flatbuffers.table.struct.error as error:
+    except (struct.error, zlib.error) as error:
         raise ArtifactError(f"{where} is cut or damaged: {error!r}") from error
     raise ArtifactError(f"{where} holds no manifest: it was not exported by tflite_odl")
 

@@ -81,7 +81,7 @@ def run(
 
 
 def keep_records(path: pathlib.Path, position: int) -> None:
-    """Cuts the records back to the first `position` batches, what came after is redone."""
+    """Cuts the records back to `position` batches: what came after is redone."""
     if not path.exists():
         return
     kept = path.read_text().splitlines(keepends=True)[:position]

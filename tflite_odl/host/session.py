@@ -156,7 +156,7 @@ class Session:
         }
 
     def load_state(self, state: Arrays) -> int:
-        """Takes a whole state, as `state(include_buffers=True)` gives it; returns step."""
+        """Takes a state as `state(include_buffers=True)` gives it; returns its step."""
         return int(self.run(contract.RESTORE, **state)["step"][0])
 
     def reset(self) -> None:

@@ -102,8 +102,8 @@ class Dataset:
             low, high = (split.y.min(), split.y.max()) if len(split) else (0, 0)
             if low < -1 or high >= len(self.classes):
                 raise DataError(
-                    f"{self.name}: labels of {part} run from {low} to {high}, there are "
-                    f"{len(self.classes)} classes"
+                    f"{self.name}: labels of {part} run from {low} to {high}, "
+                    f"there are {len(self.classes)} classes"
                 )
 
     @property

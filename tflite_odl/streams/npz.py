@@ -73,12 +73,7 @@ def _cache(cache_dir: str | os.PathLike | None) -> pathlib.Path:
 
 
 def _content(path: pathlib.Path) -> str:
-    with open(path, "rb") as file:
-        return (
-            hashlib.file_digest(file, "sha256").hexdigest()[:16]
-            if hasattr(hashlib, "file_digest")
-            else hashlib.sha256(file.read()).hexdigest()[:16]
-        )
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def _unpack(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -91,7 +86,8 @@ def _unpack(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         if all(key in arrays for key in keys):
             return layout(arrays)
     raise DataError(
-        f"{path} has keys {sorted(arrays)}; known layouts need {ROWS}, {JPEG} or {PHONE}"
+        f"{path} has keys {sorted(arrays)}; "
+        f"known layouts need {ROWS}, {JPEG} or {PHONE}"
     )
 
 

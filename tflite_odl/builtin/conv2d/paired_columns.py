@@ -79,7 +79,7 @@ class PairedColumns(Conv2D):
 
 
 def _matrix(kernel: tf.Tensor) -> tf.Tensor:
-    """Returns T [4 C, kh 2 F]: the kernel for the left column beside that for the right."""
+    """Returns T [4 C, kh 2 F]: the left column's kernel beside the right one's."""
     kh, kw, c, f = kernel.shape
     turned = tf.reshape(tf.transpose(kernel, [1, 2, 0, 3]), [kw * c, kh, 1, f])
     left = shifted(turned, 0, 0, (kw + 1) * c)
