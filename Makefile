@@ -1,7 +1,9 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
 # Needed: python3 (3.10 - 3.12) with venv, make, git.
 
-PYTHON ?= $(firstword $(shell command -v python3.12 python3.11 python3.10 python3))
+FITS := import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))
+PYTHON ?= $(shell for python in python3 python3.12 python3.11 python3.10; do \
+  $$python -c '$(FITS)' 2>/dev/null && echo $$python && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
@@ -18,9 +20,10 @@ help:
 venv: $(STAMP)
 
 $(STAMP): setup.cfg constraints.txt
-	@test -n "$(PYTHON)" || { echo "no python3 found: install Python 3.10 - 3.12"; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' \
-	  || { echo "$(PYTHON) is not Python 3.10 - 3.12: set PYTHON=/path/to/one"; exit 1; }
+	@test -n "$(PYTHON)" \
+	  || { echo "no Python 3.10 - 3.12 found: install one, or set PYTHON=/path/to/it"; exit 1; }
+	@$(PYTHON) -c '$(FITS)' \
+	  || { echo "PYTHON=$(PYTHON) is not Python 3.10 - 3.12"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) \
 	  || { echo "venv failed: on Debian and Ubuntu, apt install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
