@@ -17,9 +17,7 @@ from tflite_odl.builtin.lowering import (
     Residual,
     Tensors,
 )
-
-# A sum of more terms at once loses precision in XNNPACK.
-LONG_SUM = 4096
+from tflite_odl.builtin.sums import channel_sums, row_sums, vector
 
 
 class Centred(Lowering):
@@ -75,19 +73,19 @@ class Centred(Lowering):
         gradient: Gradient,
         run: Pass,
     ) -> Gradients:
-        factor = _vector(residual.shared["factor"])
+        factor = vector(residual.shared["factor"])
         if not node.trainable:
             scale = factor if gradient.scale is None else factor * gradient.scale
             return Gradients([Gradient(gradient.value, gradient.shape, scale)])
         dy = gradient.dense()
         centred, inverse = residual.rows["centred"], residual.shared["inverse"]
         # Rows that do not count have dy = 0, so plain sums are sums over those that do.
-        sum_dy, sum_dyc = _sum(dy), _sum(dy * centred)
+        sum_dy, sum_dyc = channel_sums(dy), channel_sums(dy * centred)
         found = {}
         if "gamma" in weights:
-            found["gamma"] = _vector(sum_dyc * inverse)
+            found["gamma"] = vector(sum_dyc * inverse)
         if "beta" in weights:
-            found["beta"] = _vector(sum_dy)
+            found["beta"] = vector(sum_dy)
         if not run.wanted(node)[0]:
             return Gradients([None], found)
         if _uses_batch(node, run):
@@ -111,32 +109,12 @@ def _shift(y: tf.Tensor, weights: Tensors) -> tf.Tensor:
 
 def _mean(x: tf.Tensor, run: Pass) -> tf.Tensor:
     """Returns the mean over all axes but the last, of rows that count, [1, ..., C]."""
-    return tf.reduce_sum(_row_sums(x) * _weight(x, run), [0], keepdims=True)
-
-
-def _sum(x: tf.Tensor) -> tf.Tensor:
-    """Returns the sum over all axes but the last, [1, ..., C]."""
-    return tf.reduce_sum(_row_sums(x), [0], keepdims=True)
-
-
-def _row_sums(x: tf.Tensor) -> tf.Tensor:
-    """Returns [B, 1, ..., C], in two stages where one would lose precision."""
-    axes = list(range(1, x.shape.rank - 1))
-    if math.prod(x.shape[1:-1]) > LONG_SUM:
-        for axis in reversed(axes):
-            x = tf.reduce_sum(x, [axis], keepdims=True)
-        return x
-    return tf.reduce_sum(x, axes, keepdims=True) if axes else x
+    return tf.reduce_sum(row_sums(x) * _weight(x, run), [0], keepdims=True)
 
 
 def _weight(x: tf.Tensor, run: Pass) -> tf.Tensor:
     """Returns [B, 1, ...]: a row's share in a mean over all axes but the last."""
     return run.rows.shaped(x.shape.rank) / _count(x, run)
-
-
-def _vector(x: tf.Tensor) -> tf.Tensor:
-    """Returns [1, ..., C] as [C]; a RESHAPE to [-1] would leave the partition."""
-    return tf.reshape(x, [x.shape[-1]])
 
 
 def _count(x: tf.Tensor, run: Pass) -> tf.Tensor:
@@ -153,7 +131,7 @@ def _moved(node: Node, x, mean, variance, weights: Tensors, run: Pass) -> Tensor
         variance = variance * (count / tf.maximum(count - 1.0, 1.0))
     news = {"moving_mean": mean, "moving_variance": variance}
     return {
-        role: weights[role] * momentum + _vector(new) * (1.0 - momentum)
+        role: weights[role] * momentum + vector(new) * (1.0 - momentum)
         for role, new in news.items()
     }
 

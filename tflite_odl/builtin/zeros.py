@@ -43,10 +43,21 @@ def zeros(shape: Sequence[int]) -> tf.Tensor:
         return _constant(shape)
     scalar, made = source
     if shape not in made:
-        # One constant the size of a row, one the size of the batch, broadcast together.
-        batch = _constant((shape[0], *[1] * (len(shape) - 1)))
-        made[shape] = (scalar + batch) + _constant((1, *shape[1:]))
+        made[shape] = _broadcast(scalar, shape)
     return made[shape]
+
+
+def _broadcast(scalar: tf.Tensor, shape: tuple[int, ...]) -> tf.Tensor:
+    """Returns the scalar in a shape, by small constants: batch, middle, channels.
+
+    A sum of two constants would be folded into one, hence the product between.
+    """
+    batch, middle, channels = (shape[0],), shape[1:-1], shape[-1:]
+    ones = [1] * len(middle)
+    block = scalar + _constant((*batch, *ones, 1))
+    if any(size > 1 for size in middle):
+        block = block * tf.constant(np.ones((1, *middle, 1), np.float32))
+    return block + _constant((1, *ones, *channels))
 
 
 def _constant(shape: tuple[int, ...]) -> tf.Tensor:

@@ -17,6 +17,7 @@ from tflite_odl.builtin.lowering import (
     Tensors,
 )
 from tflite_odl.builtin.space import Window
+from tflite_odl.builtin.sums import channel_sums, vector
 
 
 class Conv2D(Lowering):
@@ -51,7 +52,7 @@ class Conv2D(Lowering):
         found, spread = self.filter(window, residual.rows["columns"], dy, kernel.shape)
         found = {"kernel": found}
         if "bias" in weights:
-            found["bias"] = tf.reduce_sum(tf.reduce_sum(dy, [1, 2]), 0)
+            found["bias"] = vector(channel_sums(dy))
         if scale is not None:
             found = {role: value * scale for role, value in found.items()}
             kernel = kernel * scale

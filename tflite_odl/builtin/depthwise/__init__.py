@@ -1,6 +1,8 @@
 """DepthwiseConv2D: its lowerings, the first that supports a node being the default."""
 
 from tflite_odl.builtin.depthwise.constant import Constant
+from tflite_odl.builtin.depthwise.convolution import Convolution
+from tflite_odl.builtin.depthwise.split_taps import SplitTaps
 from tflite_odl.builtin.depthwise.taps import Taps
 
-LOWERINGS = (Constant(), Taps())
+LOWERINGS = (Constant(), SplitTaps(), Taps(), Convolution())

@@ -19,6 +19,8 @@ from tflite_odl.builtin.lowering import (
     Residual,
     Tensors,
 )
+from tflite_odl.builtin.space import Window
+from tflite_odl.builtin.sums import channel_sums, row_sums, vector
 
 
 class Taps(Lowering):
@@ -50,24 +52,44 @@ class Taps(Lowering):
         window, gradient = window_of(node), gradient.full()
         dy, kernel = gradient.value, weights["kernel"]
         taps = window.taps(residual.rows["x"])
-        per_tap = [tf.reduce_sum(tf.reduce_sum(x * dy, [1, 2]), 0) for x in taps]
-        found = {"kernel": tf.reshape(tf.stack(per_tap), kernel.shape)}
+        found = {"kernel": filter_of([row_sums(x * dy) for x in taps], kernel.shape)}
         if "bias" in weights:
-            found["bias"] = tf.reduce_sum(tf.reduce_sum(dy, [1, 2]), 0)
-        if gradient.scale is not None:
-            column = tf.reshape(gradient.scale, [-1, 1])
-            found["kernel"] = found["kernel"] * column
-            kernel = kernel * column
-            if "bias" in found:
-                found["bias"] = found["bias"] * gradient.scale
+            found["bias"] = vector(channel_sums(dy))
+        found, kernel = self.scaled(found, kernel, gradient.scale)
         if not run.wanted(node)[0]:
             return Gradients([None], found)
-        dx = window.scatter_taps([dy * k for k in kernel_taps(kernel)])
-        return Gradients([Gradient.of(dx)], found)
+        return Gradients([Gradient.of(self.back(window, dy, kernel))], found)
+
+    def scaled(
+        self, found: Tensors, kernel: tf.Tensor, scale: tf.Tensor | None
+    ) -> tuple[Tensors, tf.Tensor]:
+        """Returns the weights' gradients and the kernel with dy's scale folded in."""
+        if scale is None:
+            return found, kernel
+        column = tf.reshape(scale, [scale.shape[0], 1])
+        shaped = {"kernel": column, "bias": scale}
+        return {role: value * shaped[role] for role, value in found.items()}, (
+            kernel * column
+        )
+
+    def back(self, window: Window, dy: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        """Returns the input's gradient [B, H, W, C]."""
+        return window.scatter_taps([dy * k for k in kernel_taps(kernel)])
+
+
+def filter_of(per_tap: list[tf.Tensor], shape: tf.TensorShape) -> tf.Tensor:
+    """Returns the kernel's gradient from its taps' row sums, each [B, 1, 1, C]."""
+    kw = shape[1]
+    rows = [
+        tf.concat(per_tap[at : at + kw], 2) if kw > 1 else per_tap[at]
+        for at in range(0, len(per_tap), kw)
+    ]
+    window = tf.concat(rows, 1) if len(rows) > 1 else rows[0]
+    return tf.reshape(tf.reduce_sum(window, 0), shape)
 
 
 def kernel_taps(kernel: tf.Tensor) -> list[tf.Tensor]:
-    """Returns the taps of a kernel [kh, kw, C, 1], row by row, each [C]."""
+    """Returns the taps of a kernel [kh, kw, C, 1], row by row, each [1, C]."""
     kh, kw, c, _ = kernel.shape
     rows = tf.reshape(kernel, [kh * kw, c])
-    return [tf.reshape(tf.slice(rows, [t, 0], [1, c]), [c]) for t in range(kh * kw)]
+    return [tf.slice(rows, [tap, 0], [1, c]) for tap in range(kh * kw)]

@@ -1,0 +1,62 @@
+"""DepthwiseConv2D as DEPTHWISE_CONV_2D, weights from a variable: few ops, fast."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from tflite_odl.builtin.conv2d.base import window_of
+from tflite_odl.builtin.conv2d.constant import padded
+from tflite_odl.builtin.depthwise.taps import Taps
+from tflite_odl.builtin.graph import Node
+from tflite_odl.builtin.lowering import Output, Pass, Residual, Tensors
+from tflite_odl.builtin.space import Window, join_phases, shifted
+
+
+class Convolution(Taps):
+    """y by DEPTHWISE_CONV_2D; dx by the same op on dy with the kernel reversed, its
+    pixels apart by the stride; dk by taps.
+
+    The op leaves the XNNPACK partition when its weights are a variable, and is still
+    four times faster than nine multiplications and additions.
+    """
+
+    name = "convolution"
+
+    def supports(self, node: Node, inputs: Sequence[tuple[int, ...]]) -> bool:
+        a = node.attributes
+        return a["multiplier"] == 1 and a["dilation"] == (1, 1)
+
+    def forward(
+        self, node: Node, inputs: Sequence[tf.Tensor], weights: Tensors, run: Pass
+    ) -> Output:
+        window = window_of(node)
+        x, padding = padded(window, inputs[0])
+        strides = [1, *window.strides, 1]
+        y = tf.nn.depthwise_conv2d(x, weights["kernel"], strides, padding)
+        if "bias" in weights:
+            y = y + weights["bias"]
+        return Output(y, Residual(rows={"x": inputs[0]}))
+
+    def back(self, window: Window, dy: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        """Returns dx [B, H, W, C]: dy spread by the stride, convolved in reverse."""
+        (kh, kw), (sh, sw) = window.kernel, window.strides
+        (top, _), (left, _) = window.padding
+        h, w = window.size
+        spread = join_phases([dy, *[None] * (sh - 1)], 1)
+        spread = join_phases([spread, *[None] * (sw - 1)], 2)
+        # dx[r] = sum over i of spread[r + top - i] k[i], a correlation with k reversed.
+        spread = shifted(spread, 1, top - kh + 1, h + kh - 1)
+        spread = shifted(spread, 2, left - kw + 1, w + kw - 1)
+        return tf.nn.depthwise_conv2d(spread, _reversed(kernel), [1] * 4, "VALID")
+
+
+def _reversed(kernel: tf.Tensor) -> tf.Tensor:
+    """Returns the kernel [kh, kw, C, 1] turned by 180 degrees.
+
+    By GATHER: a REVERSE_V2 over two axes at once is wrong in TFLite 2.14.
+    """
+    kh, kw, c, _ = kernel.shape
+    rows = tf.gather(tf.reshape(kernel, [kh * kw, c]), list(range(kh * kw))[::-1])
+    return tf.reshape(rows, kernel.shape)

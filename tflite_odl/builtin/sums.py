@@ -1,0 +1,30 @@
+"""Sums over images and batches, in stages that keep their precision in XNNPACK."""
+
+from __future__ import annotations
+
+import math
+
+import tensorflow as tf
+
+# A sum of more terms at once loses precision.
+LONG_SUM = 4096
+
+
+def row_sums(x: tf.Tensor) -> tf.Tensor:
+    """Returns [B, 1, ..., C]: sums over all axes but the batch and the channels."""
+    axes = list(range(1, x.shape.rank - 1))
+    if math.prod(x.shape[1:-1]) > LONG_SUM:
+        for axis in reversed(axes):
+            x = tf.reduce_sum(x, [axis], keepdims=True)
+        return x
+    return tf.reduce_sum(x, axes, keepdims=True) if axes else x
+
+
+def channel_sums(x: tf.Tensor) -> tf.Tensor:
+    """Returns [1, ..., C]: sums over all axes but the channels."""
+    return tf.reduce_sum(row_sums(x), [0], keepdims=True)
+
+
+def vector(x: tf.Tensor) -> tf.Tensor:
+    """Returns [1, ..., C] as [C]; a RESHAPE to [-1] would leave the partition."""
+    return tf.reshape(x, [x.shape[-1]])
