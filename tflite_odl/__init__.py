@@ -24,5 +24,13 @@ def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'tflite_odl' has no attribute {name!r}")
     module, attribute = _LAZY[name]
-    found = importlib.import_module(module)
+    try:
+        found = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name not in ("tensorflow", "tf_keras"):
+            raise
+        raise ModuleNotFoundError(
+            f"tflite_odl.{name} needs TensorFlow: pip install 'tflite_odl[export]'",
+            name=error.name,
+        ) from error
     return getattr(found, attribute) if attribute else found
