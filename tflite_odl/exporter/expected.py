@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,9 @@ TENSORFLOW_MULTIPLE = 4.0
 # An update this far below the largest one is noise about an exact zero, for instance
 # the gradient of a bias that a batch norm removes again.
 UPDATE_FLOOR = 1e-6
+# A relu whose input is within a rounding of 0 may fall the other way, which moves the
+# gradients by far more than a rounding, but never by so much of a whole update.
+GROSS = 0.25
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +45,10 @@ class Error:
 
     def within(self, limit: Error) -> bool:
         return self.whole <= limit.whole and self.entry <= limit.entry
+
+    def gross(self) -> bool:
+        """Whether no activation that falls the other way could explain it."""
+        return not self.whole <= GROSS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,29 +123,30 @@ def _limit(own: float) -> float:
     return max(STEP_TOLERANCE, TENSORFLOW_MULTIPLE * own)
 
 
-def references(
-    method: Method, batches: Sequence[Batch], infer_rows: int
-) -> list[Reference]:
-    """Returns a Reference per batch, each state following from TensorFlow's float32."""
-    keras32, keras64 = (KerasReference(method, d) for d in ("float32", "float64"))
-    state = {name: tensor.value for name, tensor in method.state().items()}
-    dtypes = {name: value.dtype for name, value in state.items()}
-    found = []
-    for batch in batches:
-        after32, _ = keras32.step(state, batch)
-        after64, loss = keras64.step(state, batch)
-        x = batch.x[:infer_rows]
-        found.append(
-            Reference(
-                batch,
-                state,
-                after32,
-                after64,
-                loss,
-                keras32.probabilities(state, x),
-                keras64.probabilities(state, x),
-                keras64.evaluate(state, batch),
-            )
+class Expectations:
+    """Keras in float32 and in float64, side by side.
+
+    Args:
+      method: what is exported.
+      infer_rows: rows of one infer call.
+    """
+
+    def __init__(self, method: Method, infer_rows: int) -> None:
+        self.float32 = KerasReference(method, "float32")
+        self.float64 = KerasReference(method, "float64")
+        self.infer_rows = infer_rows
+
+    def of(self, state: Arrays, batch: Batch) -> Reference:
+        """Returns what TensorFlow makes of one batch from a given state."""
+        after64, loss = self.float64.step(state, batch)
+        x = batch.x[: self.infer_rows]
+        return Reference(
+            batch,
+            state,
+            self.float32.step(state, batch)[0],
+            after64,
+            loss,
+            self.float32.probabilities(state, x),
+            self.float64.probabilities(state, x),
+            self.float64.evaluate(state, batch),
         )
-        state = {name: np.asarray(after32[name], dtypes[name]) for name in state}
-    return found

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import tflite_odl
 from tflite_odl import contract
 from tflite_odl.errors import ExportError
-from tflite_odl.exporter import artifact, audit, flatbuffer, memory, parity
+from tflite_odl.exporter import artifact, audit, flatbuffer, memory, parity, samples
 from tflite_odl.exporter.convert import convert
-from tflite_odl.exporter.expected import references
 from tflite_odl.exporter.goldens import record
-from tflite_odl.exporter.samples import Sample, batches
+from tflite_odl.exporter.samples import Sample
 from tflite_odl.host.runtimes import RUNTIMES
 from tflite_odl.methods.base import Method
 from tflite_odl.methods.reference import Batch
@@ -83,15 +83,19 @@ def export(
     model = flatbuffer.compact(raw)
     manifest = _manifest(method, module, model, audited)
     progress("prove")
-    found = batches(method, batch_size, sample)
+
+    def draw(kind: int, attempt: int) -> Batch:
+        return samples.batch(method, batch_size, kind, sample, attempt)
+
     try:
-        proofs = _prove(method, model, manifest, found, infer_batch_size)
+        proofs = _prove(method, model, manifest, draw, infer_batch_size)
     except parity.ParityError as error:
         if keep_rejected is not None:
             artifact.write(keep_rejected, model, manifest, rejected=str(error))
         raise
     manifest = dataclasses.replace(manifest, proofs=proofs)
     with RUNTIMES["interpreter"](model, manifest) as runtime:
+        found = [draw(kind, 0) for kind in range(parity.KINDS)]
         goldens = record(runtime, found, proofs["tensorflow_float32"]["train_entry"])
     return Exported(model, manifest, goldens)
 
@@ -100,21 +104,16 @@ def _prove(
     method: Method,
     model: bytes,
     manifest: contract.Manifest,
-    found: Sequence[Batch],
+    draw: Callable[[int, int], Batch],
     infer_rows: int,
 ) -> dict[str, Any]:
-    """Returns {runtime: {signature: largest error}}."""
-    expected = references(method, found, infer_rows)
-    proofs: dict[str, Any] = {}
-    for name, kind in RUNTIMES.items():
-        with kind(model, manifest) as runtime:
-            proofs[name] = parity.prove(runtime, expected)
-    own = [error for reference in expected for error in reference.own.values()]
-    proofs["tensorflow_float32"] = {
-        "train_whole_tensor": max(error.whole for error in own),
-        "train_entry": max(error.entry for error in own),
-    }
-    return proofs
+    """Returns {runtime: {figure: largest error}}."""
+    with contextlib.ExitStack() as stack:
+        runtimes = {
+            name: stack.enter_context(kind(model, manifest))
+            for name, kind in RUNTIMES.items()
+        }
+        return parity.prove(method, runtimes, draw, infer_rows)
 
 
 def _manifest(

@@ -12,36 +12,37 @@ from tflite_odl.methods.reference import Batch
 Sample = tuple[np.ndarray, np.ndarray]
 
 
-def batches(
-    method: Method, batch_size: int, sample: Sample | None = None, seed: int = 0
-) -> list[Batch]:
-    """Returns three batches: a full one, a padded one, and one with bad rows.
+def batch(
+    method: Method,
+    batch_size: int,
+    kind: int,
+    sample: Sample | None = None,
+    seed: int = 0,
+) -> Batch:
+    """Returns a full batch (kind 0), a padded one (1), or one with bad rows (2).
 
     Args:
       method: gives the shapes and the number of classes.
       batch_size: rows of a batch.
+      kind: 0, 1 or 2.
       sample: (x [N, ...], y [N]) to draw rows from; else random ones.
       seed: of the draw.
 
     Raises:
       ContractError: the sample does not fit the train signature.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng([seed, kind])
     draw = _from_sample(method, sample) if sample else _random(method)
-    full, padded, mixed = (_batch(*draw(rng, batch_size), batch_size) for _ in range(3))
-    real = max(1, batch_size - batch_size // 4)
-    padded.count[0] = real
-    padded.x[real:] = 0
-    if batch_size > 2:
-        mixed.y[-1] = UNLABELLED
-        mixed.y[-2] = method.num_classes
-    if batch_size > 3 and mixed.x.dtype == np.float32:
-        mixed.x[-3].flat[0] = np.nan
-    return [full, padded, mixed]
-
-
-def _batch(x: np.ndarray, y: np.ndarray, rows: int) -> Batch:
-    return Batch(x, y, np.array([rows], np.int32))
+    x, y = draw(rng, batch_size)
+    count = np.array([batch_size], np.int32)
+    if kind == 1:
+        count[0] = max(1, batch_size - batch_size // 4)
+        x[count[0] :] = 0
+    if kind == 2 and batch_size > 2:
+        y[-1], y[-2] = UNLABELLED, method.num_classes
+        if batch_size > 3 and x.dtype == np.float32:
+            x[-3].flat[0] = np.nan
+    return Batch(x, y, count)
 
 
 def _from_sample(method: Method, sample: Sample):
