@@ -53,6 +53,9 @@ _CLIP_NORM = flags.DEFINE_float(
 _NOISE = flags.DEFINE_float("noise", 0.0, "uniform noise on the input in training")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "rows of a train call")
 _INFER_BATCH_SIZE = flags.DEFINE_integer("infer_batch_size", 1, "rows of an infer call")
+_TARGET = flags.DEFINE_enum(
+    "target", "portable", ["portable", "avx512"], "what the lowerings are chosen for"
+)
 _PLAN = flags.DEFINE_string("plan", None, "JSON file {node: lowering}, or a manifest")
 _SEED = flags.DEFINE_integer("seed", 0, "of fresh weights and of the random generator")
 _OUT = flags.DEFINE_string("out", None, "the artifact's folder", required=True)
@@ -95,6 +98,7 @@ def _convert(progress, console: Console) -> dict:
         learning_rate=_LEARNING_RATE.value,
         clip_norm=_CLIP_NORM.value,
         noise=_NOISE.value,
+        target=_TARGET.value,
         seed=_SEED.value,
         preprocessing=_preprocessing(dataset),
     )

@@ -128,6 +128,12 @@ class Lowering:
         """Whether the lowering takes the node; `inputs` are shapes without batch."""
         return True
 
+    def prefers(
+        self, node: Node, inputs: Sequence[tuple[int, ...]], target: str
+    ) -> bool:
+        """Whether this lowering is the best for a node on a target processor."""
+        return False
+
     def forward(
         self, node: Node, inputs: Sequence[tf.Tensor], weights: Tensors, run: Pass
     ) -> Output:

@@ -10,17 +10,26 @@ from tflite_odl.builtin.ops import FAMILIES
 from tflite_odl.errors import ModelError
 
 
-def plan(graph: Graph, choices: Mapping[str, str] | None = None) -> dict[str, Lowering]:
-    """Returns {node name: lowering}: the user's choice, else the family's first fit.
+# What the default plan is made for: any phone, or a desk with 512-bit vectors.
+TARGETS = ("portable", "avx512")
+
+
+def plan(
+    graph: Graph, choices: Mapping[str, str] | None = None, target: str = "portable"
+) -> dict[str, Lowering]:
+    """Returns {node name: lowering}: the user's choice, else the best for the target.
 
     Args:
       graph: the model.
       choices: {node name: lowering name}, for instance from a manifest.
+      target: one of `TARGETS`; every plan runs and is right on every processor.
 
     Raises:
       ModelError: a choice names no node or no lowering that supports it, or a node has
         no lowering at all.
     """
+    if target not in TARGETS:
+        raise ModelError(f"target {target!r} is not one of {TARGETS}")
     choices = dict(choices or {})
     nodes = [node for node in graph.nodes if node.op != "input"]
     unknown = sorted(set(choices) - {node.name for node in nodes})
@@ -29,10 +38,13 @@ def plan(graph: Graph, choices: Mapping[str, str] | None = None) -> dict[str, Lo
             f"the plan names nodes {unknown} the model does not have; "
             f"it has {[node.name for node in nodes]}"
         )
-    return {node.name: _choose(graph, node, choices.get(node.name)) for node in nodes}
+    return {
+        node.name: _choose(graph, node, choices.get(node.name), target)
+        for node in nodes
+    }
 
 
-def _choose(graph: Graph, node: Node, choice: str | None) -> Lowering:
+def _choose(graph: Graph, node: Node, choice: str | None, target: str) -> Lowering:
     inputs = graph.input_shapes(node)
     fitting = [low for low in FAMILIES[node.op] if low.supports(node, inputs)]
     if choice is not None:
@@ -49,7 +61,8 @@ def _choose(graph: Graph, node: Node, choice: str | None) -> Lowering:
             "lowering to builtin ops: "
             "replace the layer by one of " + ", ".join(sorted(FAMILIES))
         )
-    return fitting[0]
+    preferred = (low for low in fitting if low.prefers(node, inputs, target))
+    return next(preferred, fitting[0])
 
 
 def names(chosen: Mapping[str, Lowering]) -> dict[str, str]:

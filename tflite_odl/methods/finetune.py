@@ -34,6 +34,7 @@ class FinetuneConfig:
         `configure` cannot switch it on.
       noise: amplitude of uniform noise added to the preprocessed input in training.
       seed: of the graph's random generator.
+      target: processor the lowerings are chosen for, one of `plan.TARGETS`.
     """
 
     trainable: str = "all"
@@ -43,6 +44,7 @@ class FinetuneConfig:
     clip_norm: float | None = None
     noise: float = 0.0
     seed: int = 0
+    target: str = "portable"
     preprocessing: Preprocessing = dataclasses.field(default_factory=Preprocessing)
 
     def __post_init__(self) -> None:
@@ -86,7 +88,7 @@ class Finetune(Method):
         self.graph = keras_graph.from_keras(
             self.model, learning, self.config.batch_norm
         )
-        self.plan = plan(self.graph, choices)
+        self.plan = plan(self.graph, choices, self.config.target)
         self.optimizer = _optimizer(self.config)
         self._check_shapes()
 

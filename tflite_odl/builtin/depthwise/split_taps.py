@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from tflite_odl.builtin.conv2d.base import window_of
+from tflite_odl.builtin.depthwise.convolution import Convolution
 from tflite_odl.builtin.depthwise.taps import Taps, filter_of, kernel_taps
 from tflite_odl.builtin.graph import Node
 from tflite_odl.builtin.lowering import (
@@ -28,7 +29,8 @@ class SplitTaps(Taps):
     dk_ij = sum of A_j D_i
     dx = sum over j of (sum over i of D_i k_ij) shifted by left - j
 
-    So kh + kw shifts each way, where tap by tap they would be kh kw.
+    So kh + kw shifts each way, where tap by tap they would be kh kw. Without a backward
+    pass to come, one DEPTHWISE_CONV_2D.
     """
 
     name = "split_taps"
@@ -41,6 +43,8 @@ class SplitTaps(Taps):
     def forward(
         self, node: Node, inputs: Sequence[tf.Tensor], weights: Tensors, run: Pass
     ) -> Output:
+        if not run.wants:
+            return Convolution().forward(node, inputs, weights, run)
         window = window_of(node)
         (top, _), (left, _) = window.padding
         (kh, kw), (height, width) = window.kernel, window.out
