@@ -9,7 +9,6 @@ from tflite_odl.builtin.lowering import Lowering
 from tflite_odl.builtin.ops import FAMILIES
 from tflite_odl.errors import ModelError
 
-
 # What the default plan is made for: any phone, or a desk with 512-bit vectors.
 TARGETS = ("portable", "avx512")
 
