@@ -23,9 +23,9 @@ class Naive(dense.Product):
 
     name = "naive"
 
-    def forward(self, node, inputs, weights, run):
-        y = tf.matmul(inputs[0], weights["kernel"])
-        y = y + weights["bias"] if "bias" in weights else y
+    def forward(self, site, inputs):
+        y = tf.matmul(inputs[0], site.weights["kernel"])
+        y = y + site.weights["bias"] if "bias" in site.weights else y
         return Output(y, Residual(rows={"x": inputs[0]}))
 
 
@@ -34,8 +34,8 @@ class Slanted(dense.Product):
 
     name = "slanted"
 
-    def backward(self, node, weights, residual, gradient, run):
-        found = super().backward(node, weights, residual, gradient, run)
+    def backward(self, site, residual, gradient):
+        found = super().backward(site, residual, gradient)
         columns = found.weights["kernel"].shape[-1]
         slant = np.ones(columns, np.float32)
         slant[1] = 1.001
@@ -75,8 +75,8 @@ def test_flex_op_fails_with_its_layer(monkeypatch):
     class Flex(Naive):
         name = "flex"
 
-        def forward(self, node, inputs, weights, run):
-            output = super().forward(node, inputs, weights, run)
+        def forward(self, site, inputs):
+            output = super().forward(site, inputs)
             y = tf.raw_ops.ReluGrad(gradients=output.value, features=output.value)
             return Output(y, output.residual)
 

@@ -12,9 +12,8 @@ from tflite_odl.builtin.lowering import (
     Gradients,
     Lowering,
     Output,
-    Pass,
     Residual,
-    Tensors,
+    Site,
 )
 
 # Times this, every normal positive float32 clips to 1 and zero stays 0.
@@ -24,21 +23,12 @@ HUGE = 1e38
 class Elementwise(Lowering):
     """y = f(x) where f' can be written in terms of y: `apply` and `slope`."""
 
-    def forward(
-        self, node: Node, inputs: Sequence[tf.Tensor], weights: Tensors, run: Pass
-    ) -> Output:
-        y = self.apply(node, inputs[0])
+    def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
+        y = self.apply(site.node, inputs[0])
         return Output(y, Residual(rows={"y": y}))
 
-    def backward(
-        self,
-        node: Node,
-        weights: Tensors,
-        residual: Residual,
-        gradient: Gradient,
-        run: Pass,
-    ) -> Gradients:
-        return Gradients([gradient.times(self.slope(node, residual.rows["y"]))])
+    def backward(self, site: Site, residual: Residual, gradient: Gradient) -> Gradients:
+        return Gradients([gradient.times(self.slope(site.node, residual.rows["y"]))])
 
     def apply(self, node: Node, x: tf.Tensor) -> tf.Tensor:
         raise NotImplementedError(type(self).__name__)
@@ -67,20 +57,11 @@ class Softmax(Lowering):
 
     name = "softmax"
 
-    def forward(
-        self, node: Node, inputs: Sequence[tf.Tensor], weights: Tensors, run: Pass
-    ) -> Output:
+    def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
         y = tf.nn.softmax(inputs[0])
         return Output(y, Residual(rows={"y": y}))
 
-    def backward(
-        self,
-        node: Node,
-        weights: Tensors,
-        residual: Residual,
-        gradient: Gradient,
-        run: Pass,
-    ) -> Gradients:
+    def backward(self, site: Site, residual: Residual, gradient: Gradient) -> Gradients:
         y, dy = residual.rows["y"], gradient.dense()
         inner = tf.reduce_sum(dy * y, -1, keepdims=True)
         return Gradients([Gradient.of(y * (dy - inner))])

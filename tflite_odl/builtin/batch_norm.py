@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from tflite_odl.builtin.graph import Node
 from tflite_odl.builtin.lowering import (
     Gradient,
     Gradients,
@@ -15,6 +14,7 @@ from tflite_odl.builtin.lowering import (
     Output,
     Pass,
     Residual,
+    Site,
     Tensors,
 )
 from tflite_odl.builtin.sums import channel_sums, row_sums, vector
@@ -34,24 +34,23 @@ class Centred(Lowering):
 
     name = "centred"
 
-    def forward(
-        self, node: Node, inputs: Sequence[tf.Tensor], weights: Tensors, run: Pass
-    ) -> Output:
+    def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
         x = inputs[0]
-        if not _uses_batch(node, run):
-            return self._with_moving(node, x, weights)
-        mean = _mean(x, run)
+        if not _uses_batch(site):
+            return self._with_moving(site, x)
+        mean = _mean(x, site.run)
         centred = x - mean
-        variance = _mean(tf.square(centred), run)
-        inverse = tf.math.rsqrt(variance + node.attributes["epsilon"])
-        factor = _factor(inverse, weights)
+        variance = _mean(tf.square(centred), site.run)
+        inverse = tf.math.rsqrt(variance + site.node.attributes["epsilon"])
+        factor = _factor(inverse, site.weights)
         residual = Residual(
             {"centred": centred}, {"inverse": inverse, "factor": factor}
         )
-        moved = _moved(node, x, mean, variance, weights, run)
-        return Output(_shift(centred * factor, weights), residual, moved)
+        moved = _moved(site, x, mean, variance)
+        return Output(_shift(centred * factor, site.weights), residual, moved)
 
-    def _with_moving(self, node: Node, x: tf.Tensor, weights: Tensors) -> Output:
+    def _with_moving(self, site: Site, x: tf.Tensor) -> Output:
+        node, weights = site.node, site.weights
         epsilon = node.attributes["epsilon"]
         inverse = tf.math.rsqrt(weights["moving_variance"] + epsilon)
         factor = _factor(inverse, weights)
@@ -65,16 +64,9 @@ class Centred(Lowering):
         )
         return Output(_shift(centred * factor, weights), residual)
 
-    def backward(
-        self,
-        node: Node,
-        weights: Tensors,
-        residual: Residual,
-        gradient: Gradient,
-        run: Pass,
-    ) -> Gradients:
+    def backward(self, site: Site, residual: Residual, gradient: Gradient) -> Gradients:
         factor = vector(residual.shared["factor"])
-        if not node.trainable:
+        if not site.node.trainable:
             scale = factor if gradient.scale is None else factor * gradient.scale
             return Gradients([Gradient(gradient.value, gradient.shape, scale)])
         dy = gradient.dense()
@@ -82,21 +74,21 @@ class Centred(Lowering):
         # Rows that do not count have dy = 0, so plain sums are sums over those that do.
         sum_dy, sum_dyc = channel_sums(dy), channel_sums(dy * centred)
         found = {}
-        if "gamma" in weights:
+        if "gamma" in site.weights:
             found["gamma"] = vector(sum_dyc * inverse)
-        if "beta" in weights:
+        if "beta" in site.weights:
             found["beta"] = vector(sum_dy)
-        if not run.wanted(node)[0]:
+        if not site.wanted[0]:
             return Gradients([None], found)
-        if _uses_batch(node, run):
-            weight = _weight(dy, run)
+        if _uses_batch(site):
+            weight = _weight(dy, site.run)
             slope = (inverse * inverse * sum_dyc) * weight
             dy = (dy - centred * slope) - sum_dy * weight
         return Gradients([Gradient(dy, tuple(dy.shape), factor)], found)
 
 
-def _uses_batch(node: Node, run: Pass) -> bool:
-    return run.training and node.attributes["statistics"] == "batch"
+def _uses_batch(site: Site) -> bool:
+    return site.run.training and site.node.attributes["statistics"] == "batch"
 
 
 def _factor(inverse: tf.Tensor, weights: Tensors) -> tf.Tensor:
@@ -122,12 +114,14 @@ def _count(x: tf.Tensor, run: Pass) -> tf.Tensor:
     return run.rows.count * float(math.prod(x.shape[1:-1]))
 
 
-def _moved(node: Node, x, mean, variance, weights: Tensors, run: Pass) -> Tensors:
+def _moved(site: Site, x: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor) -> Tensors:
+    """Returns the new moving statistics by role."""
+    node, weights = site.node, site.weights
     if not node.trainable:
         return {}
     momentum = node.attributes["momentum"]
     if node.attributes["fused"]:
-        count = _count(x, run)
+        count = _count(x, site.run)
         variance = variance * (count / tf.maximum(count - 1.0, 1.0))
     news = {"moving_mean": mean, "moving_variance": variance}
     return {

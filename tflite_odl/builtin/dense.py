@@ -6,15 +6,13 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from tflite_odl.builtin.graph import Node
 from tflite_odl.builtin.lowering import (
     Gradient,
     Gradients,
     Lowering,
     Output,
-    Pass,
     Residual,
-    Tensors,
+    Site,
 )
 from tflite_odl.builtin.products import filter_product, rows_times
 
@@ -28,32 +26,23 @@ class Product(Lowering):
 
     name = "product"
 
-    def forward(
-        self, node: Node, inputs: Sequence[tf.Tensor], weights: Tensors, run: Pass
-    ) -> Output:
-        y = rows_times(inputs[0], tf.convert_to_tensor(weights["kernel"]))
-        if "bias" in weights:
-            y = y + weights["bias"]
+    def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
+        y = rows_times(inputs[0], tf.convert_to_tensor(site.weights["kernel"]))
+        if "bias" in site.weights:
+            y = y + site.weights["bias"]
         return Output(y, Residual(rows={"x": inputs[0]}))
 
-    def backward(
-        self,
-        node: Node,
-        weights: Tensors,
-        residual: Residual,
-        gradient: Gradient,
-        run: Pass,
-    ) -> Gradients:
+    def backward(self, site: Site, residual: Residual, gradient: Gradient) -> Gradients:
         dy = gradient.dense()
         found = {}
-        if node.trainable:
+        if site.node.trainable:
             found["kernel"] = filter_product(residual.rows["x"], dy)
-            if "bias" in weights:
+            if "bias" in site.weights:
                 flat = tf.reshape(dy, [-1, dy.shape[-1]])
                 found["bias"] = tf.reduce_sum(flat, 0)
-        if not run.wanted(node)[0]:
+        if not site.wanted[0]:
             return Gradients([None], found)
-        kernel = tf.convert_to_tensor(weights["kernel"])
+        kernel = tf.convert_to_tensor(site.weights["kernel"])
         return Gradients([Gradient.of(rows_times(dy, kernel, True))], found)
 
 

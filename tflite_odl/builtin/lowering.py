@@ -114,9 +114,19 @@ class Pass:
     rows: Rows
     wants: frozenset[str] = frozenset()
 
-    def wanted(self, node: Node) -> list[bool]:
+
+@dataclasses.dataclass(frozen=True)
+class Site:
+    """Where a lowering works: the node, its weights by role, and the pass it is in."""
+
+    node: Node
+    weights: Tensors
+    run: Pass
+
+    @property
+    def wanted(self) -> list[bool]:
         """For each input of the node, whether its gradient is wanted."""
-        return [name in self.wants for name in node.inputs]
+        return [name in self.run.wants for name in self.node.inputs]
 
 
 class Lowering:
@@ -134,19 +144,10 @@ class Lowering:
         """Whether this lowering is the best for a node on a target processor."""
         return False
 
-    def forward(
-        self, node: Node, inputs: Sequence[tf.Tensor], weights: Tensors, run: Pass
-    ) -> Output:
+    def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
         """Returns the op's output and what `backward` will need."""
         raise NotImplementedError(type(self).__name__)
 
-    def backward(
-        self,
-        node: Node,
-        weights: Tensors,
-        residual: Residual,
-        gradient: Gradient,
-        run: Pass,
-    ) -> Gradients:
-        """Returns the gradients of the inputs that `run` wants, and of the weights."""
+    def backward(self, site: Site, residual: Residual, gradient: Gradient) -> Gradients:
+        """Returns the gradients of the inputs that are wanted, and of the weights."""
         raise NotImplementedError(type(self).__name__)

@@ -8,15 +8,13 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from tflite_odl.builtin.graph import Node
 from tflite_odl.builtin.lowering import (
     Gradient,
     Gradients,
     Lowering,
     Output,
-    Pass,
     Residual,
-    Tensors,
+    Site,
 )
 from tflite_odl.builtin.space import shifted
 
@@ -26,21 +24,12 @@ class GlobalAveragePool(Lowering):
 
     name = "mean"
 
-    def forward(
-        self, node: Node, inputs: Sequence[tf.Tensor], weights: Tensors, run: Pass
-    ) -> Output:
+    def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
         y = tf.reduce_mean(inputs[0], [1, 2], keepdims=True)
-        return Output(tf.reshape(y, [-1, *node.shape]))
+        return Output(tf.reshape(y, [-1, *site.node.shape]))
 
-    def backward(
-        self,
-        node: Node,
-        weights: Tensors,
-        residual: Residual,
-        gradient: Gradient,
-        run: Pass,
-    ) -> Gradients:
-        h, w, c = node.attributes["input"]
+    def backward(self, site: Site, residual: Residual, gradient: Gradient) -> Gradients:
+        h, w, c = site.node.attributes["input"]
         share = gradient.dense() * (1.0 / (h * w))
         batch = gradient.shape[0]
         pixel = tf.reshape(share, [batch, 1, 1, c])
@@ -52,20 +41,11 @@ class Add(Lowering):
 
     name = "add"
 
-    def forward(
-        self, node: Node, inputs: Sequence[tf.Tensor], weights: Tensors, run: Pass
-    ) -> Output:
+    def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
         return Output(functools.reduce(operator.add, inputs))
 
-    def backward(
-        self,
-        node: Node,
-        weights: Tensors,
-        residual: Residual,
-        gradient: Gradient,
-        run: Pass,
-    ) -> Gradients:
-        return Gradients([gradient] * len(node.inputs))
+    def backward(self, site: Site, residual: Residual, gradient: Gradient) -> Gradients:
+        return Gradients([gradient] * len(site.node.inputs))
 
 
 class Reshape(Lowering):
@@ -73,21 +53,12 @@ class Reshape(Lowering):
 
     name = "reshape"
 
-    def forward(
-        self, node: Node, inputs: Sequence[tf.Tensor], weights: Tensors, run: Pass
-    ) -> Output:
-        return Output(tf.reshape(inputs[0], [-1, *node.shape]))
+    def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
+        return Output(tf.reshape(inputs[0], [-1, *site.node.shape]))
 
-    def backward(
-        self,
-        node: Node,
-        weights: Tensors,
-        residual: Residual,
-        gradient: Gradient,
-        run: Pass,
-    ) -> Gradients:
+    def backward(self, site: Site, residual: Residual, gradient: Gradient) -> Gradients:
         dy = gradient.dense()
-        shape = [dy.shape[0], *node.attributes["input"]]
+        shape = [dy.shape[0], *site.node.attributes["input"]]
         return Gradients([Gradient.of(tf.reshape(dy, shape))])
 
 
@@ -96,22 +67,13 @@ class ZeroPad(Lowering):
 
     name = "zero_pad"
 
-    def forward(
-        self, node: Node, inputs: Sequence[tf.Tensor], weights: Tensors, run: Pass
-    ) -> Output:
-        (top, _), (left, _) = node.attributes["padding"]
-        h, w, _ = node.shape
+    def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
+        (top, _), (left, _) = site.node.attributes["padding"]
+        h, w, _ = site.node.shape
         return Output(shifted(shifted(inputs[0], 1, -top, h), 2, -left, w))
 
-    def backward(
-        self,
-        node: Node,
-        weights: Tensors,
-        residual: Residual,
-        gradient: Gradient,
-        run: Pass,
-    ) -> Gradients:
-        (top, _), (left, _) = node.attributes["padding"]
-        h, w, _ = node.attributes["input"]
+    def backward(self, site: Site, residual: Residual, gradient: Gradient) -> Gradients:
+        (top, _), (left, _) = site.node.attributes["padding"]
+        h, w, _ = site.node.attributes["input"]
         inside = shifted(shifted(gradient.dense(), 1, top, h), 2, left, w)
         return Gradients([Gradient.of(inside)])

@@ -11,7 +11,14 @@ from collections.abc import Mapping, Sequence
 import tensorflow as tf
 
 from tflite_odl.builtin.graph import Graph, Node
-from tflite_odl.builtin.lowering import Gradient, Lowering, Pass, Residual, Tensors
+from tflite_odl.builtin.lowering import (
+    Gradient,
+    Lowering,
+    Pass,
+    Residual,
+    Site,
+    Tensors,
+)
 from tflite_odl.builtin.zeros import zeros_from
 
 Plan = Mapping[str, Lowering]
@@ -57,12 +64,9 @@ class Tape:
         return {name: functools.reduce(operator.add, g) for name, g in found.items()}
 
     def _visit(self, node: Node, gradient: Gradient, waiting: dict, found: dict):
+        site = Site(node, _weights(node, self.weights), self.run)
         gradients = self.plan[node.name].backward(
-            node,
-            _weights(node, self.weights),
-            self.residuals[node.name],
-            gradient,
-            self.run,
+            site, self.residuals[node.name], gradient
         )
         for name, part in zip(node.inputs, gradients.inputs, strict=True):
             if part is not None and name in self.run.wants:
@@ -105,11 +109,9 @@ def forward(
 def _compute(tape: Tape, node: Node, values: Mapping) -> tf.Tensor:
     """Returns a node's output; notes on the tape what backward and the state need."""
     with tf.name_scope(scope("forward", node)):
+        weights = _weights(node, {**tape.weights, **tape.moved})
         output = tape.plan[node.name].forward(
-            node,
-            [values[name] for name in node.inputs],
-            _weights(node, {**tape.weights, **tape.moved}),
-            tape.run,
+            Site(node, weights, tape.run), [values[name] for name in node.inputs]
         )
     tape.moved.update({node.weights[k]: v for k, v in output.moved.items()})
     if node.name in tape.run.wants:

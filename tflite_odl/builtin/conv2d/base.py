@@ -12,9 +12,8 @@ from tflite_odl.builtin.lowering import (
     Gradients,
     Lowering,
     Output,
-    Pass,
     Residual,
-    Tensors,
+    Site,
 )
 from tflite_odl.builtin.space import Window
 from tflite_odl.builtin.sums import channel_sums, vector
@@ -28,35 +27,26 @@ class Conv2D(Lowering):
     is folded into the kernel and its gradient, which are small.
     """
 
-    def forward(
-        self, node: Node, inputs: Sequence[tf.Tensor], weights: Tensors, run: Pass
-    ) -> Output:
-        window = window_of(node)
+    def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
+        window = window_of(site.node)
         columns = self.columns(window, inputs[0])
-        y = self.apply(window, columns, weights["kernel"])
-        if "bias" in weights:
-            y = y + weights["bias"]
+        y = self.apply(window, columns, site.weights["kernel"])
+        if "bias" in site.weights:
+            y = y + site.weights["bias"]
         return Output(y, Residual(rows={"columns": columns}))
 
-    def backward(
-        self,
-        node: Node,
-        weights: Tensors,
-        residual: Residual,
-        gradient: Gradient,
-        run: Pass,
-    ) -> Gradients:
-        window, gradient = window_of(node), gradient.full()
+    def backward(self, site: Site, residual: Residual, gradient: Gradient) -> Gradients:
+        window, gradient = window_of(site.node), gradient.full()
         dy, scale = gradient.value, gradient.scale
-        kernel = weights["kernel"]
+        kernel = site.weights["kernel"]
         found, spread = self.filter(window, residual.rows["columns"], dy, kernel.shape)
         found = {"kernel": found}
-        if "bias" in weights:
+        if "bias" in site.weights:
             found["bias"] = vector(channel_sums(dy))
         if scale is not None:
             found = {role: value * scale for role, value in found.items()}
             kernel = kernel * scale
-        if not run.wanted(node)[0]:
+        if not site.wanted[0]:
             return Gradients([None], found)
         return Gradients([Gradient.of(self.back(window, spread, kernel))], found)
 

@@ -13,9 +13,8 @@ from tflite_odl.builtin.lowering import (
     Gradients,
     Lowering,
     Output,
-    Pass,
     Residual,
-    Tensors,
+    Site,
 )
 from tflite_odl.builtin.space import Window, same_padding, shifted
 
@@ -28,33 +27,24 @@ class Constant(Lowering):
     def supports(self, node: Node, inputs: Sequence[tuple[int, ...]]) -> bool:
         return not node.trainable and node.attributes["groups"] == 1
 
-    def forward(
-        self, node: Node, inputs: Sequence[tf.Tensor], weights: Tensors, run: Pass
-    ) -> Output:
-        a, window = node.attributes, window_of(node)
+    def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
+        a, window = site.node.attributes, window_of(site.node)
         x, padding = padded(window, inputs[0])
         y = tf.nn.conv2d(
-            x, weights["kernel"], a["strides"], padding, dilations=a["dilation"]
+            x, site.weights["kernel"], a["strides"], padding, dilations=a["dilation"]
         )
-        return Output(y + weights["bias"] if "bias" in weights else y)
+        return Output(y + site.weights["bias"] if "bias" in site.weights else y)
 
-    def backward(
-        self,
-        node: Node,
-        weights: Tensors,
-        residual: Residual,
-        gradient: Gradient,
-        run: Pass,
-    ) -> Gradients:
-        if not run.wanted(node)[0]:
+    def backward(self, site: Site, residual: Residual, gradient: Gradient) -> Gradients:
+        if not site.wanted[0]:
             return Gradients([None])
-        window = window_of(node)
+        window = window_of(site.node)
         (top, bottom), (left, right) = window.padding
         h, w = window.size
-        batch, channels = gradient.shape[0], weights["kernel"].shape[2]
+        batch, channels = gradient.shape[0], site.weights["kernel"].shape[2]
         dx = tf.nn.conv2d_transpose(
             gradient.dense(),
-            weights["kernel"],
+            site.weights["kernel"],
             [batch, h + top + bottom, w + left + right, channels],
             window.strides,
             "VALID",

@@ -15,9 +15,8 @@ from tflite_odl.builtin.lowering import (
     Gradients,
     Lowering,
     Output,
-    Pass,
     Residual,
-    Tensors,
+    Site,
 )
 
 
@@ -29,31 +28,22 @@ class Constant(Lowering):
     def supports(self, node: Node, inputs: Sequence[tuple[int, ...]]) -> bool:
         return not node.trainable and node.attributes["multiplier"] == 1
 
-    def forward(
-        self, node: Node, inputs: Sequence[tf.Tensor], weights: Tensors, run: Pass
-    ) -> Output:
-        a, window = node.attributes, window_of(node)
+    def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
+        a, window = site.node.attributes, window_of(site.node)
         x, padding = padded(window, inputs[0])
         y = tf.nn.depthwise_conv2d(
             x,
-            weights["kernel"],
+            site.weights["kernel"],
             [1, *a["strides"], 1],
             padding,
             dilations=a["dilation"],
         )
-        return Output(y + weights["bias"] if "bias" in weights else y)
+        return Output(y + site.weights["bias"] if "bias" in site.weights else y)
 
-    def backward(
-        self,
-        node: Node,
-        weights: Tensors,
-        residual: Residual,
-        gradient: Gradient,
-        run: Pass,
-    ) -> Gradients:
-        if not run.wanted(node)[0]:
+    def backward(self, site: Site, residual: Residual, gradient: Gradient) -> Gradients:
+        if not site.wanted[0]:
             return Gradients([None])
-        taps = kernel_taps(weights["kernel"])
+        taps = kernel_taps(site.weights["kernel"])
         dy = gradient.dense()
-        dx = window_of(node).scatter_taps([dy * k for k in taps])
+        dx = window_of(site.node).scatter_taps([dy * k for k in taps])
         return Gradients([Gradient.of(dx)])

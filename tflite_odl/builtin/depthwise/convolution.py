@@ -10,7 +10,7 @@ from tflite_odl.builtin.conv2d.base import window_of
 from tflite_odl.builtin.conv2d.constant import padded
 from tflite_odl.builtin.depthwise.taps import Taps
 from tflite_odl.builtin.graph import Node
-from tflite_odl.builtin.lowering import Output, Pass, Residual, Tensors
+from tflite_odl.builtin.lowering import Output, Residual, Site
 from tflite_odl.builtin.space import Window, join_phases, shifted
 
 
@@ -28,15 +28,13 @@ class Convolution(Taps):
         a = node.attributes
         return a["multiplier"] == 1 and a["dilation"] == (1, 1)
 
-    def forward(
-        self, node: Node, inputs: Sequence[tf.Tensor], weights: Tensors, run: Pass
-    ) -> Output:
-        window = window_of(node)
+    def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
+        window = window_of(site.node)
         x, padding = padded(window, inputs[0])
         strides = [1, *window.strides, 1]
-        y = tf.nn.depthwise_conv2d(x, weights["kernel"], strides, padding)
-        if "bias" in weights:
-            y = y + weights["bias"]
+        y = tf.nn.depthwise_conv2d(x, site.weights["kernel"], strides, padding)
+        if "bias" in site.weights:
+            y = y + site.weights["bias"]
         return Output(y, Residual(rows={"x": inputs[0]}))
 
     def back(self, window: Window, dy: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:

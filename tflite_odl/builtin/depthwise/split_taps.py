@@ -14,9 +14,8 @@ from tflite_odl.builtin.lowering import (
     Gradient,
     Gradients,
     Output,
-    Pass,
     Residual,
-    Tensors,
+    Site,
 )
 from tflite_odl.builtin.space import Window, shifted, summed
 from tflite_odl.builtin.sums import channel_sums, row_sums, vector
@@ -40,16 +39,14 @@ class SplitTaps(Taps):
         plain = a["strides"] == (1, 1) and a["dilation"] == (1, 1)
         return plain and a["multiplier"] == 1
 
-    def forward(
-        self, node: Node, inputs: Sequence[tf.Tensor], weights: Tensors, run: Pass
-    ) -> Output:
-        if not run.wants:
-            return Convolution().forward(node, inputs, weights, run)
-        window = window_of(node)
+    def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
+        if not site.run.wants:
+            return Convolution().forward(site, inputs)
+        window = window_of(site.node)
         (top, _), (left, _) = window.padding
         (kh, kw), (height, width) = window.kernel, window.out
         columns = [shifted(inputs[0], 2, j - left, width) for j in range(kw)]
-        taps = kernel_taps(weights["kernel"])
+        taps = kernel_taps(site.weights["kernel"])
         y = summed(
             shifted(
                 summed(columns[j] * taps[i * kw + j] for j in range(kw)),
@@ -59,31 +56,24 @@ class SplitTaps(Taps):
             )
             for i in range(kh)
         )
-        if "bias" in weights:
-            y = y + weights["bias"]
+        if "bias" in site.weights:
+            y = y + site.weights["bias"]
         rows = {f"column{j}": column for j, column in enumerate(columns)}
         return Output(y, Residual(rows=rows))
 
-    def backward(
-        self,
-        node: Node,
-        weights: Tensors,
-        residual: Residual,
-        gradient: Gradient,
-        run: Pass,
-    ) -> Gradients:
-        window, gradient = window_of(node), gradient.full()
+    def backward(self, site: Site, residual: Residual, gradient: Gradient) -> Gradients:
+        window, gradient = window_of(site.node), gradient.full()
         dy, kh, kw = gradient.value, *window.kernel
         top, height = window.padding[0][0], window.size[0]
         spread = [shifted(dy, 1, top - i, height) for i in range(kh)]
         columns = [residual.rows[f"column{j}"] for j in range(kw)]
         products = [row_sums(a * d) for d in spread for a in columns]
-        kernel = weights["kernel"]
+        kernel = site.weights["kernel"]
         found = {"kernel": filter_of(products, kernel.shape)}
-        if "bias" in weights:
+        if "bias" in site.weights:
             found["bias"] = vector(channel_sums(dy))
         found, kernel = self.scaled(found, kernel, gradient.scale)
-        if not run.wanted(node)[0]:
+        if not site.wanted[0]:
             return Gradients([None], found)
         return Gradients([Gradient.of(_back(window, spread, kernel))], found)
 

@@ -15,8 +15,8 @@ from tflite_odl.builtin.lowering import (
     Gradients,
     Lowering,
     Output,
-    Pass,
     Residual,
+    Site,
     Tensors,
 )
 from tflite_odl.builtin.space import Window
@@ -31,32 +31,23 @@ class Taps(Lowering):
     def supports(self, node: Node, inputs: Sequence[tuple[int, ...]]) -> bool:
         return node.attributes["multiplier"] == 1
 
-    def forward(
-        self, node: Node, inputs: Sequence[tf.Tensor], weights: Tensors, run: Pass
-    ) -> Output:
-        taps = window_of(node).taps(inputs[0])
-        kernels = kernel_taps(weights["kernel"])
+    def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
+        taps = window_of(site.node).taps(inputs[0])
+        kernels = kernel_taps(site.weights["kernel"])
         y = functools.reduce(operator.add, map(operator.mul, taps, kernels))
-        if "bias" in weights:
-            y = y + weights["bias"]
+        if "bias" in site.weights:
+            y = y + site.weights["bias"]
         return Output(y, Residual(rows={"x": inputs[0]}))
 
-    def backward(
-        self,
-        node: Node,
-        weights: Tensors,
-        residual: Residual,
-        gradient: Gradient,
-        run: Pass,
-    ) -> Gradients:
-        window, gradient = window_of(node), gradient.full()
-        dy, kernel = gradient.value, weights["kernel"]
+    def backward(self, site: Site, residual: Residual, gradient: Gradient) -> Gradients:
+        window, gradient = window_of(site.node), gradient.full()
+        dy, kernel = gradient.value, site.weights["kernel"]
         taps = window.taps(residual.rows["x"])
         found = {"kernel": filter_of([row_sums(x * dy) for x in taps], kernel.shape)}
-        if "bias" in weights:
+        if "bias" in site.weights:
             found["bias"] = vector(channel_sums(dy))
         found, kernel = self.scaled(found, kernel, gradient.scale)
-        if not run.wanted(node)[0]:
+        if not site.wanted[0]:
             return Gradients([None], found)
         return Gradients([Gradient.of(self.back(window, dy, kernel))], found)
 
