@@ -20,6 +20,7 @@ from rich.table import Table
 
 from tflite_odl import contract
 from tflite_odl.errors import ArtifactError, OdlError
+from tflite_odl.host.artifact import embedded_manifest
 
 _JSON = flags.DEFINE_bool(
     "json", False, "Print the manifest as JSON instead of tables."
@@ -41,13 +42,7 @@ def load(path: pathlib.Path) -> tuple[contract.Manifest, str]:
         return contract.Manifest.from_json(file.read_bytes()), rejected
     if not path.exists():
         raise ArtifactError(f"{path} does not exist")
-    # Late: the exporter needs TensorFlow, a folder's manifest does not.
-    from tflite_odl.exporter import flatbuffer
-
-    text = flatbuffer.embedded(path.read_bytes())
-    if text is None:
-        raise ArtifactError(f"{path} has no manifest inside: not written by tflite_odl")
-    return contract.Manifest.from_json(text), ""
+    return embedded_manifest(path.read_bytes(), path), ""
 
 
 def show(console: Console, manifest: contract.Manifest, rejected: str) -> None:

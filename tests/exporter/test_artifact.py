@@ -13,6 +13,7 @@ from tflite_odl.contract import Manifest, Signature, TensorSpec
 from tflite_odl.errors import ArtifactError
 from tflite_odl.exporter import artifact, flatbuffer
 from tflite_odl.exporter.artifact import Call, Expected, Goldens, write
+from tflite_odl.host.artifact import embedded
 
 ONE = np.array([1], np.int32)
 
@@ -52,7 +53,7 @@ def test_every_file_is_hashed_and_the_manifest_is_in_the_model(
     for name, digest in shown.files.items():
         content = (folder / name).read_bytes()
         assert hashlib.sha256(content).hexdigest() == digest
-    inside = flatbuffer.embedded((folder / contract.MODEL_FILE).read_bytes())
+    inside = embedded((folder / contract.MODEL_FILE).read_bytes())
     assert Manifest.from_json(inside) == manifest
     assert dataclasses.replace(shown, files={}) == manifest
 

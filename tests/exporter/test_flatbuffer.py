@@ -12,6 +12,7 @@ from tests.exporter import runtimes, tiny_trainer
 from tflite_odl.errors import ArtifactError
 from tflite_odl.exporter import flatbuffer
 from tflite_odl.exporter.sharing import SharingBuilder
+from tflite_odl.host.artifact import embedded
 
 MANIFEST = json.dumps({"contract_version": 1, "about": "é" * 300})
 
@@ -89,11 +90,11 @@ def test_parts_add_up(model):
 
 
 def test_manifest_is_compressed_when_that_is_smaller(compacted):
-    assert flatbuffer.embedded(compacted) is None
+    assert embedded(compacted) is None
     long = flatbuffer.embed(compacted, MANIFEST)
     short = flatbuffer.embed(compacted, '{"a":1}')
-    assert flatbuffer.embedded(long) == MANIFEST
-    assert flatbuffer.embedded(short) == '{"a":1}'
+    assert embedded(long) == MANIFEST
+    assert embedded(short) == '{"a":1}'
     assert flatbuffer.sizes(long)["metadata"] < len(MANIFEST.encode())
     assert b'{"a":1}' in short
 

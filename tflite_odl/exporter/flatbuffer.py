@@ -196,17 +196,6 @@ def embed(model: bytes, manifest: str) -> bytes:
     return write(tree)
 
 
-def embedded(model: bytes) -> str | None:
-    """Returns the manifest inside a model, or None."""
-    tree = read(model)
-    for entry in tree.metadata or ():
-        if entry.name == contract.METADATA_NAME.encode():
-            content = bytes(tree.buffers[entry.buffer].data)
-            plain = zlib.decompress(content) if content[0] == 0x78 else content
-            return plain.decode()
-    return None
-
-
 def sizes(model: bytes) -> dict[str, int]:
     """Returns {"state", "constants", "graph", "metadata", "total"} in bytes.
 

@@ -75,20 +75,28 @@ def embedded_manifest(model: bytes, where: object = "the model") -> contract.Man
     if model[4:8] != b"TFL3":
         raise ArtifactError(f"{where} is not a TFLite model")
     try:
-        root = schema.Model.GetRootAs(model, 0)
-        for index in range(root.MetadataLength()):
-            entry = root.Metadata(index)
-            if entry.Name() == contract.METADATA_NAME.encode():
-                content = root.Buffers(entry.Buffer()).DataAsNumpy().tobytes()
-                plain = content[0] == ZLIB_BYTE
-                return contract.Manifest.from_json(
-                    zlib.decompress(content) if plain else content
-                )
+        text = embedded(model)
     except (AttributeError, ValueError, TypeError, IndexError, OverflowError) as error:
         raise ArtifactError(f"{where} is cut or damaged: {error!r}") from error
     except (struct.error, zlib.error) as error:
         raise ArtifactError(f"{where} is cut or damaged: {error!r}") from error
-    raise ArtifactError(f"{where} holds no manifest: it was not exported by tflite_odl")
+    if text is None:
+        raise ArtifactError(
+            f"{where} holds no manifest: it was not exported by tflite_odl"
+        )
+    return contract.Manifest.from_json(text)
+
+
+def embedded(model: bytes) -> str | None:
+    """Returns the manifest's text from inside a model, or None."""
+    root = schema.Model.GetRootAs(model, 0)
+    for index in range(root.MetadataLength()):
+        entry = root.Metadata(index)
+        if entry.Name() == contract.METADATA_NAME.encode():
+            content = root.Buffers(entry.Buffer()).DataAsNumpy().tobytes()
+            packed = content[0] == ZLIB_BYTE
+            return (zlib.decompress(content) if packed else content).decode()
+    return None
 
 
 def _read(path: pathlib.Path) -> bytes:
