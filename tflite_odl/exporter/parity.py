@@ -51,7 +51,8 @@ def prove(
       infer_rows: rows of one infer call.
 
     Returns:
-      {runtime: {figure: largest error}}, and TensorFlow float32's own.
+      {runtime: {figure: largest error}}, TensorFlow float32's own, and how many batches
+      were tried.
 
     Raises:
       ParityError: with the signature, tensor, index and both values.
@@ -60,8 +61,12 @@ def prove(
     gates = {name: _Gate(runtime) for name, runtime in runtimes.items()}
     shipped = state = {name: t.value for name, t in method.state().items()}
     own: list[Error] = []
+    attempts = 0
     for kind in range(KINDS):
-        reference = _agreed(keras, gates.values(), state, lambda n, k=kind: draw(k, n))
+        reference, tried = _agreed(
+            keras, gates.values(), state, lambda n, k=kind: draw(k, n)
+        )
+        attempts += tried
         own += reference.own.values()
         state = {n: np.asarray(reference.after32[n], v.dtype) for n, v in state.items()}
     for gate in gates.values():
@@ -72,7 +77,11 @@ def prove(
         "train_whole_tensor": max(error.whole for error in own),
         "train_entry": max(error.entry for error in own),
     }
-    return {**figures, "tensorflow_float32": worst}
+    return {
+        **figures,
+        "tensorflow_float32": worst,
+        "batches": {"agreed": KINDS, "tried": attempts},
+    }
 
 
 def _agreed(
@@ -80,8 +89,8 @@ def _agreed(
     gates: Iterable[_Gate],
     state: Arrays,
     draw: Callable[[int], Batch],
-) -> Reference:
-    """Returns the first attempt on which all runtimes agree with TensorFlow."""
+) -> tuple[Reference, int]:
+    """Returns the first batch on which all runtimes agree, and how many were tried."""
     for attempt in range(ATTEMPTS):
         reference = keras.of(state, draw(attempt))
         try:
@@ -91,7 +100,7 @@ def _agreed(
             if attempt == ATTEMPTS - 1:
                 raise
         else:
-            return reference
+            return reference, attempt + 1
     raise ParityError("no attempt was made")
 
 

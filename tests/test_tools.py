@@ -1,0 +1,61 @@
+"""The command lines as a user types them: results on stdout, one line of error."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def tool(name: str, *arguments: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, ROOT / "tools" / f"{name}.py", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def last_line(done: subprocess.CompletedProcess) -> dict:
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_convert_emulate_resume(tmp_path):
+    artifact, run = tmp_path / "artifact", tmp_path / "run"
+    made = tool(
+        "convert",
+        "--method=finetune",
+        "--backbone=mlp",
+        "--dataset=digits",
+        "--learning_rate=0.1",
+        f"--out={artifact}",
+    )
+    assert last_line(made)["proofs"]["interpreter"]["train_whole_tensor"] < 1e-5
+    options = ("--dataset=digits", f"--out={run}", "--set=learning_rate=0.2")
+    first = last_line(tool("emulate", artifact, *options, "--steps=40"))
+    assert first["batches"] == 40 and first["flex_ops"] == 0
+    refused = tool("emulate", artifact, *options, "--steps=80")
+    assert refused.returncode == 2 and "already holds a run" in refused.stderr
+    summary = last_line(
+        tool(
+            "emulate",
+            artifact,
+            *options,
+            "--steps=80",
+            "--resume",
+            "--runtime=compiled",
+        )
+    )
+    assert summary["batches"] == summary["steps"] == 80
+    assert summary["accuracy_after"] > summary["accuracy_before"] + 0.3
+    assert len((run / "records.jsonl").read_text().splitlines()) == 80
+
+
+def test_convert_refuses_in_a_line_and_writes_nothing(tmp_path):
+    out = tmp_path / "out"
+    options = ("--backbone=mlp", "--dataset=digits", "--trainable=nope", f"--out={out}")
+    done = tool("convert", *options)
+    assert done.returncode == 2 and not out.exists()
+    assert "matches no layer" in done.stderr and "Traceback" not in done.stderr
+    neither = tool("convert", f"--out={out}")
+    assert neither.returncode == 2 and "either --model or --backbone" in neither.stderr
