@@ -77,15 +77,46 @@ def test_damaged_file_is_passed_over_with_a_reason(folder, damage):
     assert len(refused) == 1 and checkpoint.NEWEST in str(refused[0])
 
 
-def test_every_single_flipped_byte_is_found(folder):
+@pytest.mark.parametrize("bit", range(8))
+def test_every_single_flipped_bit_is_found(folder, bit):
     path = folder / checkpoint.NEWEST
     content = path.read_bytes()
     for place in range(len(content)):
-        path.write_bytes(
-            content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :]
-        )
-        with pytest.raises(CheckpointError):
+        flipped = bytes([content[place] ^ (1 << bit)])
+        path.write_bytes(content[:place] + flipped + content[place + 1 :])
+        with pytest.raises(CheckpointError) as caught:
             checkpoint.load(path, MANIFEST)
+        # Damage is never taken for another artifact's file: saving goes on.
+        assert not isinstance(caught.value, checkpoint.ForeignCheckpoint)
+
+
+def test_damaged_newest_does_not_push_out_the_good_one(folder):
+    damage_flip(folder / checkpoint.NEWEST)
+    checkpoint.save(folder, MANIFEST, state(3))
+    assert checkpoint.load(folder / checkpoint.NEWEST, MANIFEST).step == 3
+    assert checkpoint.load(folder / checkpoint.BEFORE, MANIFEST).step == 1
+
+
+def test_killed_between_the_renames_leaves_the_one_before(folder, monkeypatch):
+    rename = checkpoint.os.replace
+
+    def killed(source, target):
+        if str(source).endswith(".writing"):
+            raise KeyboardInterrupt
+        rename(source, target)
+
+    monkeypatch.setattr(checkpoint.os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.save(folder, MANIFEST, state(3))
+    assert checkpoint.latest(folder, MANIFEST).step == 2
+
+
+def test_another_artifacts_checkpoint_is_not_overwritten(folder):
+    foreign = dataclasses.replace(MANIFEST, artifact_id="other")
+    content = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(CheckpointError, match="belongs to artifact abc, this is other"):
+        checkpoint.save(folder, foreign, state(3))
+    assert content == {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def test_foreign_and_newer_checkpoints_are_refused(folder, monkeypatch):

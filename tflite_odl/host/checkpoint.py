@@ -2,7 +2,8 @@
 
 The header holds the artifact's id, the contract version, the step, the position in the
 stream, and a sha256 over names, dtypes, shapes and bytes, so that a file that is
-foreign, cut or altered is refused and the one before is used.
+foreign, cut or altered is refused and the one before is used. The rule of that sha256
+is the same in every contract version: damage is told from a newer file by it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ NEWEST, BEFORE = "checkpoint.safetensors", "checkpoint.before.safetensors"
 Arrays = Mapping[str, np.ndarray]
 
 
+class ForeignCheckpoint(CheckpointError):
+    """Whole, but of another artifact or a newer contract: someone may still need it."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
     """The state at one point of a run.
@@ -42,9 +47,14 @@ class Checkpoint:
 def save(
     folder: str | os.PathLike, manifest: contract.Manifest, checkpoint: Checkpoint
 ) -> pathlib.Path:
-    """Writes the checkpoint as the newest one; the newest so far is kept beside it."""
+    """Writes the checkpoint as the newest one; the newest so far is kept beside it.
+
+    Raises:
+      ForeignCheckpoint: the folder holds another artifact's; nothing was written.
+    """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    usable = _usable(folder / NEWEST, manifest)
     state = {name: np.ascontiguousarray(v) for name, v in checkpoint.state.items()}
     header = {
         "artifact_id": manifest.artifact_id,
@@ -59,11 +69,28 @@ def save(
         file.flush()
         os.fsync(file.fileno())
     newest = folder / NEWEST
-    if newest.exists():
+    if usable:
         os.replace(newest, folder / BEFORE)
     os.replace(fresh, newest)
     _sync(folder)
     return newest
+
+
+def _usable(path: pathlib.Path, manifest: contract.Manifest) -> bool:
+    """Returns whether a file is worth keeping: a damaged one must not push out a whole.
+
+    Raises:
+      ForeignCheckpoint: it is not ours to replace.
+    """
+    if not path.exists():
+        return False
+    try:
+        load(path, manifest)
+    except ForeignCheckpoint:
+        raise
+    except CheckpointError:
+        return False
+    return True
 
 
 def load(path: str | os.PathLike, manifest: contract.Manifest) -> Checkpoint:
@@ -80,11 +107,11 @@ def load(path: str | os.PathLike, manifest: contract.Manifest) -> Checkpoint:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
-    _check_header(path, header, manifest)
     if digest(state, header) != header.get("sha256"):
         raise CheckpointError(
             f"{path} was altered: its sha256 does not fit its content"
         )
+    _check_header(path, header, manifest)
     _check_state(path, state, manifest)
     return Checkpoint(state, int(header["step"]), int(header["position"]))
 
@@ -134,12 +161,12 @@ def _check_header(path, header: Mapping[str, str], manifest: contract.Manifest) 
     if missing:
         raise CheckpointError(f"{path} is no checkpoint: its header lacks {missing}")
     if int(header["contract_version"]) > contract.VERSION:
-        raise CheckpointError(
+        raise ForeignCheckpoint(
             f"{path} follows contract {header['contract_version']}, this package knows "
             f"{contract.VERSION} and below: update tflite_odl"
         )
     if header["artifact_id"] != manifest.artifact_id:
-        raise CheckpointError(
+        raise ForeignCheckpoint(
             f"{path} belongs to artifact {header['artifact_id'][:12]}, "
             f"this is {manifest.artifact_id[:12]}"
         )
