@@ -13,7 +13,7 @@ from tflite_odl import contract
 from tflite_odl.errors import CheckpointError, ContractError
 from tflite_odl.host import checkpoint
 from tflite_odl.host.artifact import Artifact
-from tflite_odl.host.runtimes import RUNTIMES
+from tflite_odl.host.runtimes import RUNTIMES, Runtime
 
 Arrays = Mapping[str, np.ndarray]
 UNUSED = {"unused": np.zeros(1, np.float32)}
@@ -47,9 +47,9 @@ class Session:
         self.checkpoint_dir = checkpoint_dir and pathlib.Path(checkpoint_dir)
         self.position = 0
         self._kind, self._threads = RUNTIMES[runtime], threads
-        self._runtime = self._load()
+        self._runtime: Runtime | None = self._load()
 
-    def _load(self):
+    def _load(self) -> Runtime:
         return self._kind(self.artifact.model, self.manifest, self._threads)
 
     def __enter__(self) -> Session:
@@ -59,7 +59,10 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        self._runtime.close()
+        """Frees the model; the session cannot be used again."""
+        if self._runtime is not None:
+            self._runtime.close()
+        self._runtime = None
 
     def run(self, signature: str, **inputs: Any) -> dict[str, np.ndarray]:
         """Runs any signature with exactly its inputs.
@@ -68,8 +71,13 @@ class Session:
           ContractError: an input is missing, unknown, or of another dtype or shape;
             the runtime was not touched.
         """
-        checked = self.manifest.signature(signature).check_inputs(inputs)
-        return self._runtime.run(signature, checked)
+        spec = self.manifest.signature(signature)
+        return self._open().run(signature, spec.check_inputs(inputs))
+
+    def _open(self) -> Runtime:
+        if self._runtime is None:
+            raise ContractError("this session is closed: open another one")
+        return self._runtime
 
     @property
     def batch_size(self) -> int:
@@ -85,10 +93,14 @@ class Session:
         """Trains on one batch; a short one is padded and `count` says how far.
 
         Args:
-          **inputs: x [n, ...] and y [n], n <= batch size; `count` if given is kept.
+          **inputs: x [n, ...] and y [n], n <= batch size; `count` [1], at most n,
+            says that even fewer of them are real.
 
         Returns:
           The method's metrics, by name.
+
+        Raises:
+          ContractError: an input does not fit; the state is as it was.
         """
         metrics = self.run(contract.TRAIN, **self._padded(contract.TRAIN, inputs))
         self.position += 1
@@ -98,7 +110,7 @@ class Session:
         """Returns the outputs of any number of rows, [n, C] probabilities or [n, D]."""
         spec = self.manifest.signature(contract.INFER)
         rows, output = spec.input("x").shape[0], spec.output_names[0]
-        x = np.asarray(x)
+        x = _rows("x", x)
         parts = [
             self.run(contract.INFER, **self._padded(contract.INFER, {"x": part}))[
                 output
@@ -113,11 +125,11 @@ class Session:
 
         Unlabelled and bad rows are left out; the loss is the mean of the others.
         """
-        x, y = np.asarray(x), np.asarray(y)
-        if x.shape[:1] != y.shape[:1]:
+        x, y = _rows("x", x), _rows("y", y)
+        if len(x) != len(y):
             raise ContractError(f"evaluate: {len(x)} rows of x, {len(y)} of y")
         loss, correct, count = 0.0, 0, 0
-        rows = self.batch_size
+        rows = self.manifest.signature(contract.EVALUATE).input("x").shape[0]
         for part_x, part_y in zip(_slices(x, rows), _slices(y, rows), strict=True):
             inputs = self._padded(contract.EVALUATE, {"x": part_x, "y": part_y})
             outputs = self.run(contract.EVALUATE, **inputs)
@@ -140,7 +152,7 @@ class Session:
                 f"configure knows {list(spec.input_names)}, got {unknown}"
             )
         inputs = {
-            name: np.array([values.get(name, np.nan)], np.float32)
+            name: np.array([_number(name, values.get(name, np.nan))], np.float32)
             for name in spec.input_names
         }
         outputs = self.run(contract.CONFIGURE, **inputs)
@@ -148,7 +160,7 @@ class Session:
 
     def state(self, include_buffers: bool = False) -> dict[str, np.ndarray]:
         """Returns the state by name, without the user's raw data unless asked for."""
-        everything = self._runtime.run(contract.SAVE, UNUSED)
+        everything = self._open().run(contract.SAVE, UNUSED)
         return {
             spec.name: everything[spec.name]
             for spec in self.manifest.state
@@ -161,8 +173,8 @@ class Session:
 
     def reset(self) -> None:
         """Returns to the shipped state, as a fresh session has it."""
-        fresh = self._load()
-        self._runtime.close()
+        present, fresh = self._open(), self._load()
+        present.close()
         self._runtime, self.position = fresh, 0
 
     def save_checkpoint(self) -> pathlib.Path:
@@ -201,19 +213,47 @@ class Session:
         Shapes that are wrong in another way are left for `run` to refuse.
         """
         spec = self.manifest.signature(signature)
-        arrays = {name: np.asarray(value) for name, value in inputs.items()}
-        per_row = [n for n in arrays if n in spec.input_names and n != "count"]
-        if "x" in arrays and arrays["x"].ndim and "count" in spec.input_names:
-            arrays.setdefault("count", np.array([len(arrays["x"])], np.int32))
+        per_row = [n for n in inputs if n in spec.input_names and n != "count"]
+        arrays = {**inputs, **{name: _rows(name, inputs[name]) for name in per_row}}
+        lengths = {name: len(arrays[name]) for name in per_row}
+        if len(set(lengths.values())) > 1:
+            raise ContractError(f"signature {signature!r}: rows differ, {lengths}")
+        if "x" in lengths and "count" in spec.input_names:
+            arrays["count"] = _count(inputs.get("count"), lengths["x"])
         for name in per_row:
             wanted, value = spec.input(name).shape, arrays[name]
             if value.shape[1:] == wanted[1:] and 0 < len(value) < wanted[0]:
                 pad = np.zeros((wanted[0] - len(value), *wanted[1:]), value.dtype)
                 arrays[name] = np.concatenate([value, pad])
-        lengths = {name: len(inputs[name]) for name in per_row if arrays[name].ndim}
-        if len(set(lengths.values())) > 1:
-            raise ContractError(f"signature {signature!r}: rows differ, {lengths}")
         return arrays
+
+
+def _rows(name: str, value: Any) -> np.ndarray:
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ContractError(f"{name} is no array: {error}") from error
+    if not array.ndim:
+        raise ContractError(f"{name} needs rows, got the single value {value!r}")
+    return array
+
+
+def _count(given: Any, rows: int) -> np.ndarray:
+    """Returns `count`; the padding behind the rows must never pass for data."""
+    if given is None:
+        return np.array([rows], np.int32)
+    count = np.asarray(given)
+    whole = count.dtype.kind in "iu" and count.size == 1
+    if whole and not 0 <= count.item() <= rows:
+        raise ContractError(f"count is {count.item()}, needs 0 to the {rows} rows")
+    return count
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise ContractError(f"configure: {name}={value!r} is no number") from error
 
 
 def _slices(x: np.ndarray, rows: int) -> list[np.ndarray]:

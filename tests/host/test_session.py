@@ -1,0 +1,130 @@
+"""The session's promises on a toy artifact, on both runtimes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.host import toy
+from tflite_odl.errors import ContractError
+from tflite_odl.host import runtimes
+from tflite_odl.host.session import Session
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(10, 3)).astype(np.float32)
+Y = RNG.integers(0, 2, 10).astype(np.int32)
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory):
+    return toy.write(tmp_path_factory.mktemp("toy") / "artifact")
+
+
+@pytest.fixture(params=runtimes.RUNTIMES)
+def session(request, artifact):
+    with Session(artifact, request.param) as session:
+        yield session
+
+
+def softmax(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    e = np.exp(x @ kernel.astype(np.float64) + 0.25)
+    return e / e.sum(1, keepdims=True)
+
+
+def test_infer_and_evaluate_take_any_number_of_rows(session):
+    kernel = session.state()["kernel"]
+    for rows in (1, 3, 4, 5, 10):
+        x, y = X[:rows], Y[:rows]
+        p = softmax(x, kernel)
+        # float32 against float64 over three products.
+        np.testing.assert_allclose(session.infer(x), p, rtol=1e-5)
+        found = session.evaluate(x, y)
+        correct = int((p.argmax(1) == y).sum())
+        assert (found["correct"], found["count"]) == (correct, rows)
+        assert found["accuracy"] == correct / rows
+        loss = -np.log(p[np.arange(rows), y]).mean()
+        np.testing.assert_allclose(found["loss"], loss, rtol=1e-5)
+
+
+def test_train_follows_the_equation_and_outputs_are_the_callers_own(session):
+    kernel = session.state()["kernel"].astype(np.float64)
+    first = session.train(x=X[:4], y=Y[:4])
+    kept = {name: value.copy() for name, value in first.items()}
+    error = softmax(X[:4], kernel) - np.eye(2)[Y[:4]]
+    kernel = kernel - 0.5 * X[:4].T.astype(np.float64) @ error
+    # float32 against float64 over four products; weights are of order 1.
+    np.testing.assert_allclose(session.state()["kernel"], kernel, atol=1e-6)
+    session.train(x=X[4:8], y=Y[4:8])
+    assert session.step == 2 and first["step"][0] == 1
+    assert all((first[name] == kept[name]).all() for name in kept)
+
+
+def test_every_dtype_survives_restore_and_save(session):
+    state = session.state(include_buffers=True)
+    for name, value in state.items():
+        high = 2 if value.dtype == bool else 100
+        state[name] = RNG.integers(0, high, value.shape).astype(value.dtype)
+    assert session.load_state(state) == state["step"][0]
+    for name, value in session.state(include_buffers=True).items():
+        assert value.dtype == state[name].dtype
+        np.testing.assert_array_equal(value, state[name])
+
+
+def test_signatures_of_a_method_share_its_variables(session):
+    photo = np.arange(5, dtype=np.uint8)
+    stored = session.run("remember", photo=photo)["stored"]
+    np.testing.assert_array_equal(stored, photo)
+    assert "photos" not in session.state()
+    np.testing.assert_array_equal(session.state(include_buffers=True)["photos"], photo)
+    with pytest.raises(ContractError, match="no signature 'forget', the artifact has"):
+        session.run("forget", photo=photo)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"x": X[:2], "y": Y[:2], "count": np.int32([3])}, "count is 3, needs 0 to"),
+        ({"x": X[:2], "y": Y[:2], "count": np.int32([-1])}, "count is -1"),
+        ({"x": X[:2], "y": Y[:2], "count": np.int64([2])}, "needs count .* int32"),
+        ({"x": X[:2], "y": Y[:2], "count": "two"}, "needs count"),
+        ({"x": np.float32(1), "y": Y[:1]}, "x needs rows, got the single value"),
+        ({"x": [[1.0], [2.0, 3.0]], "y": Y[:2]}, "x is no array"),
+        ({"x": X[:0], "y": Y[:0]}, "needs x"),
+        ({"x": X[:5], "y": Y[:5]}, "needs x"),
+    ],
+)
+def test_unfitting_rows_are_refused(session, inputs, message):
+    before = session.state(include_buffers=True)
+    with pytest.raises(ContractError, match=message):
+        session.train(**inputs)
+    after = session.state(include_buffers=True)
+    assert all((before[name] == after[name]).all() for name in before)
+    assert session.position == 0
+
+
+def test_a_count_below_the_rows_is_kept(session, artifact):
+    session.train(x=X[:4], y=Y[:4], count=np.int32([2]))
+    with Session(artifact) as other:
+        other.train(x=X[:2], y=Y[:2])
+        expected = other.state()["kernel"]
+    # The same two rows; the other two add products with exact zeros.
+    np.testing.assert_allclose(session.state()["kernel"], expected, atol=1e-7)
+
+
+def test_values_that_are_not_rows_or_numbers_are_refused(session):
+    with pytest.raises(ContractError, match="x needs rows"):
+        session.infer(np.float32(3))
+    with pytest.raises(ContractError, match="10 rows of x, 4 of y"):
+        session.evaluate(X, Y[:4])
+    with pytest.raises(ContractError, match="learning_rate='fast' is no number"):
+        session.configure(learning_rate="fast")
+
+
+def test_closed_session_says_so(artifact):
+    for name in runtimes.RUNTIMES:
+        session = Session(artifact, name)
+        session.close()
+        session.close()
+        for call in (session.state, session.reset, lambda s=session: s.infer(X)):
+            with pytest.raises(ContractError, match="session is closed"):
+                call()
