@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 
 from tests.host import toy
 from tflite_odl.errors import ContractError
@@ -128,3 +129,29 @@ def test_closed_session_says_so(artifact):
         for call in (session.state, session.reset, lambda s=session: s.infer(X)):
             with pytest.raises(ContractError, match="session is closed"):
                 call()
+
+
+def test_without_private_parts_the_public_runner_gives_the_same(artifact, monkeypatch):
+    class Public:
+        """LiteRT's Interpreter with nothing but what its documentation has."""
+
+        def __init__(self, **options):
+            self.get_signature_runner = Interpreter(**options).get_signature_runner
+
+    with Session(artifact) as session:
+        expected = everything(session)
+    monkeypatch.setattr(runtimes, "Interpreter", Public)
+    with Session(artifact) as session:
+        found = everything(session)
+    assert all((expected[name] == found[name]).all() for name in expected)
+
+
+def everything(session: Session) -> dict[str, np.ndarray]:
+    """Uses every signature, twice where it matters; returns what came of it."""
+    session.configure(learning_rate=0.25)
+    for start in (0, 4):
+        session.train(x=X[start : start + 4], y=Y[start : start + 4])
+    session.run("remember", photo=np.arange(5, dtype=np.uint8))
+    state = session.state(include_buffers=True)
+    session.load_state(state)
+    return {**state, "probabilities": session.infer(X)}

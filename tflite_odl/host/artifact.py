@@ -56,14 +56,26 @@ class Artifact:
         return found
 
     def verify(self) -> None:
-        """Raises ArtifactError naming the first file that is missing or altered."""
-        for name, expected in self.manifest.files.items():
+        """Compares hashes, and the manifest beside the model with the one inside.
+
+        Raises:
+          ArtifactError: naming the first file that is missing or altered.
+        """
+        if self.path.is_file():
+            return
+        beside, files = self.path / contract.MANIFEST_FILE, self.manifest.files
+        if not isinstance(files, dict) or contract.MODEL_FILE not in files:
+            raise ArtifactError(f"{beside} has no hash of {contract.MODEL_FILE}")
+        for name, expected in files.items():
             found = hashlib.sha256(_read(self.path / name)).hexdigest()
             if found != expected:
                 raise ArtifactError(
                     f"{self.path / name} was altered: its sha256 is {found[:12]}..., "
                     f"the manifest has {expected[:12]}..."
                 )
+        inside = embedded_manifest(self.model, self.path / contract.MODEL_FILE)
+        if inside != dataclasses.replace(self.manifest, files={}):
+            raise ArtifactError(f"{beside} was altered: the model holds another one")
 
 
 def embedded_manifest(model: bytes, where: object = "the model") -> contract.Manifest:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
+import pathlib
 
 import numpy as np
 
@@ -36,24 +38,41 @@ def check(runtime: Runtime, artifact: Artifact) -> list[Result]:
         index = json.loads((folder / "index.json").read_text())
     except (OSError, ValueError) as error:
         raise ArtifactError(f"no goldens in {folder}: {error}") from error
-
-    def tensor(file: str) -> np.ndarray:
-        about = index["tensors"][file]
-        dtype = np.dtype(about["dtype"]).newbyteorder("<")
-        value = np.fromfile(folder / file, dtype).astype(about["dtype"])
-        if value.size != np.prod(about["shape"]):
-            raise ArtifactError(f"{folder / file} is cut: {value.size} values")
-        return value.reshape(about["shape"])
-
+    read = functools.partial(_tensor, folder, index["tensors"])
     results = []
     for number, call in enumerate(index["steps"]):
-        inputs = {name: tensor(file) for name, file in call["inputs"].items()}
-        outputs = runtime.run(call["signature"], inputs)
+        signature = runtime.manifest.signature(call["signature"])
+        inputs = {name: read(file) for name, file in call["inputs"].items()}
+        outputs = runtime.run(signature.name, signature.check_inputs(inputs))
         for name, expected in call["outputs"].items():
-            value = tensor(expected["file"]).astype(np.float64)
-            error = np.abs(outputs[name] - value)
-            allowed = expected["atol"] + expected["rtol"] * np.abs(value)
-            passed = bool((error <= allowed).all())
-            found = (number, call["signature"], name, float(error.max()), passed)
+            error, passed = _compare(outputs[name], read(expected["file"]), expected)
+            found = (number, signature.name, name, error, passed)
             results.append(Result(*found, expected["reason"]))
     return results
+
+
+def _tensor(folder: pathlib.Path, tensors: dict, file: str) -> np.ndarray:
+    about = tensors[file]
+    dtype = np.dtype(about["dtype"]).newbyteorder("<")
+    try:
+        value = np.fromfile(folder / file, dtype).astype(about["dtype"])
+    except OSError as error:
+        raise ArtifactError(f"cannot read {folder / file}: {error}") from error
+    if value.size != np.prod(about["shape"]):
+        raise ArtifactError(
+            f"{folder / file} is cut: {value.size} values, needs {about['shape']}"
+        )
+    return value.reshape(about["shape"])
+
+
+def _compare(value: np.ndarray, golden: np.ndarray, expected) -> tuple[float, bool]:
+    """Returns the largest error and whether all are allowed; NaN equals NaN alone."""
+    if value.dtype != golden.dtype or value.shape != golden.shape:
+        return float("inf"), False
+    wide, golden = value.astype(np.float64), golden.astype(np.float64)
+    same = (wide == golden) | (np.isnan(wide) & np.isnan(golden))
+    with np.errstate(invalid="ignore"):
+        error = np.where(same, 0.0, np.abs(wide - golden))
+        allowed = expected["atol"] + expected["rtol"] * np.abs(golden)
+    passed = same | ((error <= allowed) & np.isfinite(golden))
+    return float(np.nan_to_num(error, nan=np.inf).max()), bool(passed.all())

@@ -7,7 +7,8 @@ inputs in, runs, and copies the outputs out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from tflite_odl.contract import Manifest
 from tflite_odl.errors import ArtifactError
 
 Arrays = Mapping[str, np.ndarray]
+Call = Callable[[Arrays], dict[str, np.ndarray]]
 
 
 class Runtime:
@@ -64,7 +66,8 @@ class InterpreterRuntime(Runtime):
     """tflite::Interpreter.
 
     The public SignatureRunner resizes and allocates at every call; shapes are fixed
-    here, so each signature's subgraph is allocated once.
+    here, so each signature's subgraph is allocated once. Where LiteRT no longer has
+    what that takes, the public runner serves.
     """
 
     name = "interpreter"
@@ -73,29 +76,50 @@ class InterpreterRuntime(Runtime):
         # The interpreter reads the weights in place: the bytes must stay alive.
         self._model = model
         self._interpreter = Interpreter(model_content=model, num_threads=threads)
-        self._wrapper = self._interpreter._interpreter
-        self._entries: dict[str, tuple[int, dict, list]] = {}
+        self._calls: dict[str, Call] = {}
 
     def run(self, signature: str, inputs: Arrays) -> dict[str, np.ndarray]:
-        entry = self._entries.get(signature) or self._entry(signature)
-        subgraph, places, outputs = entry
-        wrapper = self._wrapper
-        for name, value in inputs.items():
-            wrapper.SetTensor(places[name], value, subgraph)
-        wrapper.Invoke(subgraph)
-        return {name: wrapper.GetTensor(index, subgraph) for name, index in outputs}
+        call = self._calls.get(signature) or self._prepare(signature)
+        return call(inputs)
 
-    def _entry(self, signature: str) -> tuple[int, dict, list]:
+    def _prepare(self, signature: str) -> Call:
         self.manifest.signature(signature)
-        tensors = self._interpreter._get_full_signature_list()[signature]
-        subgraph = self._wrapper.GetSubgraphIndexFromSignature(signature)
-        self._wrapper.AllocateTensors(subgraph)
-        entry = (subgraph, tensors["inputs"], list(tensors["outputs"].items()))
-        self._entries[signature] = entry
-        return entry
+        try:
+            call = _lean_call(self._interpreter, signature)
+        except AttributeError:
+            runner = self._interpreter.get_signature_runner(signature)
+            call = functools.partial(_public_call, runner)
+        self._calls[signature] = call
+        return call
 
     def close(self) -> None:
-        self._entries, self._wrapper, self._interpreter = {}, None, None
+        self._calls, self._interpreter = {}, None
+
+
+def _lean_call(interpreter: Interpreter, signature: str) -> Call:
+    """Allocates a signature's subgraph and returns what runs it.
+
+    Raises:
+      AttributeError: this LiteRT's Interpreter has no such private parts.
+    """
+    wrapper = interpreter._interpreter
+    tensors = interpreter._get_full_signature_list()[signature]
+    places, outputs = tensors["inputs"], list(tensors["outputs"].items())
+    subgraph = wrapper.GetSubgraphIndexFromSignature(signature)
+    write, invoke, read = wrapper.SetTensor, wrapper.Invoke, wrapper.GetTensor
+    wrapper.AllocateTensors(subgraph)
+
+    def call(inputs: Arrays) -> dict[str, np.ndarray]:
+        for name, value in inputs.items():
+            write(places[name], value, subgraph)
+        invoke(subgraph)
+        return {name: read(index, subgraph) for name, index in outputs}
+
+    return call
+
+
+def _public_call(runner, inputs: Arrays) -> dict[str, np.ndarray]:
+    return runner(**inputs)
 
 
 class CompiledRuntime(Runtime):
