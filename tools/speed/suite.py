@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import pathlib
@@ -135,7 +136,12 @@ def page(records: list[dict], command: str) -> str:
         "Forward, backward and SGD of all weights, float32, batch statistics, the same "
         "Keras weights and batch. Medians in ms; in brackets the median of ratios of "
         "ours (the better plan) to that engine in the same round. Memory is the peak "
-        "above import of the first round.",
+        "above import of the first round. Losses agree: the relative spread of the first "
+        "two losses over the engines (MobileNetV2's second is chaotic: TensorFlow parts "
+        "from itself by as much when its input is off by 1e-6).",
+        "",
+        f"Machine: {machine()}. flex: {', '.join(FLEX_PACKAGES)}. ONNX Runtime training, "
+        "MNN and PyTorch are not measured yet.",
         "",
         f"    {command}",
         "",
@@ -145,6 +151,16 @@ def page(records: list[dict], command: str) -> str:
     ]
     keys = sorted({(r["case"], r["threads"]) for r in records})
     return "\n".join([*lines, *(_row(records, *key) for key in keys), ""])
+
+
+def machine() -> str:
+    """Returns the processor and the versions that were measured."""
+    with open("/proc/cpuinfo") as file:
+        found = (line.split(":")[1].strip() for line in file if "model name" in line)
+        name = next(found, "unknown processor")
+    packages = ("tensorflow", "ai-edge-litert", "numpy")
+    versions = (f"{p} {importlib.metadata.version(p)}" for p in packages)
+    return f"{name}, {os.cpu_count()} cores; {', '.join(versions)}"
 
 
 def _row(records: list[dict], case: str, threads: int) -> str:
