@@ -133,15 +133,15 @@ def page(records: list[dict], command: str) -> str:
     lines = [
         "# Speed of a training step",
         "",
-        "Forward, backward and SGD of all weights, float32, batch statistics, the same "
-        "Keras weights and batch. Medians in ms; in brackets the median of ratios of "
-        "ours (the better plan) to that engine in the same round. Memory is the peak "
-        "above import of the first round. Losses agree: the relative spread of the first "
-        "two losses over the engines (MobileNetV2's second is chaotic: TensorFlow parts "
-        "from itself by as much when its input is off by 1e-6).",
+        "Forward, backward and SGD of all weights, float32, batch statistics, the "
+        "same Keras weights and batch. Medians in ms; in brackets the median of "
+        "ratios of ours (the better plan) to that engine in the same round. Memory "
+        "is the peak above import of the first round. Losses agree: the relative "
+        "spread of the first two losses over the engines (MobileNetV2's second is "
+        "chaotic: TensorFlow parts from itself as far when its input is off by 1e-6).",
         "",
-        f"Machine: {machine()}. flex: {', '.join(FLEX_PACKAGES)}. ONNX Runtime training, "
-        "MNN and PyTorch are not measured yet.",
+        f"Machine: {machine()}. flex: {', '.join(FLEX_PACKAGES)}. ONNX Runtime "
+        "training, MNN and PyTorch are not measured yet.",
         "",
         f"    {command}",
         "",
