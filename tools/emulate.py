@@ -11,6 +11,7 @@ import pathlib
 import resource
 import signal
 import sys
+from typing import Any
 
 from absl import app, flags
 from rich.console import Console
@@ -18,7 +19,7 @@ from rich.progress import Progress
 
 from tflite_odl import streams
 from tflite_odl.errors import ContractError, DataError, OdlError
-from tflite_odl.host import loop
+from tflite_odl.host import loop, records
 from tflite_odl.host.session import Session
 
 _DATASET = flags.DEFINE_string("dataset", "digits", "digits[:changes] or npz:PATH")
@@ -57,11 +58,10 @@ def _emulate(artifact: str, console: Console) -> dict:
     dataset = streams.open(_DATASET.value)
     with Session(artifact, _RUNTIME.value, _THREADS.value, out) as session:
         before = session.evaluate(dataset.test.x, dataset.test.y)
-        if _RESUME.value:
-            _restore(session, console)
-        elif settings:
+        records.note_facts(out, _facts(session, settings))
+        resumed = _RESUME.value and _restore(session, console)
+        if settings and not resumed:
             session.configure(**settings)
-        out.mkdir(parents=True, exist_ok=True)
         summary = _train(session, dataset, out, console)
         after = session.evaluate(dataset.test.x, dataset.test.y)
         return {
@@ -79,13 +79,24 @@ def _emulate(artifact: str, console: Console) -> dict:
         }
 
 
-def _restore(session: Session, console: Console) -> None:
+def _facts(session: Session, settings: dict[str, float]) -> dict[str, Any]:
+    """Returns what a resumed run must share with its beginning."""
+    return {
+        "model": session.manifest.artifact_id,
+        "dataset": _DATASET.value,
+        "seed": _SEED.value,
+        "settings": settings,
+    }
+
+
+def _restore(session: Session, console: Console) -> bool:
     def refused(error: Exception) -> None:
         console.print(f"passed over: {error}", style="yellow", markup=False)
 
     step = session.restore_checkpoint(refused)
     at = "the beginning" if step is None else f"batch {session.position}, step {step}"
     console.print(f"resuming from {at}", markup=False)
+    return step is not None
 
 
 def _train(session: Session, dataset, out: pathlib.Path, console: Console):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -13,8 +14,9 @@ import numpy as np
 import pytest
 
 from tests.nets import BATCH
-from tflite_odl.errors import ArtifactError, CheckpointError, ContractError
+from tflite_odl.errors import ArtifactError, CheckpointError, ContractError, DataError
 from tflite_odl.host import loop
+from tflite_odl.host import records as loop_records
 from tflite_odl.host.artifact import Artifact
 from tflite_odl.host.session import Session
 
@@ -23,6 +25,7 @@ NAME = "finetune-adam-clip-noise"
 WORKER = """
 import sys, time, numpy as np
 from tflite_odl.host import loop
+from tflite_odl.host import records as loop_records
 from tflite_odl.host.session import Session
 from tests.host.test_run import batches
 artifact, folder, steps, pause = sys.argv[1:]
@@ -150,3 +153,31 @@ def test_state_leaves_out_private_buffers(build, monkeypatch):
         session.manifest = dataclasses.replace(manifest, state=state)
         assert private.name not in session.state()
         assert private.name in session.state(include_buffers=True)
+
+
+def test_a_run_goes_on_only_with_what_it_began_with(tmp_path):
+    began = {"model": "a", "seed": 0, "settings": {"learning_rate": 0.1}}
+    loop_records.note_facts(tmp_path, began)
+    loop_records.note_facts(tmp_path, dict(began))
+    with pytest.raises(DataError, match="holds a run with {'seed': 0}, got {'seed': 1"):
+        loop_records.note_facts(tmp_path, {**began, "seed": 1})
+
+
+def test_a_stream_that_ends_early_saves_the_state_and_says_so(build, tmp_path):
+    def short(start: int):
+        yield from itertools.islice(batches(start), 2 - start)
+
+    with Session(build(NAME), checkpoint_dir=tmp_path) as session:
+        with pytest.raises(DataError, match="ended after 2 of 5"):
+            loop.run(session, short, 5, tmp_path)
+        session.reset()
+        assert session.restore_checkpoint() == 2
+
+
+def test_a_line_cut_by_a_kill_is_redone(build, tmp_path):
+    with Session(build(NAME), checkpoint_dir=tmp_path) as session:
+        loop.run(session, batches, 2, tmp_path)
+        with open(tmp_path / loop.RECORDS, "a") as file:
+            file.write('{"batch": 3, "lo')
+        loop.run(session, batches, 4, tmp_path)
+    assert [record["batch"] for record in records(tmp_path)] == [1, 2, 3, 4]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import os
@@ -14,33 +13,12 @@ from typing import Any
 import numpy as np
 
 from tflite_odl import contract
+from tflite_odl.errors import ContractError, DataError
+from tflite_odl.host import records
+from tflite_odl.host.records import RECORDS, Record, Summary
 from tflite_odl.host.session import Session
 
-RECORDS = "records.jsonl"
 Batches = Callable[[int], Iterator[tuple[np.ndarray, np.ndarray]]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Summary:
-    """What a run came to.
-
-    Attributes:
-      batches: consumed in all, earlier parts of a resumed run included.
-      steps: those that changed the state.
-      loss: mean of the last tenth of the batches of this part.
-      accuracy: prequential, each batch predicted before it was learned from.
-      rejected_rows: bad rows in this part.
-      ms_per_step: median of the train calls of this part.
-      interrupted: whether it stopped before its end.
-    """
-
-    batches: int
-    steps: int
-    loss: float
-    accuracy: float
-    rejected_rows: int
-    ms_per_step: float
-    interrupted: bool
 
 
 def run(
@@ -50,9 +28,12 @@ def run(
     folder: str | os.PathLike,
     checkpoint_every: int = 100,
     stop: Callable[[], bool] = lambda: False,
-    on_step: Callable[[dict[str, Any]], None] = lambda record: None,
+    on_step: Callable[[Record], None] = lambda record: None,
 ) -> Summary:
-    """Trains until `steps` batches were consumed in all; ends with a checkpoint.
+    """Trains until `steps` batches were consumed in all.
+
+    Begins and ends with a checkpoint: a run that is killed before its first one would
+    otherwise go on without what `configure` had set.
 
     Args:
       session: with a checkpoint_dir; continues at its `position`.
@@ -62,35 +43,41 @@ def run(
       checkpoint_every: batches between checkpoints.
       stop: asked after each batch; true ends the run early, state saved.
       on_step: called with each record.
+
+    Raises:
+      ContractError: steps or checkpoint_every is out of range, a batch does not fit.
+      DataError: the stream ended before `steps`; the state is saved.
     """
-    path = pathlib.Path(folder) / RECORDS
-    keep_records(path, session.position)
-    found, interrupted = [], False
-    stream = batches(session.position)
-    with open(path, "a") as file:
-        while session.position < steps and not interrupted:
-            record = _step(session, *next(stream))
-            found.append(record)
-            file.write(json.dumps(record) + "\n")
+    if steps < 0 or checkpoint_every < 1:
+        raise ContractError(
+            f"needs steps >= 0 and checkpoint_every >= 1, got {steps} and "
+            f"{checkpoint_every}"
+        )
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    found = records.keep(folder / RECORDS, session.position)
+    stream, interrupted, ended = batches(session.position), False, False
+    with open(folder / RECORDS, "a") as file:
+        _checkpoint(session, file)
+        while session.position < steps and not interrupted and not ended:
+            batch = next(stream, None)
+            if batch is None:
+                ended = True
+                continue
+            found.append(_step(session, *batch))
+            file.write(json.dumps(found[-1]) + "\n")
             if session.position % checkpoint_every == 0:
                 _checkpoint(session, file)
-            on_step(record)
+            on_step(found[-1])
             interrupted = stop()
         _checkpoint(session, file)
-    return _summary(session, found, interrupted and session.position < steps)
+    if ended:
+        raise DataError(f"the stream ended after {session.position} of {steps} batches")
+    early = interrupted and session.position < steps
+    return records.summarize(found, session.position, session.step, early)
 
 
-def keep_records(path: pathlib.Path, position: int) -> None:
-    """Cuts the records back to `position` batches: what came after is redone."""
-    if not path.exists():
-        return
-    kept = path.read_text().splitlines(keepends=True)[:position]
-    fresh = path.with_suffix(".writing")
-    fresh.write_text("".join(kept))
-    os.replace(fresh, path)
-
-
-def _step(session: Session, x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
+def _step(session: Session, x: np.ndarray, y: np.ndarray) -> Record:
     before = session.evaluate(x, y)
     start = time.perf_counter()
     metrics = session.train(x=x, y=y)
@@ -115,21 +102,6 @@ def _checkpoint(session: Session, file) -> None:
     file.flush()
     os.fsync(file.fileno())
     session.save_checkpoint()
-
-
-def _summary(session: Session, found: list[dict], interrupted: bool) -> Summary:
-    counted = max(sum(record["count"] for record in found), 1)
-    losses = [r["loss"] for r in found[-max(1, len(found) // 10) :]]
-    losses = [loss for loss in losses if loss is not None]
-    return Summary(
-        batches=session.position,
-        steps=session.step,
-        loss=float(np.mean(losses)) if losses else 0.0,
-        accuracy=sum(record["correct"] for record in found) / counted,
-        rejected_rows=sum(record["rejected_rows"] for record in found),
-        ms_per_step=float(np.median([r["ms"] for r in found])) if found else 0.0,
-        interrupted=interrupted,
-    )
 
 
 def flex_ops(manifest: contract.Manifest) -> int:

@@ -1,0 +1,118 @@
+"""What a run leaves in its folder beside checkpoints: its facts, a record per batch."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from tflite_odl.errors import DataError
+
+RECORDS, FACTS = "records.jsonl", "run.json"
+Record = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """What a run came to, the parts before a resume included.
+
+    Attributes:
+      batches: consumed.
+      steps: those that changed the state.
+      loss: mean of the last tenth of the batches, None if none has one.
+      accuracy: prequential, each batch predicted before it was learned from; None if
+        no row was labelled.
+      rejected_rows: bad rows.
+      ms_per_step: median of the train calls, None without any.
+      interrupted: whether it stopped before its end.
+    """
+
+    batches: int
+    steps: int
+    loss: float | None
+    accuracy: float | None
+    rejected_rows: int
+    ms_per_step: float | None
+    interrupted: bool
+
+
+def summarize(
+    records: list[Record], batches: int, steps: int, interrupted: bool
+) -> Summary:
+    """Returns the summary of a run's records, in their order."""
+    losses = [r["loss"] for r in records[-max(1, len(records) // 10) :]]
+    losses = [loss for loss in losses if loss is not None]
+    counted = sum(record["count"] for record in records)
+    correct = sum(record["correct"] for record in records)
+    return Summary(
+        batches,
+        steps,
+        loss=float(np.mean(losses)) if losses else None,
+        accuracy=correct / counted if counted else None,
+        rejected_rows=sum(record["rejected_rows"] for record in records),
+        ms_per_step=float(np.median([r["ms"] for r in records])) if records else None,
+        interrupted=interrupted,
+    )
+
+
+def keep(path: pathlib.Path, position: int) -> list[Record]:
+    """Cuts the records back to `position` batches, as what came after is redone.
+
+    Args:
+      path: of the records; it need not exist.
+      position: batches that the state has seen.
+
+    Returns:
+      The records that are left; a line that a kill cut short is not.
+    """
+    if not path.exists():
+        return []
+    found = [_parse(line) for line in path.read_text().splitlines()]
+    kept = [record for record in found if record and record["batch"] <= position]
+    _replace(path, "".join(json.dumps(record) + "\n" for record in kept))
+    return kept
+
+
+def note_facts(folder: pathlib.Path, facts: dict[str, Any]) -> None:
+    """Notes what a run was started with, or compares: it continues with the same.
+
+    Raises:
+      DataError: the folder's run was started with other facts.
+    """
+    path = folder / FACTS
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        _replace(path, json.dumps(facts))
+        return
+    try:
+        noted = dict(json.loads(path.read_text()))
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{path} is damaged: {error}") from error
+    differing = sorted(key for key in facts if facts[key] != noted.get(key))
+    if differing:
+        was = {key: noted.get(key) for key in differing}
+        now = {key: facts[key] for key in differing}
+        raise DataError(
+            f"{folder} holds a run with {was}, got {now}: continue with the same, or "
+            "take another folder"
+        )
+
+
+def _parse(line: str) -> Record | None:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
+
+
+def _replace(path: pathlib.Path, text: str) -> None:
+    fresh = path.with_suffix(".writing")
+    with open(fresh, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(fresh, path)
