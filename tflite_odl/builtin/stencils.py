@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from tflite_odl.builtin.space import shifted
+from tflite_odl.builtin.space import same_padding, shifted
 
 # A dense filter up to this long is faster than a dilated one: XNNPACK's kernels take 3,
 # 4, 9 or 25 taps, and that of 9 is the best tuned.
@@ -60,48 +60,43 @@ def moved(x: tf.Tensor, axis: int, offset: int, size: int) -> tf.Tensor:
 
 
 def sum_rows(z: tf.Tensor, count: int, before: int, size: int) -> tf.Tensor:
-    """Returns y [B, size, W, C]: the sum over i of part i, shifted up by i - before.
+    """Returns y [B, size, W, C]: y[r] is the sum over i of z_i[r + i - before].
 
     Args:
-      z: [B, H, W, count C], parts side by side along the channels.
+      z: [B, H, W, count C], parts z_i side by side along the channels.
       count: number of parts.
-      before: rows of zeros taken above z.
-      size: rows of y; what it lacks of z is taken as zeros below.
+      before: rows of zeros taken above z; below it, as many as are needed.
+      size: rows of y.
     """
     b, h, w, c = z.shape
-    if count == 1:
-        return shifted(z, 1, -before, size)
-    after = size + count - 1 - h - before
-    same = before == after and 2 * before == count - 1
-    if not same:
-        z = shifted(z, 1, -before, h + before + after)
+    after = size + count - 1 - before - h
+    padding = "SAME"
+    if (before, after) != same_padding(h, count, 1):
+        z, padding = shifted(z, 1, -before, before + h + after), "VALID"
     # Part i of column w is column count * w + i: the taps lie on a diagonal.
     columns = tf.reshape(z, [b, z.shape[1], w * count, c // count])
-    return stencil(columns, np.eye(count), (1, count), "SAME" if same else "VALID")
+    return stencil(columns, np.eye(count), (1, count), padding)
 
 
 def sum_columns(z: tf.Tensor, count: int, before: int, size: int) -> tf.Tensor:
-    """Returns y [B, H, size, C]: the sum over j of part j, shifted right by j - before.
-
-    That is the transpose of taking `count` shifted copies of y as parts.
+    """Returns y [B, H, size, C]: y[m] is the sum over j of z_j[m + before - j].
 
     Args:
-      z: [B, H, W, count C], parts side by side along the channels.
+      z: [B, H, W, count C], parts z_j side by side along the channels.
       count: number of parts.
-      before: columns of zeros the copies had on the left.
+      before: see above; z is zero outside.
       size: columns of y.
     """
     b, h, w, c = z.shape
-    if count == 1:
-        return shifted(z, 2, before, size)
+    # Part j of column w is column count * w + j: the taps lie `gap` apart.
+    gap = max(count - 1, 1)
     taps, padding = [1.0] * count, "SAME"
     if w != size or 2 * before != count - 1:
-        # Zeros on both sides, until each column of y has all its parts.
-        z = shifted(z, 2, before + 1 - count, size + count - 1)
+        # Zeros on both sides until each column of y has all its parts: one gap more
+        # than the first tap needs.
         taps, padding = [0.0, *taps], "VALID"
-    # Part j of column w is column count * w + j: the taps lie count - 1 apart.
+        z = shifted(z, 2, before + 1 - count, size + count - 1)
     columns = tf.reshape(z, [b, h, z.shape[2] * count, c // count])
-    gap = count - 1
     reach = (len(taps) - 1) * gap + 1
     if reach > DENSE:
         return stencil(columns, np.array([taps]), (1, count), padding, (1, gap))
