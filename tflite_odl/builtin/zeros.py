@@ -36,6 +36,16 @@ def zeros_from(scalar: tf.Tensor, made: dict) -> Iterator[None]:
         _source.reset(token)
 
 
+def after(x: tf.Tensor, tensor: tf.Tensor) -> tf.Tensor:
+    """Returns x, to be computed with only once `tensor` is there.
+
+    A recomputation that hangs on nothing new would be merged with the first computation
+    or moved up to it by the converter, and save no memory.
+    """
+    entry = tf.slice(tensor, [0] * tensor.shape.rank, [1] * tensor.shape.rank)
+    return x + tf.minimum(tf.abs(tf.reshape(entry, [1])), 0.0)
+
+
 def zeros(shape: Sequence[int]) -> tf.Tensor:
     """Returns float32 zeros of a fixed shape."""
     shape, source = tuple(shape), _source.get()

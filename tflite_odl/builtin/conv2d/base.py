@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -17,15 +18,32 @@ from tflite_odl.builtin.lowering import (
 )
 from tflite_odl.builtin.space import Window
 from tflite_odl.builtin.sums import channel_sums, vector
+from tflite_odl.builtin.zeros import after
 
 
+@dataclasses.dataclass(frozen=True)
 class Conv2D(Lowering):
     """y = x * kernel + bias.
 
-    Subclasses give the product as `columns` (what the kernel matrix is multiplied
-    with), `apply`, `filter` and `back`. The per-channel scale of an incoming gradient
-    is folded into the kernel and its gradient, which are small.
+    Subclasses name the `product` and give it as `columns` (what the kernel matrix is
+    multiplied with), `apply`, `filter` and `back`. The per-channel scale of an incoming
+    gradient is folded into the kernel and its gradient, which are small.
+
+    Attributes:
+      keeps: what backward gets, the "columns" or only "x" to make them of again.
     """
+
+    keeps: str = "columns"
+
+    @property
+    def name(self) -> str:
+        """The product's name, with what it keeps if that is not the columns."""
+        return self.product if self.keeps == "columns" else f"{self.product}_again"
+
+    def supports(self, node: Node, inputs: Sequence[tuple[int, ...]]) -> bool:
+        a = node.attributes
+        # A 1x1 product's columns are x itself, or what a stride leaves of it.
+        return a["groups"] == 1 and (self.keeps == "columns" or a["kernel"] != (1, 1))
 
     def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
         window = window_of(site.node)
@@ -33,13 +51,15 @@ class Conv2D(Lowering):
         y = self.apply(window, columns, site.weights["kernel"])
         if "bias" in site.weights:
             y = y + site.weights["bias"]
-        return Output(y, Residual(rows={"columns": columns}))
+        kept = columns if self.keeps == "columns" else inputs[0]
+        return Output(y, Residual(rows={self.keeps: kept}))
 
     def backward(self, site: Site, residual: Residual, gradient: Gradient) -> Gradients:
         window, gradient = window_of(site.node), gradient.full()
         dy, scale = gradient.value, gradient.scale
         kernel = site.weights["kernel"]
-        found, spread = self.filter(window, residual.rows["columns"], dy, kernel.shape)
+        columns = self._columns(window, residual, dy)
+        found, spread = self.filter(window, columns, dy, kernel.shape)
         found = {"kernel": found}
         if "bias" in site.weights:
             found["bias"] = vector(channel_sums(dy))
@@ -49,6 +69,11 @@ class Conv2D(Lowering):
         if not site.wanted[0]:
             return Gradients([None], found)
         return Gradients([Gradient.of(self.back(window, spread, kernel))], found)
+
+    def _columns(self, window: Window, residual: Residual, dy: tf.Tensor) -> tf.Tensor:
+        if self.keeps == "columns":
+            return residual.rows["columns"]
+        return self.columns(window, after(residual.rows["x"], dy))
 
     def columns(self, window: Window, x: tf.Tensor) -> tf.Tensor:
         """Returns the left operand of the product, kept for the filter gradient."""

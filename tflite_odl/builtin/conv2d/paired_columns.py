@@ -16,24 +16,24 @@ from tflite_odl.builtin.conv2d.base import Conv2D
 from tflite_odl.builtin.graph import Node
 from tflite_odl.builtin.products import filter_product, rows_times
 from tflite_odl.builtin.space import Window, cut, shifted, side_by_side
-from tflite_odl.builtin.stencils import moved, neighbour, stencil, sum_rows
+from tflite_odl.builtin.stencils import moved, stencil, sum_rows
 
 
 class PairedColumns(Conv2D):
     """A: the four columns around each pair, [B, H, W / 2, 4 C]; the kernel twice, one
     column apart, as a matrix T [4 C, kh 2 F]; otherwise as `SplitWidth`."""
 
-    name = "paired_columns"
+    product = "paired_columns"
 
     def supports(self, node: Node, inputs: Sequence[tuple[int, ...]]) -> bool:
         a = node.attributes
         return (
-            a["strides"] == (1, 1)
+            super().supports(node, inputs)
+            and a["strides"] == (1, 1)
             and a["dilation"] == (1, 1)
             and a["kernel"][1] == 3
             and a["padding"][1] == (1, 1)
             and a["size"][1] % 2 == 0
-            and a["groups"] == 1
         )
 
     def prefers(
@@ -45,7 +45,7 @@ class PairedColumns(Conv2D):
     def columns(self, window: Window, x: tf.Tensor) -> tf.Tensor:
         b, h, w, c = x.shape
         # In pairs, x moved right reads as columns -1 and 0, moved left as 1 and 2.
-        pairs = [neighbour(x, 2, offset) for offset in (-1, 1)]
+        pairs = [moved(x, 2, offset, w) for offset in (-1, 1)]
         return tf.concat([tf.reshape(p, [b, h, w // 2, 2 * c]) for p in pairs], -1)
 
     def apply(self, window: Window, columns: tf.Tensor, kernel: tf.Tensor):

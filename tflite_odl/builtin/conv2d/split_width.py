@@ -21,12 +21,12 @@ class SplitWidth(Conv2D):
     dx = sum over j of dA_j shifted left by left - j.
     """
 
-    name = "split_width"
+    product = "split_width"
 
     def supports(self, node: Node, inputs: Sequence[tuple[int, ...]]) -> bool:
         a = node.attributes
         plain = a["strides"] == (1, 1) and a["dilation"] == (1, 1)
-        return plain and a["kernel"] != (1, 1) and a["groups"] == 1
+        return super().supports(node, inputs) and plain and a["kernel"] != (1, 1)
 
     def columns(self, window: Window, x: tf.Tensor) -> tf.Tensor:
         left, width = window.padding[1][0], window.out[1]
