@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from tests.exporter import tiny_trainer
 from tflite_odl.contract import TensorSpec
-from tflite_odl.exporter import flatbuffer
 from tflite_odl.exporter.arena import Lifetime, arena_bytes
+from tflite_odl.exporter.compact import compact
 from tflite_odl.exporter.memory import PARTS, memory
 
 STATE = (
@@ -76,7 +76,7 @@ def test_variables_go_by_the_roles_of_what_save_returns():
 
 def test_names_are_not_needed():
     model = tiny_trainer.model()
-    assert memory(flatbuffer.compact(model), STATE) == memory(model, STATE)
+    assert memory(compact(model), STATE) == memory(model, STATE)
 
 
 def test_constants_of_a_product_count_twice_others_once():

@@ -36,14 +36,14 @@ def zeros_from(scalar: tf.Tensor, made: dict) -> Iterator[None]:
         _source.reset(token)
 
 
-def after(x: tf.Tensor, tensor: tf.Tensor) -> tf.Tensor:
-    """Returns x, to be computed with only once `tensor` is there.
+def zero_of(tensor: tf.Tensor) -> tf.Tensor:
+    """Returns [1] float32: 0 that is there only once the tensor is.
 
-    A recomputation that hangs on nothing new would be merged with the first computation
-    or moved up to it by the converter, and save no memory.
+    What backward computes of forward's values alone, the converter would merge with
+    forward or move up to it, where its result takes memory all the way.
     """
     entry = tf.slice(tensor, [0] * tensor.shape.rank, [1] * tensor.shape.rank)
-    return x + tf.minimum(tf.abs(tf.reshape(entry, [1])), 0.0)
+    return tf.minimum(tf.abs(tf.reshape(entry, [1])), 0.0)
 
 
 def zeros(shape: Sequence[int]) -> tf.Tensor:

@@ -70,7 +70,7 @@ def memory(
     variables = _by_part(tree, entries.get(contract.SAVE), state)
     found = {}
     for name, entry in entries.items():
-        plain, peak = _arena(tree, entry.subgraph)
+        plain, peak = arena(tree, entry.subgraph)
         parts = {
             **variables,
             "constants": _constants(tree, entry.subgraph),
@@ -153,7 +153,7 @@ def _constants(tree: schema.ModelT, subgraph: int) -> int:
     return sum(len(content) for content in data if content is not None)
 
 
-def _arena(tree: schema.ModelT, subgraph: int, called: bool = False) -> tuple[int, int]:
+def arena(tree: schema.ModelT, subgraph: int, called: bool = False) -> tuple[int, int]:
     """Returns the arena without and with temporaries.
 
     The inputs and outputs of a called subgraph are its caller's tensors.
@@ -221,7 +221,7 @@ def _temporaries(tree: schema.ModelT, graph: schema.SubGraphT) -> Iterator[Lifet
                     size = aligned(flatbuffer.tensor_bytes(tensor))
                     yield Lifetime(size, number, number)
         elif name in ("IF", "WHILE"):
-            branches = [_arena(tree, i, called=True)[1] for i in flatbuffer.calls(op)]
+            branches = [arena(tree, i, called=True)[1] for i in flatbuffer.calls(op)]
             # A WHILE keeps its condition and its body at once, an IF runs one branch.
             size = max(branches) if name == "IF" else sum(branches)
             yield Lifetime(size, number, number)

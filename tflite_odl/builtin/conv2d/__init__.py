@@ -5,9 +5,4 @@ from tflite_odl.builtin.conv2d.paired_columns import PairedColumns
 from tflite_odl.builtin.conv2d.patches import Patches
 from tflite_odl.builtin.conv2d.split_width import SplitWidth
 
-LOWERINGS = (
-    Constant(),
-    *(SplitWidth(keeps) for keeps in ("columns", "x")),
-    *(PairedColumns(keeps) for keeps in ("columns", "x")),
-    *(Patches(keeps) for keeps in ("columns", "x")),
-)
+LOWERINGS = (Constant(), SplitWidth(), PairedColumns(), Patches())

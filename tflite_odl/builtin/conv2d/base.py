@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -18,32 +17,21 @@ from tflite_odl.builtin.lowering import (
 )
 from tflite_odl.builtin.space import Window
 from tflite_odl.builtin.sums import channel_sums, vector
-from tflite_odl.builtin.zeros import after
+from tflite_odl.builtin.zeros import zero_of
 
 
-@dataclasses.dataclass(frozen=True)
 class Conv2D(Lowering):
     """y = x * kernel + bias.
 
-    Subclasses name the `product` and give it as `columns` (what the kernel matrix is
-    multiplied with), `apply`, `filter` and `back`. The per-channel scale of an incoming
-    gradient is folded into the kernel and its gradient, which are small.
-
-    Attributes:
-      keeps: what backward gets, the "columns" or only "x" to make them of again.
+    Subclasses give the product as `columns` (what the kernel matrix is multiplied
+    with), `apply`, `filter` and `back`. The per-channel scale of an incoming gradient
+    is folded into the kernel and its gradient, which are small. The columns are made
+    again for the filter gradient: they are several times x, which as a rule is in
+    memory anyway, for the mask of the activation it came from.
     """
 
-    keeps: str = "columns"
-
-    @property
-    def name(self) -> str:
-        """The product's name, with what it keeps if that is not the columns."""
-        return self.product if self.keeps == "columns" else f"{self.product}_again"
-
     def supports(self, node: Node, inputs: Sequence[tuple[int, ...]]) -> bool:
-        a = node.attributes
-        # A 1x1 product's columns are x itself, or what a stride leaves of it.
-        return a["groups"] == 1 and (self.keeps == "columns" or a["kernel"] != (1, 1))
+        return node.attributes["groups"] == 1
 
     def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
         window = window_of(site.node)
@@ -51,14 +39,15 @@ class Conv2D(Lowering):
         y = self.apply(window, columns, site.weights["kernel"])
         if "bias" in site.weights:
             y = y + site.weights["bias"]
-        kept = columns if self.keeps == "columns" else inputs[0]
-        return Output(y, Residual(rows={self.keeps: kept}))
+        pointwise = window.kernel == (1, 1)
+        rows = {"columns": columns} if pointwise else {"x": inputs[0]}
+        return Output(y, Residual(rows=rows))
 
     def backward(self, site: Site, residual: Residual, gradient: Gradient) -> Gradients:
         window, gradient = window_of(site.node), gradient.full()
         dy, scale = gradient.value, gradient.scale
         kernel = site.weights["kernel"]
-        columns = self._columns(window, residual, dy)
+        columns = self._kept_columns(window, residual, dy)
         found, spread = self.filter(window, columns, dy, kernel.shape)
         found = {"kernel": found}
         if "bias" in site.weights:
@@ -70,13 +59,13 @@ class Conv2D(Lowering):
             return Gradients([None], found)
         return Gradients([Gradient.of(self.back(window, spread, kernel))], found)
 
-    def _columns(self, window: Window, residual: Residual, dy: tf.Tensor) -> tf.Tensor:
-        if self.keeps == "columns":
+    def _kept_columns(self, window: Window, residual: Residual, dy: tf.Tensor):
+        if "columns" in residual.rows:
             return residual.rows["columns"]
-        return self.columns(window, after(residual.rows["x"], dy))
+        return self.columns(window, residual.rows["x"] + zero_of(dy))
 
     def columns(self, window: Window, x: tf.Tensor) -> tf.Tensor:
-        """Returns the left operand of the product, kept for the filter gradient."""
+        """Returns the left operand of the product, also of the filter gradient's."""
         raise NotImplementedError(type(self).__name__)
 
     def apply(self, window: Window, columns: tf.Tensor, kernel: tf.Tensor):

@@ -23,7 +23,7 @@ class PairedColumns(Conv2D):
     """A: the four columns around each pair, [B, H, W / 2, 4 C]; the kernel twice, one
     column apart, as a matrix T [4 C, kh 2 F]; otherwise as `SplitWidth`."""
 
-    product = "paired_columns"
+    name = "paired_columns"
 
     def supports(self, node: Node, inputs: Sequence[tuple[int, ...]]) -> bool:
         a = node.attributes

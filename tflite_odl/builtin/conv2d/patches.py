@@ -15,7 +15,7 @@ class Patches(Conv2D):
     A 1x1 convolution is a plain product: its patches are the input itself.
     """
 
-    product = "patches"
+    name = "patches"
 
     def columns(self, window: Window, x: tf.Tensor) -> tf.Tensor:
         return window.patches(x)

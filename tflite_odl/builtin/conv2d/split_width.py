@@ -21,7 +21,7 @@ class SplitWidth(Conv2D):
     dx = sum over j of dA_j shifted left by left - j.
     """
 
-    product = "split_width"
+    name = "split_width"
 
     def supports(self, node: Node, inputs: Sequence[tuple[int, ...]]) -> bool:
         a = node.attributes

@@ -21,6 +21,7 @@ from tflite_odl.builtin.lowering import (
 )
 from tflite_odl.builtin.space import Window, joined
 from tflite_odl.builtin.sums import channel_sums, row_sums, vector
+from tflite_odl.builtin.zeros import zero_of
 
 
 class Taps(Lowering):
@@ -42,7 +43,7 @@ class Taps(Lowering):
     def backward(self, site: Site, residual: Residual, gradient: Gradient) -> Gradients:
         window, gradient = window_of(site.node), gradient.full()
         dy, kernel = gradient.value, site.weights["kernel"]
-        pairs = self.pairs(window, residual.rows["x"], dy)
+        pairs = self.pairs(window, residual.rows["x"] + zero_of(dy), dy)
         found = {"kernel": filter_of([row_sums(a * d) for a, d in pairs], kernel.shape)}
         if "bias" in site.weights:
             found["bias"] = vector(channel_sums(dy))
