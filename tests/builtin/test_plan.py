@@ -26,8 +26,10 @@ def graph(*layers, shape=(32, 32, 16)):
 )
 def test_convolutions_by_target(target, filters, strides, expected):
     shape = (512 // filters, 512 // filters, filters)
+    below = kl.Conv2D(filters, 1)
     conv = kl.Conv2D(filters, 3, strides, padding="same", name="conv")
-    assert names(plan(graph(conv, shape=shape), target=target))["conv"] == expected
+    chosen = plan(graph(below, conv, shape=shape), target=target)
+    assert names(chosen)["conv"] == expected
 
 
 def test_what_leaves_the_partition_is_taken_only_when_named():
