@@ -205,3 +205,22 @@ def _join(phases: list[tf.Tensor | None], axis: int, width: int) -> tf.Tensor:
         joined, end = tf.concat([joined, phases[k]], axis), k + 1
     paddings[axis] = [filled[0] * width, (len(phases) - end) * width]
     return tf.pad(joined, paddings) if any(paddings[axis]) else joined
+
+
+# XNNPACK takes a CONCATENATION of at most five inputs.
+MOST_JOINED = 5
+
+
+def joined(tensors: Sequence[tf.Tensor], axis: int) -> tf.Tensor:
+    """Returns any number of tensors joined along an axis, a few at a time."""
+    found = list(tensors)
+    while len(found) > 1:
+        groups = [found[k : k + MOST_JOINED] for k in range(0, len(found), MOST_JOINED)]
+        found = [tf.concat(g, axis) if len(g) > 1 else g[0] for g in groups]
+    return found[0]
+
+
+def pieces(x: tf.Tensor, axis: int, count: int) -> list[tf.Tensor]:
+    """Returns x in equal parts along an axis."""
+    size = x.shape[axis] // count
+    return [cut(x, axis, k * size, size) for k in range(count)]
