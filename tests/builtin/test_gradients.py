@@ -36,7 +36,7 @@ def test_conv2d_dilated():
 
 @pytest.mark.parametrize(("stride", "padding", "kernel", "size"), SPATIAL)
 def test_depthwise(stride, padding, kernel, size):
-    plain = ["split_taps"] if stride == 1 else []
+    plain = ["products"] if stride == 1 else []
     for lowering in [*plain, "taps", "convolution"]:
         layer = kl.DepthwiseConv2D(kernel, strides=stride, padding=padding, name="dw")
         check(layer, shape=(*size, 3), choices={"dw": lowering})

@@ -11,8 +11,9 @@ from tests.exporter import tiny_trainer
 from tflite_odl import contract
 from tflite_odl.contract import Manifest, Signature, TensorSpec
 from tflite_odl.errors import ArtifactError
-from tflite_odl.exporter import artifact, flatbuffer
+from tflite_odl.exporter import artifact
 from tflite_odl.exporter.artifact import Call, Expected, Goldens, write
+from tflite_odl.exporter.compact import compact
 from tflite_odl.host.artifact import embedded
 
 ONE = np.array([1], np.int32)
@@ -20,7 +21,7 @@ ONE = np.array([1], np.int32)
 
 @pytest.fixture(scope="module")
 def model() -> bytes:
-    return flatbuffer.compact(tiny_trainer.model())
+    return compact(tiny_trainer.model())
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from tflite_odl import contract
 from tflite_odl.contract import Manifest, Signature, TensorSpec
 from tflite_odl.exporter import artifact, flatbuffer
 from tflite_odl.exporter.audit import audit
+from tflite_odl.exporter.compact import compact
 from tflite_odl.exporter.memory import memory
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -31,7 +32,7 @@ def describe(*arguments):
 
 @pytest.fixture(scope="module")
 def manifest() -> Manifest:
-    model = flatbuffer.compact(tiny_trainer.model())
+    model = compact(tiny_trainer.model())
     state = (
         TensorSpec("kernel", "float32", (8, 3), role="weight"),
         TensorSpec("slot", "float32", (8, 3), role="slot"),
@@ -59,7 +60,7 @@ def manifest() -> Manifest:
 
 @pytest.fixture(scope="module")
 def folder(manifest, tmp_path_factory) -> pathlib.Path:
-    model = flatbuffer.compact(tiny_trainer.model())
+    model = compact(tiny_trainer.model())
     return artifact.write(tmp_path_factory.mktemp("d") / "a", model, manifest)
 
 
@@ -91,7 +92,7 @@ def test_bare_model_tells_the_same_but_the_files(folder, manifest):
 
 
 def test_rejected_artifact_is_shown_with_its_reason(manifest, tmp_path):
-    model = flatbuffer.compact(tiny_trainer.model())
+    model = compact(tiny_trainer.model())
     artifact.write(tmp_path / "a", model, manifest, rejected="loss [3] differs")
     assert describe(tmp_path / "a").stdout.startswith("REJECTED: loss [3] differs")
 

@@ -11,6 +11,7 @@ from ai_edge_litert import schema_py_generated as schema
 from tests.exporter import runtimes, tiny_trainer
 from tflite_odl.errors import ArtifactError
 from tflite_odl.exporter import flatbuffer
+from tflite_odl.exporter.compact import compact
 from tflite_odl.exporter.sharing import SharingBuilder
 from tflite_odl.host.artifact import embedded
 
@@ -24,7 +25,7 @@ def model() -> bytes:
 
 @pytest.fixture(scope="module")
 def compacted(model) -> bytes:
-    return flatbuffer.compact(model)
+    return compact(model)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,7 @@ def test_compact_takes_more_than_half_of_the_graph(model, compacted):
 
 
 def test_compact_is_stable_and_embedding_is_undone(compacted):
-    assert flatbuffer.compact(compacted) == compacted
+    assert compact(compacted) == compacted
     labelled = flatbuffer.embed(compacted, MANIFEST)
     tree = flatbuffer.read(labelled)
     tree.metadata.pop()
@@ -122,7 +123,7 @@ def test_empty_constants_are_not_taken_for_activations():
     spec = tf.TensorSpec([2, 3], tf.float32, name="x")
     model = tiny_trainer.convert_one(step, spec)
     calls = [("train", {"x": np.ones((2, 3), np.float32)})]
-    got = runtimes.interpreter(flatbuffer.compact(model), calls)
+    got = runtimes.interpreter(compact(model), calls)
     np.testing.assert_array_equal(got[0]["y"], [6.0])
 
 

@@ -15,6 +15,7 @@ from tflite_odl.builtin.lowering import (
     Residual,
     Site,
 )
+from tflite_odl.builtin.zeros import zero_of
 
 # Times this, every normal positive float32 clips to 1 and zero stays 0.
 HUGE = 1e38
@@ -53,7 +54,8 @@ class Elementwise(Lowering):
 
 
 class Relu(Elementwise):
-    """relu and relu6; the slope is 1 for y > 0, and for relu6 y < 6."""
+    """relu and relu6. The gradient's mask is 1 for y > 0, by a clipped product: one MUL
+    with a fused RELU_N1_TO_1; GREATER and CAST would leave the XNNPACK partition."""
 
     name = "clipped_mask"
     keeps = "y"
@@ -61,10 +63,12 @@ class Relu(Elementwise):
     def apply(self, node: Node, x: tf.Tensor) -> tf.Tensor:
         return tf.nn.relu6(x) if node.attributes["limit"] == 6 else tf.nn.relu(x)
 
-    def slope(self, node: Node, kept: tf.Tensor) -> tf.Tensor:
-        y = (6.0 - kept) * kept if node.attributes["limit"] == 6 else kept
-        # y >= 0: no RELU is needed before the clip.
-        return tf.clip_by_value(y * HUGE, -1.0, 1.0)
+    def backward(self, site: Site, residual: Residual, gradient: Gradient) -> Gradients:
+        y, zero = residual.rows["y"], zero_of(gradient.value)
+        if site.node.attributes["limit"] == 6:
+            y = ((6.0 + zero) - y) * y
+        mask = tf.clip_by_value(y * (HUGE + zero), -1.0, 1.0)
+        return Gradients([gradient.times(mask)])
 
 
 class LeakyRelu(Elementwise):

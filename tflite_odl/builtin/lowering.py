@@ -132,19 +132,20 @@ class Site:
 
 
 class Lowering:
-    """One way to compute an op family in builtin ops. Subclasses hold no state."""
+    """One way to compute an op family in builtin ops. Subclasses hold no state.
+
+    Attributes:
+      name: unique in the family.
+      delegated: whether XNNPACK runs all of it. Others split the step into partitions,
+        between which two thread pools contend: they are taken only when named or tuned.
+    """
 
     name = ""
+    delegated = True
 
     def supports(self, node: Node, inputs: Sequence[tuple[int, ...]]) -> bool:
         """Whether the lowering takes the node; `inputs` are shapes without batch."""
         return True
-
-    def prefers(
-        self, node: Node, inputs: Sequence[tuple[int, ...]], target: str
-    ) -> bool:
-        """Whether this lowering is the best for a node on a target processor."""
-        return False
 
     def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
         """Returns the op's output and what `backward` will need."""

@@ -4,31 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tflite_odl.builtin.cost import TARGETS, cost
 from tflite_odl.builtin.graph import Graph, Node
+from tflite_odl.builtin.isolated import Isolated
 from tflite_odl.builtin.lowering import Lowering
 from tflite_odl.builtin.ops import FAMILIES
 from tflite_odl.errors import ModelError
-
-# What the default plan is made for: any phone, or a desk with 512-bit vectors.
-TARGETS = ("portable", "avx512")
 
 
 def plan(
     graph: Graph, choices: Mapping[str, str] | None = None, target: str = "portable"
 ) -> dict[str, Lowering]:
-    """Returns {node name: lowering}: the user's choice, else the best for the target.
+    """Returns {node name: lowering}: the user's choice, else the cheapest (see `cost`).
 
     Args:
       graph: the model.
       choices: {node name: lowering name}, for instance from a manifest.
-      target: one of `TARGETS`; every plan runs and is right on every processor.
+      target: key of `cost.TARGETS`; every plan runs and is right on every processor.
 
     Raises:
       ModelError: a choice names no node or no lowering that supports it, or a node has
         no lowering at all.
     """
     if target not in TARGETS:
-        raise ModelError(f"target {target!r} is not one of {TARGETS}")
+        raise ModelError(f"target {target!r} is not one of {list(TARGETS)}")
     choices = dict(choices or {})
     nodes = [node for node in graph.nodes if node.op != "input"]
     unknown = sorted(set(choices) - {node.name for node in nodes})
@@ -43,9 +42,25 @@ def plan(
     }
 
 
-def _choose(graph: Graph, node: Node, choice: str | None, target: str) -> Lowering:
+def candidates(graph: Graph, node: Node) -> list[Lowering]:
+    """Returns the lowerings that support a node.
+
+    Raises:
+      ModelError: none does.
+    """
     inputs = graph.input_shapes(node)
     fitting = [low for low in FAMILIES[node.op] if low.supports(node, inputs)]
+    if not fitting:
+        raise ModelError(
+            f"layer {node.layer!r} (op {node.op}, {dict(node.attributes)}) has no "
+            "lowering to builtin ops: "
+            "replace the layer by one of " + ", ".join(sorted(FAMILIES))
+        )
+    return fitting
+
+
+def _choose(graph: Graph, node: Node, choice: str | None, target: str) -> Lowering:
+    fitting = candidates(graph, node)
     if choice is not None:
         named = [low for low in fitting if low.name == choice]
         if not named:
@@ -54,14 +69,11 @@ def _choose(graph: Graph, node: Node, choice: str | None, target: str) -> Loweri
                 f"{choice!r}; those that support it: {[low.name for low in fitting]}"
             )
         return named[0]
-    if not fitting:
-        raise ModelError(
-            f"layer {node.layer!r} (op {node.op}, {dict(node.attributes)}) has no "
-            "lowering to builtin ops: "
-            "replace the layer by one of " + ", ".join(sorted(FAMILIES))
-        )
-    preferred = (low for low in fitting if low.prefers(node, inputs, target))
-    return next(preferred, fitting[0])
+    fitting = [low for low in fitting if low.delegated] or fitting
+    if len(fitting) == 1 or not node.trainable:
+        return fitting[0]
+    isolated = Isolated.of(graph, node)
+    return min(fitting, key=lambda lowering: cost(isolated, lowering, target))
 
 
 def names(chosen: Mapping[str, Lowering]) -> dict[str, str]:

@@ -15,6 +15,9 @@ import tensorflow as tf
 
 from tflite_odl.builtin.zeros import zeros
 
+# XNNPACK delegates a CONCATENATION of at most so many inputs.
+MOST_JOINED = 5
+
 Pads = tuple[tuple[int, int], tuple[int, int]]
 
 
@@ -43,9 +46,17 @@ def cut(x: tf.Tensor, axis: int, begin: int, size: int) -> tf.Tensor:
     return tf.slice(x, start, shape)
 
 
+def joined(tensors: Sequence[tf.Tensor], axis: int) -> tf.Tensor:
+    """Returns the concatenation, a few at a time as XNNPACK takes them."""
+    while len(tensors) > MOST_JOINED:
+        groups = range(0, len(tensors), MOST_JOINED)
+        tensors = [joined(tensors[at : at + MOST_JOINED], axis) for at in groups]
+    return tensors[0] if len(tensors) == 1 else tf.concat(tensors, axis)
+
+
 def side_by_side(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
     """Returns the tensors joined along the channels."""
-    return tensors[0] if len(tensors) == 1 else tf.concat(tensors, -1)
+    return joined(tensors, -1)
 
 
 def parts(x: tf.Tensor, count: int) -> list[tf.Tensor]:
@@ -102,7 +113,6 @@ class Window:
     def patches(self, x: tf.Tensor) -> tf.Tensor:
         """Returns [B, H', W', kh * kw * C], the taps side by side, row by row."""
         rows = [self._along(x, 1, i) for i in range(self.kernel[0])]
-        # Joined row by row: XNNPACK takes a CONCATENATION of at most five inputs.
         return side_by_side([side_by_side(self._columns(row)) for row in rows])
 
     def taps(self, x: tf.Tensor) -> list[tf.Tensor]:
@@ -205,19 +215,6 @@ def _join(phases: list[tf.Tensor | None], axis: int, width: int) -> tf.Tensor:
         joined, end = tf.concat([joined, phases[k]], axis), k + 1
     paddings[axis] = [filled[0] * width, (len(phases) - end) * width]
     return tf.pad(joined, paddings) if any(paddings[axis]) else joined
-
-
-# XNNPACK takes a CONCATENATION of at most five inputs.
-MOST_JOINED = 5
-
-
-def joined(tensors: Sequence[tf.Tensor], axis: int) -> tf.Tensor:
-    """Returns any number of tensors joined along an axis, a few at a time."""
-    found = list(tensors)
-    while len(found) > 1:
-        groups = [found[k : k + MOST_JOINED] for k in range(0, len(found), MOST_JOINED)]
-        found = [tf.concat(g, axis) if len(g) > 1 else g[0] for g in groups]
-    return found[0]
 
 
 def pieces(x: tf.Tensor, axis: int, count: int) -> list[tf.Tensor]:

@@ -36,6 +36,16 @@ def zeros_from(scalar: tf.Tensor, made: dict) -> Iterator[None]:
         _source.reset(token)
 
 
+def zero_of(tensor: tf.Tensor) -> tf.Tensor:
+    """Returns [1] float32: 0 that is there only once the tensor is.
+
+    What backward computes of forward's values alone, the converter would merge with
+    forward or move up to it, where its result takes memory all the way.
+    """
+    entry = tf.slice(tensor, [0] * tensor.shape.rank, [1] * tensor.shape.rank)
+    return tf.minimum(tf.abs(tf.reshape(entry, [1])), 0.0)
+
+
 def zeros(shape: Sequence[int]) -> tf.Tensor:
     """Returns float32 zeros of a fixed shape."""
     shape, source = tuple(shape), _source.get()

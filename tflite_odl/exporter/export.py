@@ -14,6 +14,7 @@ import tflite_odl
 from tflite_odl import contract
 from tflite_odl.errors import ExportError
 from tflite_odl.exporter import artifact, audit, flatbuffer, memory, parity, samples
+from tflite_odl.exporter.compact import compact
 from tflite_odl.exporter.convert import convert
 from tflite_odl.exporter.goldens import record
 from tflite_odl.exporter.samples import Sample
@@ -80,7 +81,7 @@ def export(
     progress("audit")
     audited = audit.audit(raw, method.layers)
     audited.check()
-    model = flatbuffer.compact(raw)
+    model = compact(raw)
     manifest = _manifest(method, module, model, audited)
     progress("prove")
 

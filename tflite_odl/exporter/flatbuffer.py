@@ -21,8 +21,6 @@ from tflite_odl.errors import ArtifactError
 from tflite_odl.exporter.sharing import SharingBuilder
 
 IDENTIFIER = b"TFL3"
-# What the converter leaves for its own telemetry; no runtime reads it.
-CONVERTER_NOTES = b"CONVERSION_METADATA"
 
 _OPS = {code: name for name, code in vars(schema.BuiltinOperator).items()}
 _TYPES = {code: name.lower() for name, code in vars(schema.TensorType).items()}
@@ -159,25 +157,6 @@ def indices(vector: np.ndarray | None) -> list[int]:
     return [] if vector is None else [int(index) for index in vector]
 
 
-def compact(model: bytes) -> bytes:
-    """Returns the same model without names, notes and repetitions.
-
-    What goes: names of tensors (signatures find theirs by index), quantization tables
-    without a scale, the converter's notes, empty buffers, equal constants; what is
-    equal in the tables is shared. Order of ops, tensors and subgraphs stays, so both
-    runtimes compute the same bits.
-    """
-    tree = read(model)
-    tree.description = None
-    _drop_notes(tree)
-    for tensor in _tensors(tree):
-        tensor.name = None
-        if tensor.quantization is not None and tensor.quantization.scale is None:
-            tensor.quantization = None
-    _share_buffers(tree)
-    return write(tree)
-
-
 def embed(model: bytes, manifest: str) -> bytes:
     """Returns the model with a manifest inside, replacing one already there.
 
@@ -192,8 +171,28 @@ def embed(model: bytes, manifest: str) -> bytes:
     buffer = schema.BufferT(data=np.frombuffer(content, np.uint8))
     tree.metadata.append(schema.MetadataT(name=name, buffer=len(tree.buffers)))
     tree.buffers.append(buffer)
-    _share_buffers(tree)
+    share_buffers(tree)
     return write(tree)
+
+
+def share_buffers(tree: schema.ModelT) -> None:
+    """Keeps each used content once; buffer 0 is the empty one, by convention."""
+    kept: list[schema.BufferT] = [schema.BufferT()]
+    places: dict[bytes, int] = {}
+    moved: dict[int, int] = {}
+
+    def move(old: int) -> int:
+        if old not in moved:
+            moved[old] = 0
+            if (data := tree.buffers[old].data) is not None:
+                moved[old] = places.setdefault(bytes(data), len(kept))
+                kept.extend(tree.buffers[old : old + 1] * (moved[old] == len(kept)))
+        return moved[old]
+
+    for holder in (*tensors(tree), *(tree.metadata or ())):
+        holder.buffer = move(holder.buffer)
+    tree.metadataBuffer = None
+    tree.buffers = kept
 
 
 def sizes(model: bytes) -> dict[str, int]:
@@ -221,33 +220,9 @@ def text(value: bytes | str | None) -> str:
     return value.decode() if isinstance(value, bytes) else value or ""
 
 
-def _tensors(tree: schema.ModelT) -> Iterator[schema.TensorT]:
+def tensors(tree: schema.ModelT) -> Iterator[schema.TensorT]:
     for subgraph in tree.subgraphs:
         yield from subgraph.tensors
-
-
-def _drop_notes(tree: schema.ModelT) -> None:
-    tree.metadata = [m for m in tree.metadata or () if m.name != CONVERTER_NOTES]
-
-
-def _share_buffers(tree: schema.ModelT) -> None:
-    """Keeps each used content once; buffer 0 is the empty one, by convention."""
-    kept: list[schema.BufferT] = [schema.BufferT()]
-    places: dict[bytes, int] = {}
-    moved: dict[int, int] = {}
-
-    def move(old: int) -> int:
-        if old not in moved:
-            moved[old] = 0
-            if (data := tree.buffers[old].data) is not None:
-                moved[old] = places.setdefault(bytes(data), len(kept))
-                kept.extend(tree.buffers[old : old + 1] * (moved[old] == len(kept)))
-        return moved[old]
-
-    for holder in (*_tensors(tree), *(tree.metadata or ())):
-        holder.buffer = move(holder.buffer)
-    tree.metadataBuffer = None
-    tree.buffers = kept
 
 
 def _initial_buffers(tree: schema.ModelT) -> Iterator[int]:

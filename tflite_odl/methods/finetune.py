@@ -34,7 +34,7 @@ class FinetuneConfig:
         `configure` cannot switch it on.
       noise: amplitude of uniform noise added to the preprocessed input in training.
       seed: of the graph's random generator.
-      target: processor the lowerings are chosen for, one of `plan.TARGETS`.
+      target: processor the lowerings are chosen for, key of `cost.TARGETS`.
     """
 
     trainable: str = "all"

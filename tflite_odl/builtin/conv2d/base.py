@@ -17,6 +17,7 @@ from tflite_odl.builtin.lowering import (
 )
 from tflite_odl.builtin.space import Window
 from tflite_odl.builtin.sums import channel_sums, vector
+from tflite_odl.builtin.zeros import zero_of
 
 
 class Conv2D(Lowering):
@@ -24,8 +25,13 @@ class Conv2D(Lowering):
 
     Subclasses give the product as `columns` (what the kernel matrix is multiplied
     with), `apply`, `filter` and `back`. The per-channel scale of an incoming gradient
-    is folded into the kernel and its gradient, which are small.
+    is folded into the kernel and its gradient, which are small. The columns are made
+    again for the filter gradient: they are several times x, which as a rule is in
+    memory anyway, for the mask of the activation it came from.
     """
+
+    def supports(self, node: Node, inputs: Sequence[tuple[int, ...]]) -> bool:
+        return node.attributes["groups"] == 1
 
     def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
         window = window_of(site.node)
@@ -33,13 +39,16 @@ class Conv2D(Lowering):
         y = self.apply(window, columns, site.weights["kernel"])
         if "bias" in site.weights:
             y = y + site.weights["bias"]
-        return Output(y, Residual(rows={"columns": columns}))
+        pointwise = window.kernel == (1, 1)
+        rows = {"columns": columns} if pointwise else {"x": inputs[0]}
+        return Output(y, Residual(rows=rows))
 
     def backward(self, site: Site, residual: Residual, gradient: Gradient) -> Gradients:
         window, gradient = window_of(site.node), gradient.full()
         dy, scale = gradient.value, gradient.scale
         kernel = site.weights["kernel"]
-        found, spread = self.filter(window, residual.rows["columns"], dy, kernel.shape)
+        columns = self._kept_columns(window, residual, dy)
+        found, spread = self.filter(window, columns, dy, kernel.shape)
         found = {"kernel": found}
         if "bias" in site.weights:
             found["bias"] = vector(channel_sums(dy))
@@ -50,8 +59,13 @@ class Conv2D(Lowering):
             return Gradients([None], found)
         return Gradients([Gradient.of(self.back(window, spread, kernel))], found)
 
+    def _kept_columns(self, window: Window, residual: Residual, dy: tf.Tensor):
+        if "columns" in residual.rows:
+            return residual.rows["columns"]
+        return self.columns(window, residual.rows["x"] + zero_of(dy))
+
     def columns(self, window: Window, x: tf.Tensor) -> tf.Tensor:
-        """Returns the left operand of the product, kept for the filter gradient."""
+        """Returns the left operand of the product, also of the filter gradient's."""
         raise NotImplementedError(type(self).__name__)
 
     def apply(self, window: Window, columns: tf.Tensor, kernel: tf.Tensor):

@@ -9,7 +9,8 @@ import tensorflow as tf
 from tflite_odl.builtin.conv2d.base import Conv2D
 from tflite_odl.builtin.graph import Node
 from tflite_odl.builtin.products import filter_product, rows_times
-from tflite_odl.builtin.space import Window, parts, shifted, side_by_side, summed
+from tflite_odl.builtin.space import Window, side_by_side
+from tflite_odl.builtin.stencils import moved, sum_columns, sum_rows
 
 
 class SplitWidth(Conv2D):
@@ -25,35 +26,29 @@ class SplitWidth(Conv2D):
     def supports(self, node: Node, inputs: Sequence[tuple[int, ...]]) -> bool:
         a = node.attributes
         plain = a["strides"] == (1, 1) and a["dilation"] == (1, 1)
-        return plain and a["kernel"] != (1, 1) and a["groups"] == 1
+        return super().supports(node, inputs) and plain and a["kernel"] != (1, 1)
 
     def columns(self, window: Window, x: tf.Tensor) -> tf.Tensor:
         left, width = window.padding[1][0], window.out[1]
         kw = window.kernel[1]
-        return side_by_side([shifted(x, 2, j - left, width) for j in range(kw)])
+        return side_by_side([moved(x, 2, j - left, width) for j in range(kw)])
 
     def apply(self, window: Window, columns: tf.Tensor, kernel: tf.Tensor):
         z = rows_times(columns, _matrix(kernel))
         top, height = window.padding[0][0], window.out[0]
-        return summed(
-            shifted(part, 1, i - top, height)
-            for i, part in enumerate(parts(z, window.kernel[0]))
-        )
+        return sum_rows(z, window.kernel[0], top, height)
 
     def filter(self, window: Window, columns: tf.Tensor, dy: tf.Tensor, shape):
         top, height = window.padding[0][0], window.size[0]
         kh, kw, c, f = shape
-        spread = side_by_side([shifted(dy, 1, top - i, height) for i in range(kh)])
+        spread = side_by_side([moved(dy, 1, top - i, height) for i in range(kh)])
         found = tf.reshape(filter_product(columns, spread), [kw, c, kh, f])
         return tf.transpose(found, [2, 0, 1, 3]), spread
 
     def back(self, window: Window, spread: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         columns = rows_times(spread, _matrix(kernel), transpose_w=True)
         left, width = window.padding[1][0], window.size[1]
-        return summed(
-            shifted(part, 2, left - j, width)
-            for j, part in enumerate(parts(columns, window.kernel[1]))
-        )
+        return sum_columns(columns, window.kernel[1], left, width)
 
 
 def _matrix(kernel: tf.Tensor) -> tf.Tensor:

@@ -2,7 +2,7 @@
 
 from tflite_odl.builtin.depthwise.constant import Constant
 from tflite_odl.builtin.depthwise.convolution import Convolution
-from tflite_odl.builtin.depthwise.split_taps import SplitTaps
+from tflite_odl.builtin.depthwise.products import Products
 from tflite_odl.builtin.depthwise.taps import Taps
 
-LOWERINGS = (Constant(), SplitTaps(), Taps(), Convolution())
+LOWERINGS = (Constant(), Products(), Taps(), Convolution())

@@ -23,6 +23,7 @@ class Convolution(Taps):
     """
 
     name = "convolution"
+    delegated = False
 
     def supports(self, node: Node, inputs: Sequence[tuple[int, ...]]) -> bool:
         a = node.attributes

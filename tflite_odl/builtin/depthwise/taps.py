@@ -19,8 +19,9 @@ from tflite_odl.builtin.lowering import (
     Site,
     Tensors,
 )
-from tflite_odl.builtin.space import Window
+from tflite_odl.builtin.space import Window, joined
 from tflite_odl.builtin.sums import channel_sums, row_sums, vector
+from tflite_odl.builtin.zeros import zero_of
 
 
 class Taps(Lowering):
@@ -42,14 +43,20 @@ class Taps(Lowering):
     def backward(self, site: Site, residual: Residual, gradient: Gradient) -> Gradients:
         window, gradient = window_of(site.node), gradient.full()
         dy, kernel = gradient.value, site.weights["kernel"]
-        taps = window.taps(residual.rows["x"])
-        found = {"kernel": filter_of([row_sums(x * dy) for x in taps], kernel.shape)}
+        pairs = self.pairs(window, residual.rows["x"] + zero_of(dy), dy)
+        found = {"kernel": filter_of([row_sums(a * d) for a, d in pairs], kernel.shape)}
         if "bias" in site.weights:
             found["bias"] = vector(channel_sums(dy))
         found, kernel = self.scaled(found, kernel, gradient.scale)
         if not site.wanted[0]:
             return Gradients([None], found)
         return Gradients([Gradient.of(self.back(window, dy, kernel))], found)
+
+    def pairs(
+        self, window: Window, x: tf.Tensor, dy: tf.Tensor
+    ) -> list[tuple[tf.Tensor, tf.Tensor]]:
+        """Returns for each tap, row by row, two tensors whose product sums to dk."""
+        return [(tap, dy) for tap in window.taps(x)]
 
     def scaled(
         self, found: Tensors, kernel: tf.Tensor, scale: tf.Tensor | None
@@ -71,11 +78,8 @@ class Taps(Lowering):
 def filter_of(per_tap: list[tf.Tensor], shape: tf.TensorShape) -> tf.Tensor:
     """Returns the kernel's gradient from its taps' row sums, each [B, 1, 1, C]."""
     kw = shape[1]
-    rows = [
-        tf.concat(per_tap[at : at + kw], 2) if kw > 1 else per_tap[at]
-        for at in range(0, len(per_tap), kw)
-    ]
-    window = tf.concat(rows, 1) if len(rows) > 1 else rows[0]
+    rows = [joined(per_tap[at : at + kw], 2) for at in range(0, len(per_tap), kw)]
+    window = joined(rows, 1)
     return tf.reshape(tf.reduce_sum(window, 0), shape)
 
 

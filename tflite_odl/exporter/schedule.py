@@ -1,0 +1,101 @@
+"""The order in which a subgraph's ops run: what frees memory runs as soon as it can.
+
+The converter leaves a topological order that puts, for instance, every weight's
+gradient behind the last layer, so that both operands of each wait in memory; run at
+once, they are also still in the cache. The result is the same to the bit: each op reads
+the same values, and ops that touch variables or call subgraphs keep their order.
+"""
+
+from __future__ import annotations
+
+import collections
+
+from ai_edge_litert import schema_py_generated as schema
+
+from tflite_odl.exporter import flatbuffer
+from tflite_odl.exporter.memory import arena
+
+# Ops that must not overtake one another.
+_ORDERED = frozenset(
+    "ASSIGN_VARIABLE CALL_ONCE IF READ_VARIABLE VAR_HANDLE WHILE".split()
+)
+
+
+def schedule(tree: schema.ModelT) -> None:
+    """Reorders the ops of every subgraph, but where the order that was needs less."""
+    for number, graph in enumerate(tree.subgraphs):
+        ops = list(graph.operators or ())
+        before, _ = arena(tree, number)
+        graph.operators = [ops[at] for at in _Schedule(tree, graph, ops).order()]
+        if arena(tree, number)[0] > before:
+            graph.operators = ops
+
+
+class _Schedule:
+    """List scheduling: of the ops that are ready, the one that frees most memory; if
+    none frees any, the one that has been ready for longest, so that all the readers of
+    a tensor run soon after it was made."""
+
+    def __init__(self, tree, graph: schema.SubGraphT, ops: list) -> None:
+        self.inputs = [set(flatbuffer.indices(op.inputs)) for op in ops]
+        outputs = [flatbuffer.indices(op.outputs) for op in ops]
+        producer = {tensor: at for at, made in enumerate(outputs) for tensor in made}
+        names = [flatbuffer.op_name(tree, op) for op in ops]
+        self.owner = self._owners(ops, names)
+        self.bytes = {
+            tensor: flatbuffer.tensor_bytes(graph.tensors[tensor])
+            for tensor in producer
+            if self.owner.get(tensor, tensor) == tensor
+        }
+        self.made = [sum(self.bytes.get(t, 0) for t in made) for made in outputs]
+        kept = set(map(self.own, flatbuffer.indices(graph.outputs)))
+        self.readers = collections.defaultdict(set)
+        self.after = collections.defaultdict(set)
+        waits = [{producer[t] for t in read if t in producer} for read in self.inputs]
+        chain = [at for at, name in enumerate(names) if name in _ORDERED]
+        for before, at in zip(chain, chain[1:]):
+            waits[at].add(before)
+        for at, needed in enumerate(waits):
+            for before in needed:
+                self.after[before].add(at)
+            for tensor in {self.own(t) for t in self.inputs[at]}:
+                if tensor in self.bytes and tensor not in kept:
+                    self.readers[tensor].add(at)
+        self.waiting = [len(needed) for needed in waits]
+
+    def own(self, tensor: int) -> int:
+        """Returns the tensor whose memory this one is a view of, itself as a rule."""
+        return self.owner.get(tensor, tensor)
+
+    def _owners(self, ops: list, names: list[str]) -> dict[int, int]:
+        owner: dict[int, int] = {}
+        for op, name in zip(ops, names):
+            if name == "RESHAPE":
+                source = int(op.inputs[0])
+                owner[int(op.outputs[0])] = owner.get(source, source)
+        return owner
+
+    def cost(self, at: int) -> int:
+        """Returns by how many bytes memory grows when an op runs now."""
+        read = {self.own(t) for t in self.inputs[at]}
+        freed = (self.bytes[t] for t in read if self.readers.get(t) == {at})
+        return self.made[at] - sum(freed)
+
+    def order(self) -> list[int]:
+        ready = {at: self.cost(at) for at, left in enumerate(self.waiting) if not left}
+        found = []
+        while ready:
+            # Dicts keep their order: the first of equals has waited longest.
+            best = min(ready, key=lambda at: min(ready[at], 1))
+            del ready[best]
+            found.append(best)
+            for tensor in {self.own(t) for t in self.inputs[best]}:
+                left = self.readers.get(tensor, set())
+                left.discard(best)
+                if len(left) == 1 and (last := next(iter(left))) in ready:
+                    ready[last] = self.cost(last)
+            for at in self.after[best]:
+                self.waiting[at] -= 1
+                if not self.waiting[at]:
+                    ready[at] = self.cost(at)
+        return found
