@@ -5,10 +5,35 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 import tf_keras
+from tf_keras import layers as kl
 
 from tflite_odl.builtin import keras_graph, tape
 from tflite_odl.builtin.lowering import Pass, Rows
 from tflite_odl.builtin.plan import plan
+
+# Two float32 evaluations of sums of up to a few hundred terms: a few 1e-7 each; the
+# bound is the project's own for gradients.
+TOLERANCE = 1e-5
+
+
+def check(*layers, shape, batch=3, **options):
+    """Compares a model with a trainable 1x1 convolution below the layers, so that the
+    layers' input gradient matters too, and a Dense above."""
+    below = (
+        kl.Conv2D(4, 1, use_bias=False)
+        if len(shape) == 3
+        else kl.Dense(6, use_bias=False)
+    )
+    above = [kl.Flatten(), kl.Dense(3)]
+    model = tf_keras.Sequential([kl.Input(shape), below, *layers, *above])
+    check_model(model, batch, **options)
+
+
+def check_model(model: tf_keras.Model, batch: int = 3, **options) -> None:
+    """Compares a model of random weights with Keras."""
+    randomize(model)
+    errors = compare(model, batch, **options)
+    assert max(errors.values()) < TOLERANCE, errors
 
 
 def randomize(model: tf_keras.Model, seed: int = 0) -> None:

@@ -6,30 +6,11 @@ import pytest
 import tf_keras
 from tf_keras import layers as kl
 
-from tests.builtin.single import compare, randomize
-
-# Two float32 evaluations of sums of up to a few hundred terms: a few 1e-7 each; the
-# bound is the project's own for gradients.
-TOLERANCE = 1e-5
+from tests.builtin.single import TOLERANCE, check, compare, randomize
 
 SPATIAL = list(
     itertools.product((1, 2, 3), ("same", "valid"), (1, 2, 3, 5), ((8, 8), (7, 9)))
 )
-
-
-def check(*layers, shape, batch=3, **options):
-    """Compares a model with a trainable 1x1 convolution below the layers, so that the
-    layers' input gradient matters too, and a Dense above."""
-    below = (
-        kl.Conv2D(4, 1, use_bias=False)
-        if len(shape) == 3
-        else kl.Dense(6, use_bias=False)
-    )
-    above = [kl.Flatten(), kl.Dense(3)]
-    model = tf_keras.Sequential([kl.Input(shape), below, *layers, *above])
-    randomize(model)
-    errors = compare(model, batch, **options)
-    assert max(errors.values()) < TOLERANCE, errors
 
 
 @pytest.mark.parametrize(("stride", "padding", "kernel", "size"), SPATIAL)

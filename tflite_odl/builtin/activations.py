@@ -1,4 +1,4 @@
-"""Activations: elementwise functions and softmax."""
+"""Elementwise activations, relu and its kin; and softmax."""
 
 from __future__ import annotations
 
@@ -21,20 +21,35 @@ from tflite_odl.builtin.zeros import zero_of
 HUGE = 1e38
 
 
+def positive(x: tf.Tensor) -> tf.Tensor:
+    """Returns 1 where x > 0, else 0, by a clipped product: a RELU and one MUL with a
+    fused RELU_N1_TO_1, where GREATER and CAST would leave the XNNPACK partition."""
+    return tf.clip_by_value(tf.nn.relu(x) * HUGE, -1.0, 1.0)
+
+
 class Elementwise(Lowering):
-    """y = f(x) where f' can be written in terms of y: `apply` and `slope`."""
+    """y = f(x) and dx = f'(x) dy, by `apply` and `slope`.
+
+    Attributes:
+      keeps: what `slope` is given, "x" or "y".
+    """
+
+    name = "elementwise"
+    keeps = "x"
 
     def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
         y = self.apply(site.node, inputs[0])
-        return Output(y, Residual(rows={"y": y}))
+        kept = {"x": inputs[0], "y": y}[self.keeps]
+        return Output(y, Residual(rows={self.keeps: kept}))
 
     def backward(self, site: Site, residual: Residual, gradient: Gradient) -> Gradients:
-        return Gradients([gradient.times(self.slope(site.node, residual.rows["y"]))])
+        slope = self.slope(site.node, residual.rows[self.keeps])
+        return Gradients([gradient.times(slope)])
 
     def apply(self, node: Node, x: tf.Tensor) -> tf.Tensor:
         raise NotImplementedError(type(self).__name__)
 
-    def slope(self, node: Node, y: tf.Tensor) -> tf.Tensor:
+    def slope(self, node: Node, kept: tf.Tensor) -> tf.Tensor:
         raise NotImplementedError(type(self).__name__)
 
 
@@ -43,6 +58,7 @@ class Relu(Elementwise):
     with a fused RELU_N1_TO_1; GREATER and CAST would leave the XNNPACK partition."""
 
     name = "clipped_mask"
+    keeps = "y"
 
     def apply(self, node: Node, x: tf.Tensor) -> tf.Tensor:
         return tf.nn.relu6(x) if node.attributes["limit"] == 6 else tf.nn.relu(x)
@@ -53,6 +69,51 @@ class Relu(Elementwise):
             y = ((6.0 + zero) - y) * y
         mask = tf.clip_by_value(y * (HUGE + zero), -1.0, 1.0)
         return Gradients([gradient.times(mask)])
+
+
+class LeakyRelu(Elementwise):
+    """y = x for x > 0, else alpha x."""
+
+    def apply(self, node: Node, x: tf.Tensor) -> tf.Tensor:
+        return tf.nn.leaky_relu(x, node.attributes["alpha"])
+
+    def slope(self, node: Node, kept: tf.Tensor) -> tf.Tensor:
+        alpha = node.attributes["alpha"]
+        return positive(kept) * (1.0 - alpha) + alpha
+
+
+class ThresholdedRelu(Elementwise):
+    """Keras' ReLU with all its options: y = min(x [x > t], limit) - alpha relu(t - x).
+
+    The slope is 1 for t < x <= limit, alpha for x < t, else 0.
+    """
+
+    def apply(self, node: Node, x: tf.Tensor) -> tf.Tensor:
+        a = node.attributes
+        y = x * positive(x - a["threshold"]) if a["threshold"] else tf.nn.relu(x)
+        if a["limit"] is not None:
+            y = tf.minimum(tf.nn.relu(y), a["limit"])
+        return y - a["alpha"] * tf.nn.relu(a["threshold"] - x) if a["alpha"] else y
+
+    def slope(self, node: Node, kept: tf.Tensor) -> tf.Tensor:
+        a = node.attributes
+        slope = positive(kept - a["threshold"])
+        if a["limit"] is not None:
+            slope = slope * (1.0 - positive(kept - a["limit"]))
+        if a["alpha"]:
+            slope = slope + a["alpha"] * positive(a["threshold"] - kept)
+        return slope
+
+
+class HardSigmoid(Elementwise):
+    """y = 0.2 x + 0.5, between 0 and 1, both included."""
+
+    def apply(self, node: Node, x: tf.Tensor) -> tf.Tensor:
+        return tf.minimum(tf.nn.relu(x * 0.2 + 0.5), 1.0)
+
+    def slope(self, node: Node, kept: tf.Tensor) -> tf.Tensor:
+        y = kept * 0.2 + 0.5
+        return 0.2 * (1.0 - positive(-y)) * (1.0 - positive(y - 1.0))
 
 
 class Softmax(Lowering):
@@ -68,3 +129,12 @@ class Softmax(Lowering):
         y, dy = residual.rows["y"], gradient.dense()
         inner = tf.reduce_sum(dy * y, -1, keepdims=True)
         return Gradients([Gradient.of(y * (dy - inner))])
+
+
+FAMILIES = {
+    "relu": (Relu(),),
+    "leaky_relu": (LeakyRelu(),),
+    "thresholded_relu": (ThresholdedRelu(),),
+    "hard_sigmoid": (HardSigmoid(),),
+    "softmax": (Softmax(),),
+}

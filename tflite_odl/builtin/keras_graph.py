@@ -66,13 +66,14 @@ def _walk(
                 continue
             inputs = [known[id(tensor)] for tensor in call.keras_inputs]
             with builder.inference(call.call_kwargs.get("training") is False):
-                found = _add_layer(call.layer, builder, inputs, path)
+                found = _add_layer(call, builder, inputs, path)
             for tensor, name in zip(tf.nest.flatten(call.outputs), found, strict=True):
                 known[id(tensor)] = name
     return [known[id(tensor)] for tensor in model.outputs]
 
 
-def _add_layer(layer, builder: GraphBuilder, inputs: list[str], path: str) -> list[str]:
+def _add_layer(call, builder: GraphBuilder, inputs: list[str], path: str) -> list[str]:
+    layer = call.layer
     if isinstance(layer, tf_keras.Model):
         return _walk(layer, builder, inputs, f"{path}{layer.name}/")
     kind = type(layer).__name__
@@ -83,17 +84,20 @@ def _add_layer(layer, builder: GraphBuilder, inputs: list[str], path: str) -> li
         )
     if getattr(layer, "data_format", "channels_last") != "channels_last":
         raise ModelError(f"layer {path + layer.name!r} needs data_format channels_last")
-    return [CONVERTERS[kind](LayerContext(builder, layer, path + layer.name, inputs))]
+    context = LayerContext(builder, layer, path + layer.name, inputs, call)
+    return [CONVERTERS[kind](context)]
 
 
 @dataclasses.dataclass
 class LayerContext:
-    """What a layer's converter works with: the Keras layer and its input nodes."""
+    """What a layer's converter works with: the Keras layer, its input nodes, and the
+    call of it (a Keras node)."""
 
     builder: GraphBuilder
     layer: Any
     path: str
     inputs: list[str]
+    call: Any
 
     @property
     def shape(self) -> tuple[int, ...]:

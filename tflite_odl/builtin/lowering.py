@@ -108,11 +108,13 @@ class Gradients:
 @dataclasses.dataclass(frozen=True)
 class Pass:
     """How the graph is being run: `training` uses batch statistics where a layer has
-    them; `rows` says which rows count; `wants` names the nodes gradients must reach."""
+    them; `rows` says which rows count; `wants` names the nodes gradients must reach;
+    `random` is the state dropout is drawn from, [2] int32, needed in training only."""
 
     training: bool
     rows: Rows
     wants: frozenset[str] = frozenset()
+    random: tf.Tensor | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from tflite_odl.builtin import activations, batch_norm, conv2d, dense, depthwise, shapes
+from tflite_odl.builtin import (
+    activations,
+    affine,
+    batch_norm,
+    conv2d,
+    dense,
+    depthwise,
+    dropout,
+    merging,
+    normalizations,
+    resampling,
+    shapes,
+    smooth,
+)
 from tflite_odl.builtin.lowering import Lowering
 
 FAMILIES: dict[str, tuple[Lowering, ...]] = {
@@ -10,10 +23,13 @@ FAMILIES: dict[str, tuple[Lowering, ...]] = {
     "conv2d": conv2d.LOWERINGS,
     "depthwise": depthwise.LOWERINGS,
     "batch_norm": batch_norm.LOWERINGS,
-    "relu": (activations.Relu(),),
-    "softmax": (activations.Softmax(),),
     "global_average_pool": (shapes.GlobalAveragePool(),),
-    "add": (shapes.Add(),),
-    "reshape": (shapes.Reshape(),),
-    "zero_pad": (shapes.ZeroPad(),),
+    **activations.FAMILIES,
+    **smooth.FAMILIES,
+    **affine.FAMILIES,
+    **normalizations.FAMILIES,
+    **merging.FAMILIES,
+    **shapes.FAMILIES,
+    **resampling.FAMILIES,
+    **dropout.FAMILIES,
 }

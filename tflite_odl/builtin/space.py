@@ -215,3 +215,9 @@ def _join(phases: list[tf.Tensor | None], axis: int, width: int) -> tf.Tensor:
         joined, end = tf.concat([joined, phases[k]], axis), k + 1
     paddings[axis] = [filled[0] * width, (len(phases) - end) * width]
     return tf.pad(joined, paddings) if any(paddings[axis]) else joined
+
+
+def pieces(x: tf.Tensor, axis: int, count: int) -> list[tf.Tensor]:
+    """Returns x in equal parts along an axis."""
+    size = x.shape[axis] // count
+    return [cut(x, axis, k * size, size) for k in range(count)]

@@ -148,7 +148,7 @@ class Finetune(Method):
         batch = rows.check(**inputs, classes=self.num_classes)
         x = self.augment(state, self.config.preprocessing(batch.x))
         wants = self.graph.differentiated()
-        run = Pass(True, Rows.of(batch.good), wants)
+        run = Pass(True, Rows.of(batch.good), wants, state["random"])
         record = tape.forward(self.graph, self.plan, state, [x], run)
         loss, dlogits = losses.sparse_cross_entropy(
             record.output, batch.labels, batch.labelled

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from tflite_odl.builtin.keras_layers import (
     activations,
+    dropout,
+    functions,
     merging,
     normalizations,
     pooling,
@@ -21,4 +23,6 @@ CONVERTERS = {
     **pooling.CONVERTERS,
     **merging.CONVERTERS,
     **shapes.CONVERTERS,
+    **dropout.CONVERTERS,
+    **functions.CONVERTERS,
 }

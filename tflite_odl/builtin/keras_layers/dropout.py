@@ -1,0 +1,64 @@
+"""Dropout and noise layers: drawn per layer and per step in training, else nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from tflite_odl.builtin.dropout import FAMILIES, SALTS
+
+
+def dropout(context) -> str:
+    """Dropout, by `noise_shape` also of whole rows or channels (None: all sizes)."""
+    given = context.layer.noise_shape or [None] * (len(context.shape) + 1)
+    return _dropout(context, given)
+
+
+def spatial_dropout(context) -> str:
+    """Dropout of whole channels, of a sequence or of an image."""
+    return _dropout(context, [None, *[1] * (len(context.shape) - 1), None])
+
+
+def _dropout(context, noise_shape: Sequence[int | None]) -> str:
+    rate = float(context.layer.rate)
+    if rate == 1.0:
+        raise context.refuse("rate 1 leaves nothing", "a rate below 1")
+    if noise_shape[0] not in (None, 1):
+        raise context.refuse(f"noise_shape {noise_shape} fixes the batch", "None or 1")
+    sizes = zip(noise_shape[1:], context.shape, strict=True)
+    drawn = {"shape": [size if n is None else n for n, size in sizes]}
+    drawn |= {"rows": noise_shape[0] is None, "rate": rate}
+    return _draw(context, "dropout", drawn) if rate else context.inputs[0]
+
+
+def gaussian_dropout(context) -> str:
+    rate = float(context.layer.rate)
+    if not 0 < rate < 1:
+        return context.inputs[0]
+    drawn = {"mean": 1.0, "stddev": math.sqrt(rate / (1 - rate))}
+    return _draw(context, "dropout", drawn)
+
+
+def gaussian_noise(context) -> str:
+    drawn = {"mean": 0.0, "stddev": float(context.layer.stddev)}
+    return _draw(context, "noise", drawn)
+
+
+def _draw(context, op: str, drawn: Mapping) -> str:
+    if context.call.call_kwargs.get("training") is True:
+        raise context.refuse("it is called with training=True", "a call without")
+    if context.builder.inferring:
+        return context.inputs[0]
+    before = sum(node.op in FAMILIES for node in context.builder.nodes.values())
+    salt = {"salt": 1 + SALTS * before}
+    defaults = {"shape": context.shape, "rows": True}
+    return context.add(op, context.shape, {**defaults, **drawn, **salt})
+
+
+CONVERTERS = {
+    "Dropout": dropout,
+    "GaussianDropout": gaussian_dropout,
+    "GaussianNoise": gaussian_noise,
+    "SpatialDropout1D": spatial_dropout,
+    "SpatialDropout2D": spatial_dropout,
+}
