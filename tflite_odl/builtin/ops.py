@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
-from tflite_odl.builtin import activations, batch_norm, conv2d, dense, depthwise, shapes
+from tflite_odl.builtin import (
+    activations,
+    batch_norm,
+    conv2d,
+    dense,
+    depthwise,
+    pooling,
+    shapes,
+)
 from tflite_odl.builtin.lowering import Lowering
+from tflite_odl.builtin.sequences import on_sequences
+
+GLOBAL_AVERAGE = (shapes.GlobalAveragePool(),)
 
 FAMILIES: dict[str, tuple[Lowering, ...]] = {
     "dense": dense.LOWERINGS,
     "conv2d": conv2d.LOWERINGS,
+    "conv1d": on_sequences(conv2d.LOWERINGS),
     "depthwise": depthwise.LOWERINGS,
+    "depthwise1d": on_sequences(depthwise.LOWERINGS),
     "batch_norm": batch_norm.LOWERINGS,
     "relu": (activations.Relu(),),
     "softmax": (activations.Softmax(),),
-    "global_average_pool": (shapes.GlobalAveragePool(),),
+    "max_pool": pooling.MAXIMUM,
+    "max_pool1d": on_sequences(pooling.MAXIMUM),
+    "average_pool": pooling.AVERAGE,
+    "average_pool1d": on_sequences(pooling.AVERAGE),
+    "global_average_pool": GLOBAL_AVERAGE,
+    "global_average_pool1d": on_sequences(GLOBAL_AVERAGE),
+    "global_max_pool": pooling.GLOBAL_MAXIMUM,
+    "global_max_pool1d": on_sequences(pooling.GLOBAL_MAXIMUM),
     "add": (shapes.Add(),),
     "reshape": (shapes.Reshape(),),
     "zero_pad": (shapes.ZeroPad(),),
