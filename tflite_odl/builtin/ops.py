@@ -20,6 +20,8 @@ FAMILIES: dict[str, tuple[Lowering, ...]] = {
     "dense": dense.LOWERINGS,
     "conv2d": conv2d.LOWERINGS,
     "conv1d": on_sequences(conv2d.LOWERINGS),
+    "conv2d_transpose": conv2d.TRANSPOSED,
+    "conv1d_transpose": on_sequences(conv2d.TRANSPOSED),
     "depthwise": depthwise.LOWERINGS,
     "depthwise1d": on_sequences(depthwise.LOWERINGS),
     "batch_norm": batch_norm.LOWERINGS,

@@ -27,6 +27,9 @@ class Conv2D(Lowering):
     is folded into the kernel and its gradient, which are small.
     """
 
+    def supports(self, node: Node, inputs: Sequence[tuple[int, ...]]) -> bool:
+        return node.attributes["groups"] == 1
+
     def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
         window = window_of(site.node)
         columns = self.columns(window, inputs[0])

@@ -2,7 +2,9 @@
 
 from tflite_odl.builtin.depthwise.constant import Constant
 from tflite_odl.builtin.depthwise.convolution import Convolution
+from tflite_odl.builtin.depthwise.multiplied import Multiplied
 from tflite_odl.builtin.depthwise.split_taps import SplitTaps
 from tflite_odl.builtin.depthwise.taps import Taps
 
-LOWERINGS = (Constant(), SplitTaps(), Taps(), Convolution())
+SINGLE = (Constant(), SplitTaps(), Taps(), Convolution())
+LOWERINGS = (*SINGLE, *map(Multiplied, SINGLE))

@@ -8,17 +8,22 @@ from tflite_odl.builtin.space import Window, same_padding
 
 
 def window(
-    context, kernel: Sequence[int], strides: Sequence[int], dilation: Sequence[int]
+    context,
+    kernel: Sequence[int],
+    strides: Sequence[int],
+    dilation: Sequence[int],
+    size: Sequence[int] | None = None,
 ) -> tuple[dict, tuple[int, ...]]:
     """Returns (attributes, output size) of the layer's window over [(H,) W, C].
 
     A sequence is an image one pixel high in the attributes, not in the output size.
+    `size` is that of what the window slides over, if it is not the layer's input.
     """
-    rank = len(context.shape) - 1
+    size = context.shape[:-1] if size is None else size
+    rank = len(size)
     lead = (1,) * (2 - rank)
     size, kernel, strides, dilation = (
-        (*lead, *map(int, values))
-        for values in (context.shape[:-1], kernel, strides, dilation)
+        (*lead, *map(int, values)) for values in (size, kernel, strides, dilation)
     )
     axes = zip(size, kernel, strides, dilation, strict=True)
     attributes = {
