@@ -166,7 +166,8 @@ class GraphBuilder:
         name = unique(context.path + suffix, self.nodes)
         present = {role: v for role, v in weights.items() if v is not None}
         named = {
-            role: self._weight(context.path, role, v) for role, v in present.items()
+            role: self._weight(context.path + suffix, role, v)
+            for role, v in present.items()
         }
         self.nodes[name] = Node(
             name,

@@ -12,18 +12,33 @@ from tflite_odl.builtin import (
     dropout,
     merging,
     normalizations,
+    pooling,
     resampling,
     shapes,
     smooth,
 )
 from tflite_odl.builtin.lowering import Lowering
+from tflite_odl.builtin.sequences import on_sequences
+
+GLOBAL_AVERAGE = (shapes.GlobalAveragePool(),)
 
 FAMILIES: dict[str, tuple[Lowering, ...]] = {
     "dense": dense.LOWERINGS,
     "conv2d": conv2d.LOWERINGS,
+    "conv1d": on_sequences(conv2d.LOWERINGS),
+    "conv2d_transpose": conv2d.TRANSPOSED,
+    "conv1d_transpose": on_sequences(conv2d.TRANSPOSED),
     "depthwise": depthwise.LOWERINGS,
+    "depthwise1d": on_sequences(depthwise.LOWERINGS),
     "batch_norm": batch_norm.LOWERINGS,
-    "global_average_pool": (shapes.GlobalAveragePool(),),
+    "max_pool": pooling.MAXIMUM,
+    "max_pool1d": on_sequences(pooling.MAXIMUM),
+    "average_pool": pooling.AVERAGE,
+    "average_pool1d": on_sequences(pooling.AVERAGE),
+    "global_average_pool": GLOBAL_AVERAGE,
+    "global_average_pool1d": on_sequences(GLOBAL_AVERAGE),
+    "global_max_pool": pooling.GLOBAL_MAXIMUM,
+    "global_max_pool1d": on_sequences(pooling.GLOBAL_MAXIMUM),
     **activations.FAMILIES,
     **smooth.FAMILIES,
     **affine.FAMILIES,

@@ -112,19 +112,19 @@ class Window:
 
     def patches(self, x: tf.Tensor) -> tf.Tensor:
         """Returns [B, H', W', kh * kw * C], the taps side by side, row by row."""
-        rows = [self._along(x, 1, i) for i in range(self.kernel[0])]
+        rows = [self.along(x, 1, i) for i in range(self.kernel[0])]
         return side_by_side([side_by_side(self._columns(row)) for row in rows])
 
     def taps(self, x: tf.Tensor) -> list[tf.Tensor]:
         """Returns what each tap reads, row by row: kh * kw of [B, H', W', C]."""
-        rows = [self._along(x, 1, i) for i in range(self.kernel[0])]
-        return [self._along(r, 2, j) for r in rows for j in range(self.kernel[1])]
+        rows = [self.along(x, 1, i) for i in range(self.kernel[0])]
+        return [self.along(r, 2, j) for r in rows for j in range(self.kernel[1])]
 
     def _columns(self, row: tf.Tensor) -> list[tf.Tensor]:
         """Returns the width taps in order, those that stay side by side as one part."""
         stride, kernel = self.strides[1], self.kernel[1]
         if stride == 1 or self.dilation[1] > 1:
-            return [self._along(row, 2, j) for j in range(kernel)]
+            return [self.along(row, 2, j) for j in range(kernel)]
         b, h, w, c = row.shape
         length = -(-w // stride)
         blocks = shifted(row, 2, 0, length * stride)
@@ -141,19 +141,22 @@ class Window:
         """Returns the transpose of `patches`: [B, H', W', kh kw C] -> [B, H, W, C]."""
         kh, kw = self.kernel
         width = patches.shape[-1] // kh
-        rows = self._back([cut(patches, -1, i * width, width) for i in range(kh)], 1)
+        rows = self.scatter_along(
+            [cut(patches, -1, i * width, width) for i in range(kh)], 1
+        )
         c = width // kw
-        return self._back([cut(rows, -1, j * c, c) for j in range(kw)], 2)
+        return self.scatter_along([cut(rows, -1, j * c, c) for j in range(kw)], 2)
 
     def scatter_taps(self, taps: list[tf.Tensor]) -> tf.Tensor:
         """Returns the transpose of `taps`."""
         kw = self.kernel[1]
         columns = [
-            self._back(taps[i * kw : (i + 1) * kw], 2) for i in range(self.kernel[0])
+            self.scatter_along(taps[i * kw : (i + 1) * kw], 2)
+            for i in range(self.kernel[0])
         ]
-        return self._back(columns, 1)
+        return self.scatter_along(columns, 1)
 
-    def _along(self, x: tf.Tensor, axis: int, tap: int) -> tf.Tensor:
+    def along(self, x: tf.Tensor, axis: int, tap: int) -> tf.Tensor:
         """Returns what one tap reads along one axis: x[r * stride + tap - pad]."""
         stride, out, offset = self._axis(axis, tap)
         if stride == 1:
@@ -163,8 +166,8 @@ class Window:
         phases = split_phases(shifted(x, axis, 0, length * stride), axis, stride)
         return shifted(phases[phase], axis, whole, out)
 
-    def _back(self, taps: list[tf.Tensor], axis: int) -> tf.Tensor:
-        """Returns the transpose of all `_along` of one axis, summed."""
+    def scatter_along(self, taps: list[tf.Tensor], axis: int) -> tf.Tensor:
+        """Returns the transpose of all `along` of one axis, summed."""
         size = self.size[axis - 1]
         stride = self.strides[axis - 1]
         length = -(-size // stride)

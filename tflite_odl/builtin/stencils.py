@@ -68,6 +68,8 @@ def sum_rows(z: tf.Tensor, count: int, before: int, size: int) -> tf.Tensor:
       before: rows of zeros taken above z; below it, as many as are needed.
       size: rows of y.
     """
+    if count == 1:
+        return shifted(z, 1, -before, size)
     b, h, w, c = z.shape
     after = size + count - 1 - before - h
     padding = "SAME"
@@ -87,9 +89,11 @@ def sum_columns(z: tf.Tensor, count: int, before: int, size: int) -> tf.Tensor:
       before: see above; z is zero outside.
       size: columns of y.
     """
+    if count == 1:
+        return shifted(z, 2, before, size)
     b, h, w, c = z.shape
     # Part j of column w is column count * w + j: the taps lie `gap` apart.
-    gap = max(count - 1, 1)
+    gap = count - 1
     taps, padding = [1.0] * count, "SAME"
     if w != size or 2 * before != count - 1:
         # Zeros on both sides until each column of y has all its parts: one gap more

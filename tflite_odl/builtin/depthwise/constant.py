@@ -26,7 +26,9 @@ class Constant(Lowering):
     name = "constant"
 
     def supports(self, node: Node, inputs: Sequence[tuple[int, ...]]) -> bool:
-        return not node.trainable and node.attributes["multiplier"] == 1
+        a = node.attributes
+        equal = a["strides"][0] == a["strides"][1]  # TensorFlow's op has no others
+        return not node.trainable and a["multiplier"] == 1 and equal
 
     def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
         a, window = site.node.attributes, window_of(site.node)

@@ -27,7 +27,8 @@ class Convolution(Taps):
 
     def supports(self, node: Node, inputs: Sequence[tuple[int, ...]]) -> bool:
         a = node.attributes
-        return a["multiplier"] == 1 and a["dilation"] == (1, 1)
+        equal = a["strides"][0] == a["strides"][1]  # TensorFlow's op has no others
+        return a["multiplier"] == 1 and a["dilation"] == (1, 1) and equal
 
     def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
         window = window_of(site.node)

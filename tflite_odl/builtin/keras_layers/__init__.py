@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from tflite_odl.builtin.keras_layers import (
     activations,
+    convolutions,
     dropout,
     functions,
     merging,
@@ -18,6 +19,7 @@ from tflite_odl.builtin.keras_layers import (
 
 CONVERTERS = {
     **products.CONVERTERS,
+    **convolutions.CONVERTERS,
     **activations.CONVERTERS,
     **normalizations.CONVERTERS,
     **pooling.CONVERTERS,

@@ -2,13 +2,46 @@
 
 from __future__ import annotations
 
+from tflite_odl.builtin.keras_layers.windows import window
 
-def global_average_pooling2d(context) -> str:
-    shape = context.shape
-    out = (1, 1, shape[-1]) if context.layer.keepdims else shape[-1:]
-    return context.add("global_average_pool", out, {"input": shape})
+
+def pooling(op: str):
+    """Returns the converter of pooling over windows by an op."""
+
+    def convert(context) -> str:
+        layer = context.layer
+        ones = (1,) * (len(context.shape) - 1)
+        kernel, strides = _pair(layer.pool_size, ones), _pair(layer.strides, ones)
+        attributes, out = window(context, kernel, strides, ones)
+        return context.add(op, (*out, context.shape[-1]), attributes)
+
+    return convert
+
+
+def global_pooling(op: str):
+    """Returns the converter of pooling over everything but the channels."""
+
+    def convert(context) -> str:
+        *size, channels = context.shape
+        out = (*(1 for _ in size), channels) if context.layer.keepdims else (channels,)
+        image = (*(1,) * (2 - len(size)), *size, channels)
+        return context.add(op, out, {"input": image})
+
+    return convert
+
+
+def _pair(value, ones: tuple[int, ...]) -> tuple[int, ...]:
+    """Returns a layer's size per axis: the 1-D layers have a bare number."""
+    return (value,) * len(ones) if isinstance(value, int) else tuple(value)
 
 
 CONVERTERS = {
-    "GlobalAveragePooling2D": global_average_pooling2d,
+    "AveragePooling1D": pooling("average_pool1d"),
+    "AveragePooling2D": pooling("average_pool"),
+    "GlobalAveragePooling1D": global_pooling("global_average_pool1d"),
+    "GlobalAveragePooling2D": global_pooling("global_average_pool"),
+    "GlobalMaxPooling1D": global_pooling("global_max_pool1d"),
+    "GlobalMaxPooling2D": global_pooling("global_max_pool"),
+    "MaxPooling1D": pooling("max_pool1d"),
+    "MaxPooling2D": pooling("max_pool"),
 }
