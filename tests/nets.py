@@ -10,6 +10,7 @@ import tf_keras
 from tf_keras import layers as kl
 
 from tflite_odl.builtin.preprocess import Preprocessing
+from tflite_odl.builtin.schedules import Schedule
 from tflite_odl.exporter.export import Exported, export
 from tflite_odl.methods import Finetune
 
@@ -31,16 +32,28 @@ def conv_net(shape=(6, 6, 2)) -> tf_keras.Model:
     return tf_keras.Model(inputs, kl.Dense(CLASSES, name="head")(x))
 
 
-def mlp(shape=(4,)) -> tf_keras.Model:
+def mlp(ending="softmax", shape=(4,)) -> tf_keras.Model:
     """A bias-free Dense with relu, which the converter is known to break."""
     tf_keras.utils.set_random_seed(2)
     return tf_keras.Sequential(
         [
             kl.Input(shape),
             kl.Dense(8, activation="relu", use_bias=False, name="hidden"),
-            kl.Dense(CLASSES, activation="softmax", name="head"),
+            kl.Dense(CLASSES, activation=ending, name="head"),
         ]
     )
+
+
+def two_inputs() -> tf_keras.Model:
+    """An image and a vector that meet in a sum; linear outputs."""
+    tf_keras.utils.set_random_seed(3)
+    image, side = kl.Input((4, 4, 2), name="x"), kl.Input((3,), name="side-vector")
+    a = kl.Conv2D(5, 3, name="conv")(image)
+    a = kl.ReLU(name="relu")(kl.BatchNormalization(name="norm")(a))
+    a = kl.GlobalAveragePooling2D(name="pool")(a)
+    b = kl.Dense(5, activation="relu", name="dense")(side)
+    joined = kl.Add(name="sum")([a, b])
+    return tf_keras.Model([image, side], kl.Dense(CLASSES, name="head")(joined))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +80,59 @@ CASES = {
     "finetune-head": Case(conv_net, {"trainable": "head"}),
     "finetune-regex": Case(conv_net, {"trainable": "norm2|^conv2$"}),
     "finetune-mlp": Case(mlp, {"learning_rate": 0.1}),
+    "finetune-nesterov-cosine-accumulate": Case(
+        conv_net,
+        {
+            "optimizer": "nesterov",
+            "learning_rate": 0.05,
+            "schedule": Schedule("cosine", warmup_steps=2, decay_steps=40),
+            "accumulate": 2,
+            "clip_norm": 0.5,
+        },
+    ),
+    "finetune-adamw-binary-weights": Case(
+        lambda: mlp("sigmoid"),
+        {
+            "optimizer": "adamw",
+            "learning_rate": 0.05,
+            "hyperparameters": {"weight_decay": 0.1},
+            "loss": "binary_cross_entropy",
+            "label_smoothing": 0.1,
+            "class_weights": (0.5, 1, 2),
+            "sample_weights": True,
+        },
+    ),
+    "finetune-rmsprop-weights-steps-accumulate": Case(
+        mlp,
+        {
+            "optimizer": "rmsprop",
+            "learning_rate": 0.02,
+            "schedule": Schedule("step", warmup_steps=1, decay_steps=20),
+            "accumulate": 3,
+            "label_smoothing": 0.1,
+            "class_weights": (0.5, 1, 2),
+            "sample_weights": True,
+        },
+    ),
+    "finetune-centered-rmsprop-warmup": Case(
+        mlp,
+        {
+            "optimizer": "rmsprop_centered",
+            "learning_rate": 0.01,
+            "schedule": Schedule(warmup_steps=2),
+        },
+    ),
+    "finetune-two-inputs-regression": Case(
+        two_inputs,
+        {
+            "optimizer": "rmsprop_momentum",
+            "learning_rate": 0.003,
+            "schedule": Schedule("exponential", decay_steps=20),
+            "loss": "mean_squared_error",
+            "noise": 0.1,
+            "preprocessing": {"side_vector": Preprocessing("uint8", 1 / 127.5, -1.0)},
+        },
+    ),
 }
 
 

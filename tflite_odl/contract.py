@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -100,14 +100,18 @@ class Signature:
         Raises:
           ContractError: a name is missing or unknown, a dtype or a shape differs.
         """
-        unknown = [name for name in arrays if name not in self.input_names]
-        missing = [name for name in self.input_names if name not in arrays]
+        self.check_names(arrays)
+        return {spec.name: self._check(spec, arrays[spec.name]) for spec in self.inputs}
+
+    def check_names(self, names: Collection[str]) -> None:
+        """Raises ContractError unless the names are those of the inputs."""
+        unknown = [name for name in names if name not in self.input_names]
+        missing = [name for name in self.input_names if name not in names]
         if unknown or missing:
             raise ContractError(
                 f"signature {self.name!r} needs inputs {list(self.input_names)}, "
                 f"missing {missing}, unknown {unknown}"
             )
-        return {spec.name: self._check(spec, arrays[spec.name]) for spec in self.inputs}
 
     def _check(self, spec: TensorSpec, value: Any) -> np.ndarray:
         array = np.asarray(value)

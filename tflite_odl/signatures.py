@@ -17,7 +17,7 @@ UNUSED = TensorSpec("unused", "float32", (1,), about="any value; Java needs an i
 class TrainableModule(tf.Module):
     """Holds the state as variables and reads and writes it around a method's functions.
 
-    Every variable is read once per call. The new state is assigned inside one IF, so
+    Every variable is read once per call. The new state is assigned inside an IF, so
     that a rejected step leaves every byte as it was, whatever the new values hold.
 
     Attributes:
@@ -34,14 +34,11 @@ class TrainableModule(tf.Module):
             for name, tensor in method.state().items()
         }
         batch = method.inputs(batch_size)
-        x = next(spec for spec in batch if spec.name == "x")
-        single = TensorSpec(
-            "x", x.dtype, (infer_batch_size, *x.shape[1:]), about=x.about
-        )
         settings = [self.specs[name] for name in method.hyperparameters()]
         self.functions, self.interface = {}, {}
         self._define(contract.TRAIN, self._train, batch)
-        self._define(contract.INFER, self._infer, (single,))
+        features = method.features(infer_batch_size)
+        self._define(contract.INFER, self._infer, features)
         self._define(contract.EVALUATE, self._evaluate, batch)
         self._define(contract.CONFIGURE, self._configure, settings)
         self._define(contract.SAVE, self._save, (UNUSED,))
@@ -69,9 +66,17 @@ class TrainableModule(tf.Module):
 
     def _train(self, inputs: Tensors) -> dict[str, tf.Tensor]:
         step = self.method.train(self._read(), inputs)
-        accepted = tf.reshape(step.accepted, [])
-        tf.cond(accepted, lambda: self._assign(step.state), lambda: tf.constant(0))
+        self._assign_if(step.accepted, step.state)
+        if step.due is not None:
+            self._assign_if(tf.logical_and(step.accepted, step.due), step.update)
         return step.metrics
+
+    def _assign_if(self, condition: tf.Tensor, news: Tensors) -> None:
+        tf.cond(
+            tf.reshape(condition, []),
+            lambda: self._assign(news),
+            lambda: tf.constant(0),
+        )
 
     def _assign(self, news: Tensors) -> tf.Tensor:
         for name, value in news.items():
@@ -79,7 +84,7 @@ class TrainableModule(tf.Module):
         return tf.constant(1)
 
     def _infer(self, inputs: Tensors) -> dict[str, tf.Tensor]:
-        return self.method.infer(self._read(), inputs["x"])
+        return self.method.infer(self._read(), inputs)
 
     def _evaluate(self, inputs: Tensors) -> dict[str, tf.Tensor]:
         return self.method.evaluate(self._read(), inputs)

@@ -68,10 +68,12 @@ def _emulate(artifact: str, console: Console) -> dict:
             "artifact": artifact,
             "dataset": dataset.name,
             "runtime": _RUNTIME.value,
-            "accuracy_before": round(before["accuracy"], 4),
-            "accuracy_after": round(after["accuracy"], 4),
-            "loss_before": round(before["loss"], 4),
-            "loss_after": round(after["loss"], 4),
+            **{
+                f"{name}_{when}": round(found[name], 4)
+                for name in ("accuracy", "absolute_error", "loss")
+                for when, found in (("before", before), ("after", after))
+                if name in found
+            },
             **dataclasses.asdict(summary),
             "peak_memory_mb": round(_peak_mb(), 1),
             "model_bytes": len(session.artifact.model),

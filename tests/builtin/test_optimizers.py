@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tflite_odl.builtin import optimizers
-from tflite_odl.methods.reference import KERAS_OPTIMIZERS
+from tflite_odl.methods.reference_optimizers import KERAS_OPTIMIZERS
 
 
 @pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
@@ -39,3 +39,27 @@ def test_clip_equals_tensorflow():
         got = optimizers.clip(gradients, norm, tf.constant([largest]))
         for e, g in zip(expected, got.values(), strict=True):
             np.testing.assert_allclose(g, e, rtol=1e-6)  # two roundings
+
+
+def test_gathered_gradients_are_the_mean_of_a_group():
+    rng = np.random.default_rng(1)
+    batches = rng.normal(size=(6, 4, 3)).astype(np.float32)
+    state = optimizers.initial_sums({"a": batches[0]})
+    for step, gradient in enumerate(batches):
+        got = optimizers.gather({"a": gradient}, state, tf.constant([step]), 3)
+        state |= got.sums
+        so_far = batches[step // 3 * 3 : step + 1]
+        # Two float32 additions and a product.
+        np.testing.assert_allclose(got.mean["a"], so_far.mean(0), atol=3e-7)
+        assert got.due.numpy() == [step % 3 == 2]
+
+
+def test_centered_rmsprop_survives_a_gradient_that_does_not_vary():
+    """Keras' own divides by the root of a variance below 0 here."""
+    ours = optimizers.OPTIMIZERS["rmsprop_centered"](rho=0.5)
+    state = {"a": np.zeros(50, np.float32), **ours.initial({"a": np.zeros(50)})}
+    state |= {n: np.float32([v]) for n, v in ours.hyperparameters().items()}
+    gradient = np.linspace(1, 1e3, 50, dtype=np.float32)
+    for step in range(40):
+        state |= ours.update({"a": gradient}, state, tf.constant([step]))
+    assert np.isfinite(state["a"]).all()

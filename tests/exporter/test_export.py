@@ -22,6 +22,7 @@ class Naive(dense.Product):
     """x @ K as people write it: it becomes FULLY_CONNECTED with a variable weight."""
 
     name = "naive"
+    delegated = False
 
     def forward(self, site, inputs):
         y = tf.matmul(inputs[0], site.weights["kernel"])
@@ -33,6 +34,7 @@ class Slanted(dense.Product):
     """A gradient that is one part in a thousand too large in one column."""
 
     name = "slanted"
+    delegated = False
 
     def backward(self, site, residual, gradient):
         found = super().backward(site, residual, gradient)

@@ -1,9 +1,10 @@
-"""Which rows of a batch may be learned from, and whether a step may be kept."""
+"""Which rows of a batch may be learned from."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
@@ -15,45 +16,67 @@ class Checked:
     """A batch with its bad rows zeroed and masked.
 
     Attributes:
-      x: [B, ...] float32, zero in rejected float rows.
+      features: {input name: [B, ...] float32}, zero in rows that are not finite.
       good: [B] float32, 1 for real rows that are finite and whose label is in range.
       labelled: [B] float32, 1 for good rows with a label.
-      labels: [B] int32, 0 where there is none.
+      share: [B] float32, sample weight / number of labelled rows; 0 for the others.
+      y: the labels, 0 where there is none.
       rejected: [1] int32, real rows that are not good.
     """
 
-    x: tf.Tensor
+    features: dict[str, tf.Tensor]
     good: tf.Tensor
     labelled: tf.Tensor
-    labels: tf.Tensor
+    share: tf.Tensor
+    y: tf.Tensor
     rejected: tf.Tensor
 
+    @property
+    def some(self) -> tf.Tensor:
+        """[1] bool: whether there is anything to learn from."""
+        return tf.reduce_sum(self.labelled, keepdims=True) > 0.0
 
-def check(x: tf.Tensor, y: tf.Tensor, count: tf.Tensor, classes: int) -> Checked:
+
+def check(
+    features: Mapping[str, tf.Tensor],
+    y: tf.Tensor,
+    count: tf.Tensor,
+    read: Callable,
+    weight: tf.Tensor | None = None,
+) -> Checked:
     """Returns the batch checked row by row.
 
     Args:
-      x: [B, ...] uint8 or float32.
-      y: [B] int32, -1 = unlabelled.
+      features: {input name: [B, ...] uint8 or float32}.
+      y: as the loss takes it.
       count: [1] int32, how many leading rows are real.
-      classes: labels from 0 to classes - 1 are in range.
+      read: y -> `losses.Labels`.
+      weight: [B] float32, of each row in the loss: finite and not negative, else the
+        row is bad; None weighs all alike.
     """
-    real = tf.range(x.shape[0]) < count
-    in_range = tf.logical_and(y >= -1, y < classes)
-    good = tf.logical_and(real, in_range)
-    if x.dtype == tf.float32:
-        finite = finite_rows(x)
-        good = tf.logical_and(good, finite)
-        column = tf.reshape(finite, [-1] + [1] * (x.shape.rank - 1))
-        x = tf.where(column, x, 0.0)
-    labelled = tf.logical_and(good, y >= 0)
-    rejected = _sum(real) - _sum(good)
+    labels = read(y)
+    real = tf.range(y.shape[0]) < count
+    good = tf.logical_and(real, labels.valid)
+    if weight is not None:
+        fine = tf.logical_and(weight >= 0.0, weight <= LARGEST)
+        good, weight = tf.logical_and(good, fine), tf.where(fine, weight, 0.0)
+    clean = {}
+    for name, x in features.items():
+        if x.dtype == tf.float32:
+            finite = finite_rows(x)
+            good = tf.logical_and(good, finite)
+            column = tf.reshape(finite, [-1] + [1] * (x.shape.rank - 1))
+            x = tf.where(column, x, 0.0)
+        clean[name] = tf.cast(x, tf.float32)
+    labelled = tf.cast(tf.logical_and(good, labels.labelled), tf.float32)
+    rows = tf.maximum(tf.reduce_sum(labelled, keepdims=True), 1.0)
     return Checked(
-        tf.cast(x, tf.float32),
+        clean,
         tf.cast(good, tf.float32),
-        tf.cast(labelled, tf.float32),
-        tf.maximum(y, 0),
-        tf.reshape(rejected, [1]),
+        labelled,
+        (labelled if weight is None else labelled * weight) / rows,
+        labels.y,
+        tf.reshape(_sum(real) - _sum(good), [1]),
     )
 
 

@@ -10,15 +10,17 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from tflite_odl.methods.base import Method
 from tflite_odl.methods.reference import Batch, KerasReference
+from tflite_odl.methods.reference_losses import Metrics
 
 Arrays = Mapping[str, np.ndarray]
 
+# Predictions and losses, relative where above 1: a few hundred float32 roundings.
+OUTPUT_TOLERANCE = 1e-5
 # Error of one step relative to the update where statistics are frozen.
 STEP_TOLERANCE = 1e-5
 # With batch statistics TensorFlow's own float32 is off by more: so many times that.
@@ -60,9 +62,9 @@ class Reference:
     after32: Arrays
     after64: Arrays
     loss: float
-    probabilities32: np.ndarray
-    probabilities64: np.ndarray
-    evaluation: dict[str, Any]
+    predictions32: np.ndarray
+    predictions64: np.ndarray
+    evaluation: Metrics
 
     @functools.cached_property
     def changed(self) -> tuple[str, ...]:
@@ -139,14 +141,14 @@ class Expectations:
     def of(self, state: Arrays, batch: Batch) -> Reference:
         """Returns what TensorFlow makes of one batch from a given state."""
         after64, loss = self.float64.step(state, batch)
-        x = batch.x[: self.infer_rows]
+        x = {name: value[: self.infer_rows] for name, value in batch.x.items()}
         return Reference(
             batch,
             state,
             self.float32.step(state, batch)[0],
             after64,
             loss,
-            self.float32.probabilities(state, x),
-            self.float64.probabilities(state, x),
-            self.float64.evaluate(state, batch),
+            self.float32.predictions(state, x),
+            self.float64.predictions(state, x),
+            self.float64.evaluate(state, batch, OUTPUT_TOLERANCE),
         )

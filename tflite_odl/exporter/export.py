@@ -59,8 +59,8 @@ def export(
       method: what to export.
       batch_size: rows of one train or evaluate call.
       infer_batch_size: rows of one infer call.
-      sample: (x, y) real rows to prove the artifact with, as the sensor gives them;
-        without it, random ones.
+      sample: (x, y) real rows to prove the artifact with, as the sensor gives them, x by
+        name if there are several inputs; without it, random ones.
       keep_rejected: a folder for the artifact if it is refused, to study it.
       progress: called with the name of each stage as it begins.
 
@@ -127,13 +127,19 @@ def _manifest(
         signatures=module.interface,
         state=state,
         classes=method.classes,
-        preprocessing=dataclasses.asdict(method.config.preprocessing),
+        preprocessing=_preprocessing(method),
         plan=method.plan_names,
         ops=audited.ops_by_signature,
         sizes=flatbuffer.sizes(model),
         memory=memory.memory(model, state),
         versions=_versions(),
     )
+
+
+def _preprocessing(method: Method) -> dict[str, Any]:
+    """Returns that of the only input, or {input name: its own}."""
+    found = {part.name: dataclasses.asdict(part.preprocessing) for part in method.parts}
+    return next(iter(found.values())) if len(found) == 1 else found
 
 
 def _versions() -> dict[str, str]:

@@ -34,9 +34,9 @@ def record(runtime: Runtime, batches: Sequence[Batch], drift: float) -> Goldens:
 
 
 def _infer(runtime: Runtime, batch: Batch) -> Call:
-    spec = runtime.manifest.signature(contract.INFER).input("x")
-    x = np.resize(batch.x, spec.shape)
-    return _call(runtime, contract.INFER, {"x": x}, EXACT_INPUT)
+    specs = runtime.manifest.signature(contract.INFER).inputs
+    x = {spec.name: np.resize(batch.x[spec.name], spec.shape) for spec in specs}
+    return _call(runtime, contract.INFER, x, EXACT_INPUT)
 
 
 def _call(

@@ -9,19 +9,19 @@ import numpy as np
 from tflite_odl import contract
 from tflite_odl.errors import ExportError
 from tflite_odl.exporter.expected import (
+    OUTPUT_TOLERANCE,
     TENSORFLOW_MULTIPLE,
     Error,
     Expectations,
     Reference,
 )
+from tflite_odl.exporter.samples import bad_labels
 from tflite_odl.host.runtimes import Runtime
 from tflite_odl.methods.base import Method
 from tflite_odl.methods.reference import Batch
 
 Arrays = Mapping[str, np.ndarray]
 
-# Probabilities and losses: a few hundred float32 roundings.
-OUTPUT_TOLERANCE = 1e-5
 # Full, padded, with bad rows: see `exporter.samples`.
 KINDS, ATTEMPTS = 3, 4
 
@@ -59,10 +59,14 @@ def prove(
     """
     keras = Expectations(method, infer_rows)
     gates = {name: _Gate(runtime) for name, runtime in runtimes.items()}
-    shipped = state = {name: t.value for name, t in method.state().items()}
+    shipped = {name: t.value for name, t in method.state().items()}
+    state = dict(shipped)
     own: list[Error] = []
     attempts = 0
+    milestones = method.milestones()
     for kind in range(KINDS):
+        if milestones:
+            state["step"] = np.array([milestones[kind]], np.int32)
         reference, tried = _agreed(
             keras, gates.values(), state, lambda n, k=kind: draw(k, n)
         )
@@ -70,7 +74,7 @@ def prove(
         own += reference.own.values()
         state = {n: np.asarray(reference.after32[n], v.dtype) for n, v in state.items()}
     for gate in gates.values():
-        gate.reject(reference)
+        gate.reject(reference, bad_labels(method, reference.batch.y))
         gate.configure(shipped)
     figures = {name: gate.figures for name, gate in gates.items()}
     worst = {
@@ -129,33 +133,18 @@ class _Gate:
             self.same(contract.SAVE, name, state[name], value)
 
     def infer(self, reference: Reference) -> None:
-        rows = len(reference.probabilities64)
-        outputs = self.runtime.run(contract.INFER, {"x": reference.batch.x[:rows]})
-        off = np.abs(reference.probabilities32 - reference.probabilities64).max()
-        tolerance = max(OUTPUT_TOLERANCE, TENSORFLOW_MULTIPLE * off)
-        self.close(
-            contract.INFER,
-            "probabilities",
-            reference.probabilities64,
-            outputs["probabilities"],
-            tolerance,
-        )
+        expected = reference.predictions64
+        x = {name: v[: len(expected)] for name, v in reference.batch.x.items()}
+        ((name, output),) = self.runtime.run(contract.INFER, x).items()
+        off = np.abs(reference.predictions32 - expected).max()
+        scale = max(1.0, np.abs(expected).max())
+        tolerance = max(OUTPUT_TOLERANCE * scale, TENSORFLOW_MULTIPLE * off)
+        self.close(contract.INFER, name, expected, output, tolerance)
 
     def evaluate(self, reference: Reference) -> None:
         outputs = self.runtime.run(contract.EVALUATE, reference.batch.inputs())
-        said = reference.evaluation
-        scale = max(1.0, abs(said["loss"]))
-        loss = np.array([said["loss"]])
-        self.close(
-            contract.EVALUATE, "loss", loss, outputs["loss"], OUTPUT_TOLERANCE * scale
-        )
-        best, runner_up = np.sort(said["logits"])[:, ::-1][:, :2].T
-        # A choice may differ where the two best logits are closer than the tolerance.
-        unsure = int((best - runner_up < OUTPUT_TOLERANCE * scale).sum())
-        hits = np.array([(said["logits"].argmax(1) == said["labels"]).sum()])
-        self.close(contract.EVALUATE, "correct", hits, outputs["correct"], unsure)
-        counted = np.array([len(said["labels"])])
-        self.close(contract.EVALUATE, "count", counted, outputs["count"], 0)
+        for name, (value, tolerance) in reference.evaluation.items():
+            self.close(contract.EVALUATE, name, value, outputs[name], tolerance)
 
     def train(self, reference: Reference) -> None:
         outputs = self.runtime.run(contract.TRAIN, reference.batch.inputs())
@@ -182,12 +171,11 @@ class _Gate:
             kind = ParityError if error.gross() else NearKink
             self.fail(contract.TRAIN, name, reference.after64[name], after, off, kind)
 
-    def reject(self, reference: Reference) -> None:
-        """A batch without a good row must leave every byte of the state as it is."""
+    def reject(self, reference: Reference, bad: np.ndarray) -> None:
+        """A batch of bad labels must leave every byte of the state as it is."""
         before = self.save()
         batch = reference.batch
-        outside = np.full_like(batch.y, np.iinfo(np.int32).max)
-        outputs = self.runtime.run(contract.TRAIN, {**batch.inputs(), "y": outside})
+        outputs = self.runtime.run(contract.TRAIN, {**batch.inputs(), "y": bad})
         self.same(
             contract.TRAIN, "rejected_rows", batch.count, outputs["rejected_rows"]
         )

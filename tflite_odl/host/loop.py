@@ -7,7 +7,7 @@ import math
 import os
 import pathlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,11 @@ import numpy as np
 from tflite_odl import contract
 from tflite_odl.errors import ContractError, DataError
 from tflite_odl.host import records
-from tflite_odl.host.records import RECORDS, Record, Summary
+from tflite_odl.host.records import PREQUENTIAL, RECORDS, Record, Summary
 from tflite_odl.host.session import Session
 
-Batches = Callable[[int], Iterator[tuple[np.ndarray, np.ndarray]]]
+Rows = np.ndarray | Mapping[str, np.ndarray]
+Batches = Callable[[int], Iterator[tuple[Rows, np.ndarray]]]
 
 
 def run(
@@ -37,7 +38,8 @@ def run(
 
     Args:
       session: with a checkpoint_dir; continues at its `position`.
-      batches: start -> the stream's batches from number `start` on.
+      batches: start -> the stream's batches (x, y) from number `start` on; several
+        inputs are an x by their names.
       steps: batches in all, those before a resume included.
       folder: where the records go, one JSON object a line.
       checkpoint_every: batches between checkpoints.
@@ -77,16 +79,17 @@ def run(
     return records.summarize(found, session.position, session.step, early)
 
 
-def _step(session: Session, x: np.ndarray, y: np.ndarray) -> Record:
-    before = session.evaluate(x, y)
+def _step(session: Session, x: Rows, y: np.ndarray) -> Record:
+    inputs = {**x, "y": y} if isinstance(x, Mapping) else {"x": x, "y": y}
+    before = session.evaluate(**inputs)
     start = time.perf_counter()
-    metrics = session.train(x=x, y=y)
+    metrics = session.train(**inputs)
     ms = (time.perf_counter() - start) * 1e3
+    told = {n: _plain(np.asarray(before[n])) for n in PREQUENTIAL if n in before}
     return {
         "batch": session.position,
         **{name: _plain(value) for name, value in metrics.items()},
-        "correct": before["correct"],
-        "count": before["count"],
+        **told,
         "ms": round(ms, 3),
     }
 

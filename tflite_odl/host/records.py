@@ -13,6 +13,8 @@ import numpy as np
 from tflite_odl.errors import DataError
 
 RECORDS, FACTS = "records.jsonl", "run.json"
+# What a record tells of a batch before it was learned from.
+PREQUENTIAL = ("correct", "absolute_error", "count")
 Record = dict[str, Any]
 
 
@@ -25,7 +27,8 @@ class Summary:
       steps: those that changed the state.
       loss: mean of the last tenth of the batches, None if none has one.
       accuracy: prequential, each batch predicted before it was learned from; None if
-        no row was labelled.
+        no row was labelled or labels are no classes.
+      absolute_error: likewise, of a regression.
       rejected_rows: bad rows.
       ms_per_step: median of the train calls, None without any.
       interrupted: whether it stopped before its end.
@@ -35,6 +38,7 @@ class Summary:
     steps: int
     loss: float | None
     accuracy: float | None
+    absolute_error: float | None
     rejected_rows: int
     ms_per_step: float | None
     interrupted: bool
@@ -46,17 +50,24 @@ def summarize(
     """Returns the summary of a run's records, in their order."""
     losses = [r["loss"] for r in records[-max(1, len(records) // 10) :]]
     losses = [loss for loss in losses if loss is not None]
-    counted = sum(record["count"] for record in records)
-    correct = sum(record["correct"] for record in records)
     return Summary(
         batches,
         steps,
         loss=float(np.mean(losses)) if losses else None,
-        accuracy=correct / counted if counted else None,
+        accuracy=_per_count(records, "correct", mean=False),
+        absolute_error=_per_count(records, "absolute_error", mean=True),
         rejected_rows=sum(record["rejected_rows"] for record in records),
         ms_per_step=float(np.median([r["ms"] for r in records])) if records else None,
         interrupted=interrupted,
     )
+
+
+def _per_count(records: list[Record], name: str, mean: bool) -> float | None:
+    """Returns a total per row that counts, or the mean of means; None if not told."""
+    told = [record for record in records if record.get(name) is not None]
+    counted = sum(record["count"] for record in told)
+    total = sum(r[name] * (r["count"] if mean else 1) for r in told)
+    return total / counted if counted else None
 
 
 def keep(path: pathlib.Path, position: int) -> list[Record]:

@@ -17,6 +17,8 @@ from tflite_odl.host.runtimes import RUNTIMES, Runtime
 
 Arrays = Mapping[str, np.ndarray]
 UNUSED = {"unused": np.zeros(1, np.float32)}
+# Outputs of `evaluate` that add up over calls; of the others the mean is taken.
+COUNTS = ("count", "correct")
 
 
 class Session:
@@ -82,7 +84,12 @@ class Session:
     @property
     def batch_size(self) -> int:
         """Rows of one train call."""
-        return self.manifest.signature(contract.TRAIN).input("x").shape[0]
+        return self.manifest.signature(contract.TRAIN).inputs[0].shape[0]
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the model's inputs: `x`, unless there are several."""
+        return self.manifest.signature(contract.INFER).input_names
 
     @property
     def step(self) -> int:
@@ -93,8 +100,9 @@ class Session:
         """Trains on one batch; a short one is padded and `count` says how far.
 
         Args:
-          **inputs: x [n, ...] and y [n], n <= batch size; `count` [1], at most n,
-            says that even fewer of them are real.
+          **inputs: x [n, ...], or each of several inputs by its name, and y [n, ...],
+            n <= batch size; `count` [1], at most n, says that even fewer of them are
+            real; where the artifact takes `weight` [n], it is 1 each if left out.
 
         Returns:
           The method's metrics, by name.
@@ -106,42 +114,48 @@ class Session:
         self.position += 1
         return metrics
 
-    def infer(self, x: np.ndarray) -> np.ndarray:
-        """Returns the outputs of any number of rows, [n, C] probabilities or [n, D]."""
-        spec = self.manifest.signature(contract.INFER)
-        rows, output = spec.input("x").shape[0], spec.output_names[0]
-        x = _rows("x", x)
-        parts = [
-            self.run(contract.INFER, **self._padded(contract.INFER, {"x": part}))[
-                output
-            ]
-            for part in _slices(x, rows)
-        ]
-        empty = np.zeros((0, *spec.outputs[0].shape[1:]), spec.outputs[0].dtype)
-        return np.concatenate(parts)[: len(x)] if parts else empty
+    def infer(self, x: Any = None, **inputs: Any) -> np.ndarray:
+        """Returns the outputs of any number of rows, [n, C].
 
-    def evaluate(self, x: np.ndarray, y: np.ndarray) -> dict[str, float]:
-        """Returns {"loss", "accuracy", "correct", "count"} over any number of rows.
-
-        Unlabelled and bad rows are left out; the loss is the mean of the others.
+        Args:
+          x: [n, ...], the only input.
+          **inputs: each of several inputs by its name, instead.
         """
-        x, y = _rows("x", x), _rows("y", y)
-        if len(x) != len(y):
-            raise ContractError(f"evaluate: {len(x)} rows of x, {len(y)} of y")
-        loss, correct, count = 0.0, 0, 0
-        rows = self.manifest.signature(contract.EVALUATE).input("x").shape[0]
-        for part_x, part_y in zip(_slices(x, rows), _slices(y, rows), strict=True):
-            inputs = self._padded(contract.EVALUATE, {"x": part_x, "y": part_y})
+        spec = self.manifest.signature(contract.INFER)
+        arrays = _same_rows(contract.INFER, _named(x, inputs))
+        parts = [
+            self.run(contract.INFER, **self._padded(contract.INFER, part))
+            for part in _slices(arrays, spec.inputs[0].shape[0])
+        ]
+        if not parts:
+            spec.check_names(arrays)
+        (output,) = spec.outputs
+        empty = np.zeros((0, *output.shape[1:]), output.dtype)
+        found = np.concatenate([empty, *(part[output.name] for part in parts)])
+        return found[: _length(arrays)]
+
+    def evaluate(self, x: Any = None, y: Any = None, **inputs: Any) -> dict[str, float]:
+        """Returns "loss", "count" and what else the artifact counts, over any rows.
+
+        Unlabelled and bad rows are left out. "correct" is a number of `count`, with its
+        "accuracy"; everything else is the mean of the others.
+
+        Args:
+          x: [n, ...], the only input.
+          y: labels, [n, ...].
+          **inputs: each of several inputs by its name, instead of x; `weight`.
+        """
+        spec = self.manifest.signature(contract.EVALUATE)
+        arrays = _same_rows(contract.EVALUATE, _named(x, inputs) | {"y": y})
+        sums = dict.fromkeys(spec.output_names, 0.0)
+        for part in _slices(arrays, spec.inputs[0].shape[0]):
+            inputs = self._padded(contract.EVALUATE, part)
             outputs = self.run(contract.EVALUATE, **inputs)
-            counted = int(outputs["count"][0])
-            loss += float(outputs["loss"][0]) * counted if counted else 0.0
-            correct, count = correct + int(outputs["correct"][0]), count + counted
-        return {
-            "loss": loss / max(count, 1),
-            "accuracy": correct / max(count, 1),
-            "correct": correct,
-            "count": count,
-        }
+            count = int(outputs["count"][0])
+            for name, value in outputs.items() if count else ():
+                factor = 1 if name in COUNTS else count
+                sums[name] += float(value[0]) * factor
+        return _means(sums)
 
     def configure(self, **values: float) -> dict[str, float]:
         """Sets hyper-parameters by name, keeps the others; returns those in force."""
@@ -214,12 +228,14 @@ class Session:
         """
         spec = self.manifest.signature(signature)
         per_row = [n for n in inputs if n in spec.input_names and n != "count"]
-        arrays = {**inputs, **{name: _rows(name, inputs[name]) for name in per_row}}
-        lengths = {name: len(arrays[name]) for name in per_row}
-        if len(set(lengths.values())) > 1:
-            raise ContractError(f"signature {signature!r}: rows differ, {lengths}")
-        if "x" in lengths and "count" in spec.input_names:
-            arrays["count"] = _count(inputs.get("count"), lengths["x"])
+        given = {name: inputs[name] for name in per_row}
+        arrays = {**inputs, **_same_rows(signature, given)}
+        if per_row and "count" in spec.input_names:
+            rows = len(arrays[per_row[0]])
+            arrays["count"] = _count(inputs.get("count"), rows)
+            if "weight" in spec.input_names and "weight" not in inputs:
+                arrays["weight"] = np.ones(rows, np.float32)
+                per_row.append("weight")
         for name in per_row:
             wanted, value = spec.input(name).shape, arrays[name]
             if value.shape[1:] == wanted[1:] and 0 < len(value) < wanted[0]:
@@ -256,5 +272,37 @@ def _number(name: str, value: Any) -> float:
         raise ContractError(f"configure: {name}={value!r} is no number") from error
 
 
-def _slices(x: np.ndarray, rows: int) -> list[np.ndarray]:
-    return [x[start : start + rows] for start in range(0, len(x), rows)]
+def _named(x: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(inputs) if x is None else {"x": x, **inputs}
+
+
+def _same_rows(signature: str, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Returns the inputs as arrays; raises ContractError if their rows differ."""
+    arrays = {name: _rows(name, value) for name, value in inputs.items()}
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        raise ContractError(f"signature {signature!r}: rows differ, {lengths}")
+    return arrays
+
+
+def _length(arrays: Arrays) -> int:
+    return len(next(iter(arrays.values()))) if arrays else 0
+
+
+def _slices(arrays: Arrays, rows: int) -> list[dict[str, np.ndarray]]:
+    return [
+        {name: array[start : start + rows] for name, array in arrays.items()}
+        for start in range(0, _length(arrays), rows)
+    ]
+
+
+def _means(sums: Mapping[str, float]) -> dict[str, float]:
+    """Returns what `evaluate` says of all calls together."""
+    count = int(sums["count"])
+    found: dict[str, float] = {
+        name: int(value) if name in COUNTS else value / max(count, 1)
+        for name, value in sums.items()
+    }
+    if "correct" in found:
+        found["accuracy"] = found["correct"] / max(count, 1)
+    return found

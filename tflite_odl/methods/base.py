@@ -43,11 +43,15 @@ class Step:
       metrics: {output name: [1] or more}.
       state: new values of the tensors that change, by name.
       accepted: [1] bool; where false the step must change no state.
+      due: [1] bool; `update` is for steps where it is true too. None: there is none.
+      update: like `state`.
     """
 
     metrics: dict[str, tf.Tensor]
     state: dict[str, tf.Tensor]
     accepted: tf.Tensor
+    due: tf.Tensor | None = None
+    update: dict[str, tf.Tensor] = dataclasses.field(default_factory=dict)
 
 
 class Method:
@@ -72,14 +76,18 @@ class Method:
     def state_tensors(self) -> list[StateTensor]:
         raise NotImplementedError(type(self).__name__)
 
+    def features(self, batch_size: int) -> tuple[TensorSpec, ...]:
+        """Returns the inputs of infer: the model's own, `x` if there is one."""
+        raise NotImplementedError(type(self).__name__)
+
     def inputs(self, batch_size: int) -> tuple[TensorSpec, ...]:
-        """Returns the inputs of train and evaluate."""
+        """Returns the inputs of train and evaluate: the features come first."""
         raise NotImplementedError(type(self).__name__)
 
     def train(self, state: Tensors, inputs: Tensors) -> Step:
         raise NotImplementedError(type(self).__name__)
 
-    def infer(self, state: Tensors, x: tf.Tensor) -> dict[str, tf.Tensor]:
+    def infer(self, state: Tensors, inputs: Tensors) -> dict[str, tf.Tensor]:
         raise NotImplementedError(type(self).__name__)
 
     def evaluate(self, state: Tensors, inputs: Tensors) -> dict[str, tf.Tensor]:
@@ -90,3 +98,8 @@ class Method:
         return tuple(
             name for name, t in self.state().items() if t.spec.role == "hyperparameter"
         )
+
+    def milestones(self) -> tuple[int, ...]:
+        """Returns values of the step counter from which the artifact is proven, one for
+        each batch of the parity gate; () goes on from the step before."""
+        return ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,57 +12,21 @@ import tf_keras
 from tflite_odl.builtin import keras_graph, losses, optimizers, random, rows, tape
 from tflite_odl.builtin.lowering import Pass, Rows
 from tflite_odl.builtin.plan import names, plan
-from tflite_odl.builtin.preprocess import Preprocessing
 from tflite_odl.contract import TensorSpec
 from tflite_odl.errors import ModelError
 from tflite_odl.methods.base import Method, StateTensor, Step, Tensors
+from tflite_odl.methods.config import FinetuneConfig
+from tflite_odl.methods.features import features
 from tflite_odl.models.freeze import trainable_layers
 from tflite_odl.models.logits import as_logits
 
 
-@dataclasses.dataclass(frozen=True)
-class FinetuneConfig:
-    """Configuration of `finetune`.
-
-    Attributes:
-      trainable: "all", "head", "last:K", or a regular expression on layer names.
-      batch_norm: "batch" statistics in trainable layers, as Keras; or "frozen".
-      optimizer: key of `optimizers.OPTIMIZERS`.
-      learning_rate: None takes the optimizer's own default.
-      clip_norm: largest global norm of the gradients; None does not clip, and then
-        `configure` cannot switch it on.
-      noise: amplitude of uniform noise added to the preprocessed input in training.
-      seed: of the graph's random generator.
-      target: processor the lowerings are chosen for, key of `cost.TARGETS`.
-    """
-
-    trainable: str = "all"
-    batch_norm: str = "batch"
-    optimizer: str = "sgd"
-    learning_rate: float | None = None
-    clip_norm: float | None = None
-    noise: float = 0.0
-    seed: int = 0
-    target: str = "portable"
-    preprocessing: Preprocessing = dataclasses.field(default_factory=Preprocessing)
-
-    def __post_init__(self) -> None:
-        if self.optimizer not in optimizers.OPTIMIZERS:
-            raise ModelError(
-                f"optimizer {self.optimizer!r} is not one of "
-                f"{list(optimizers.OPTIMIZERS)}"
-            )
-        for name, low in (("learning_rate", 0), ("clip_norm", 0), ("noise", -1e-45)):
-            value = getattr(self, name)
-            if value is not None and not low < value < np.inf:
-                raise ModelError(f"{name} must be finite and positive, got {value}")
-
-
 class Finetune(Method):
-    """Sparse cross-entropy on labelled rows; rows with y = -1 only feed batch norms.
+    """The loss of labelled rows goes down; unlabelled rows only feed batch norms.
 
     Args:
-      model: a tf_keras model with one input and one output, logits or softmax.
+      model: a tf_keras model with one output [C]; for the cross-entropies it ends in
+        logits, or in softmax (sparse) or sigmoid (binary).
       classes: class names, or none.
       choices: {node name: lowering name}, else the default plan.
       **config: fields of `FinetuneConfig`.
@@ -82,23 +45,25 @@ class Finetune(Method):
         **config: Any,
     ) -> None:
         self.config = FinetuneConfig(**config)
-        self.model, self.ending = as_logits(model)
+        ending = losses.LOSSES[self.config.loss].ending
+        self.model, self.ending = (
+            as_logits(model, ending) if ending else (model, "as it is")
+        )
         self.classes = tuple(classes)
         learning = trainable_layers(self.model, self.config.trainable)
         self.graph = keras_graph.from_keras(
             self.model, learning, self.config.batch_norm
         )
         self.plan = plan(self.graph, choices, self.config.target)
-        self.optimizer = _optimizer(self.config)
+        self.optimizer = self.config.make_optimizer()
+        self.parts = features(self.graph.inputs, self.config.preprocessing)
         self._check_shapes()
+        self.loss = self.config.make_loss(self.num_classes)
 
     def _check_shapes(self) -> None:
-        if len(self.graph.inputs) != 1 or len(self.graph.output.shape) != 1:
-            raise ModelError(
-                f"finetune needs one input and an output [C], the model has "
-                f"{[list(node.shape) for node in self.graph.inputs]} and "
-                f"{list(self.graph.output.shape)}"
-            )
+        shape = self.graph.output.shape
+        if len(shape) != 1:
+            raise ModelError(f"finetune needs an output [C], the model has {shape}")
         if self.classes and len(self.classes) != self.num_classes:
             raise ModelError(
                 f"{len(self.classes)} class names for {self.num_classes} outputs"
@@ -106,6 +71,7 @@ class Finetune(Method):
 
     @property
     def num_classes(self) -> int:
+        """Outputs of the model, also where they are no classes."""
         return self.graph.output.shape[0]
 
     @property
@@ -120,53 +86,105 @@ class Finetune(Method):
 
     def state_tensors(self) -> list[StateTensor]:
         graph, of = self.graph, StateTensor.of
-        learning = {name: graph.weights[name] for name in graph.trainable}
-        settings = self.optimizer.hyperparameters()
-        if self.config.clip_norm is not None:
-            settings["clip_norm"] = self.config.clip_norm
-        slots = self.optimizer.initial(learning)
         return [
             *(of(name, graph.weights[name], "weight") for name in graph.stateful),
-            *(of(name, value, "slot") for name, value in slots.items()),
+            *(of(name, value, "slot") for name, value in self._slots().items()),
             *(
                 of(name, np.float32(value), "hyperparameter")
-                for name, value in settings.items()
+                for name, value in self._settings().items()
             ),
             of("step", np.int32(0), "counter", "training steps that changed the state"),
             of("random", random.initial(self.config.seed), "random", "seed, counter"),
         ]
 
+    def _slots(self) -> dict[str, np.ndarray]:
+        learning = {name: self.graph.weights[name] for name in self.graph.trainable}
+        slots = self.optimizer.initial(learning)
+        if self.config.accumulate > 1:
+            slots |= optimizers.initial_sums(learning)
+        return slots
+
+    def _settings(self) -> dict[str, float]:
+        settings = self.optimizer.hyperparameters()
+        settings |= self.config.schedule.hyperparameters()
+        if self.config.clip_norm is not None:
+            settings["clip_norm"] = self.config.clip_norm
+        return settings
+
+    def features(self, batch_size: int) -> tuple[TensorSpec, ...]:
+        return tuple(part.spec(batch_size) for part in self.parts)
+
     def inputs(self, batch_size: int) -> tuple[TensorSpec, ...]:
-        shape = (batch_size, *self.graph.inputs[0].shape)
-        return (
-            TensorSpec("x", self.config.preprocessing.dtype, shape, about="raw input"),
-            TensorSpec("y", "int32", (batch_size,), about="label, -1 = unlabelled"),
+        specs = (
+            *self.features(batch_size),
+            self.loss.target(batch_size),
             TensorSpec("count", "int32", (1,), unit="rows", about="real leading rows"),
         )
+        if not self.config.sample_weights:
+            return specs
+        about = "factor on the row's loss, 0 or more"
+        return (*specs, TensorSpec("weight", "float32", (batch_size,), about=about))
 
     def train(self, state: Tensors, inputs: Tensors) -> Step:
-        batch = rows.check(**inputs, classes=self.num_classes)
-        x = self.augment(state, self.config.preprocessing(batch.x))
+        batch = self.check(inputs)
+        record = self.forward(state, batch)
+        loss, gradient = self.loss.value(record.output, batch.y, batch.share)
+        return self.finish(state, batch, loss, record.backward(gradient), record.moved)
+
+    def check(self, inputs: Tensors) -> rows.Checked:
+        """Returns the inputs of train or evaluate, checked row by row."""
+        given = {part.name: inputs[part.name] for part in self.parts}
+        others = {name: inputs[name] for name in inputs if name not in given}
+        return rows.check(given, **others, read=self.loss.read)
+
+    def forward(self, state: Tensors, batch: rows.Checked) -> tape.Tape:
+        """Returns the record of the forward pass in training."""
+        x = self.augment(state, self.preprocess(batch.features))
         wants = self.graph.differentiated()
         run = Pass(True, Rows.of(batch.good), wants, state["random"])
-        record = tape.forward(self.graph, self.plan, state, [x], run)
-        loss, dlogits = losses.sparse_cross_entropy(
-            record.output, batch.labels, batch.labelled
-        )
-        gradients = record.backward(dlogits)
-        return self._finish(state, batch, loss, gradients, record.moved)
+        return tape.forward(self.graph, self.plan, state, x, run)
 
-    def _finish(self, state, batch: rows.Checked, loss, gradients, moved) -> Step:
-        """Returns the step: optimizer applied, counters advanced, or rejected."""
-        norm = tf.sqrt(optimizers.squared_norm(gradients))
-        some = tf.reduce_sum(batch.labelled, keepdims=True) > 0.0
+    def preprocess(self, inputs: Tensors) -> list[tf.Tensor]:
+        """Returns the inputs as the model's input nodes take them."""
+        return [part.preprocessing(inputs[part.name]) for part in self.parts]
+
+    def augment(self, state: Tensors, x: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """Returns the inputs with the configured noise."""
+        if not self.config.noise:
+            return list(x)
+        return [
+            one + part.noise(state["random"], one.shape[0], n) * self.config.noise
+            for n, (part, one) in enumerate(zip(self.parts, x, strict=True))
+        ]
+
+    def finish(
+        self,
+        state: Tensors,
+        batch: rows.Checked,
+        loss: tf.Tensor,
+        gradients: Tensors,
+        moved: Tensors,
+    ) -> Step:
+        """Returns the step: optimizer applied, counters advanced, or rejected.
+
+        Args:
+          state: before the step.
+          batch: what it learns from.
+          loss: [1].
+          gradients: {weight name: gradient} of this batch.
+          moved: new values of weights that move without a gradient.
+        """
+        every = self.config.accumulate
+        group = optimizers.gather(gradients, state, state["step"], every)
+        norm = tf.sqrt(optimizers.squared_norm(group.mean))
         whole = tf.logical_and(rows.finite(loss), rows.finite(norm))
-        accepted = tf.logical_and(some, whole)
-        if self.config.clip_norm is not None:
-            gradients = optimizers.clip(gradients, norm, state["clip_norm"])
-        news = self.optimizer.update(gradients, state, state["step"])
-        step = state["step"] + 1
-        news |= moved | {"step": step, "random": random.advance(state["random"])}
+        accepted = tf.logical_and(batch.some, whole)
+        news = {
+            **moved,
+            **group.sums,
+            "step": state["step"] + 1,
+            "random": random.advance(state["random"]),
+        }
         metrics = {
             "loss": loss,
             "step": state["step"] + tf.cast(accepted, tf.int32),
@@ -174,38 +192,46 @@ class Finetune(Method):
             "accepted": tf.cast(accepted, tf.int32),
             "gradient_norm": norm,
         }
-        return Step(metrics, news, accepted)
+        update = self.update(state, group.mean, norm)
+        if every == 1:
+            return Step(metrics, {**news, **update}, accepted)
+        return Step(metrics, news, accepted, group.due, update)
 
-    def augment(self, state: Tensors, x: tf.Tensor) -> tf.Tensor:
-        """Returns x with the configured noise."""
-        if not self.config.noise:
-            return x
-        noise = random.uniform(state["random"], x.shape) * 2.0 - 1.0
-        return x + noise * self.config.noise
+    def update(self, state: Tensors, gradients: Tensors, norm: tf.Tensor) -> Tensors:
+        """Returns the new weights and slots: clipped, scheduled, optimized.
 
-    def infer(self, state: Tensors, x: tf.Tensor) -> dict[str, tf.Tensor]:
-        good = Rows.of(tf.ones([x.shape[0]]))
-        return {"probabilities": tf.nn.softmax(self._logits(state, x, good))}
+        Args:
+          state: before the step.
+          gradients: {weight name: gradient}, the mean of a group's batches.
+          norm: [1], their global norm.
+        """
+        if self.config.clip_norm is not None:
+            gradients = optimizers.clip(gradients, norm, state["clip_norm"])
+        done = state["step"]
+        if self.config.accumulate > 1:
+            done = done // self.config.accumulate
+        rate = self.config.schedule.rate(state, done)
+        return self.optimizer.update(gradients, {**state, "learning_rate": rate}, done)
+
+    def infer(self, state: Tensors, inputs: Tensors) -> dict[str, tf.Tensor]:
+        rows_in = inputs[self.parts[0].name].shape[0]
+        output = self._infer(state, inputs, Rows.of(tf.ones([rows_in])))
+        return {self.loss.output: self.loss.predict(output)}
 
     def evaluate(self, state: Tensors, inputs: Tensors) -> dict[str, tf.Tensor]:
-        batch = rows.check(**inputs, classes=self.num_classes)
-        logits = self._logits(state, batch.x, Rows.of(batch.good))
-        loss, _ = losses.sparse_cross_entropy(logits, batch.labels, batch.labelled)
-        hits = losses.correct(logits, batch.labels, batch.labelled)
-        counted = tf.reduce_sum(batch.labelled, keepdims=True)
-        return {
-            "loss": loss,
-            "correct": tf.cast(hits, tf.int32),
-            "count": tf.cast(counted, tf.int32),
-        }
+        batch = self.check(inputs)
+        output = self._infer(state, batch.features, Rows.of(batch.good))
+        loss, _ = self.loss.value(output, batch.y, batch.share)
+        return {"loss": loss, **self.loss.metrics(output, batch.y, batch.labelled)}
 
-    def _logits(self, state: Tensors, x: tf.Tensor, good: Rows) -> tf.Tensor:
-        x = self.config.preprocessing(x)
-        run = Pass(False, good)
-        return tape.forward(self.graph, self.plan, state, [x], run).output
+    def _infer(self, state: Tensors, inputs: Tensors, good: Rows) -> tf.Tensor:
+        x, run = self.preprocess(inputs), Pass(False, good)
+        return tape.forward(self.graph, self.plan, state, x, run).output
 
-
-def _optimizer(config: FinetuneConfig) -> optimizers.Optimizer:
-    kind = optimizers.OPTIMIZERS[config.optimizer]
-    rate = config.learning_rate
-    return kind() if rate is None else kind(learning_rate=rate)
+    def milestones(self) -> tuple[int, ...]:
+        """The first batch, the last of a group, and one amid the schedule's decay."""
+        schedule, every = self.config.schedule, self.config.accumulate
+        if every == 1 and not schedule.hyperparameters():
+            return ()
+        amid = schedule.warmup_steps + schedule.decay_steps // 2
+        return (0, every - 1, amid * every + every - 1)

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tflite_odl.builtin import keras_graph, random
-from tflite_odl.builtin.optimizers import slot_name
+from tflite_odl.builtin import keras_graph
+from tflite_odl.builtin.optimizers import SUM, slot_name
 from tflite_odl.methods.finetune import Finetune
+from tflite_odl.methods.reference_losses import KERAS_LOSSES, Metrics
+from tflite_odl.methods.reference_optimizers import (
+    KERAS_OPTIMIZERS,
+    KERAS_SLOTS,
+    rate,
+)
 from tflite_odl.models.reference import float32_copy, float64_copy
 
 Arrays = Mapping[str, np.ndarray]
@@ -24,14 +29,29 @@ Arrays = Mapping[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """One batch as the train signature takes it."""
+    """One batch as the train signature takes it.
 
-    x: np.ndarray
+    Attributes:
+      x: {input name: rows}, the features.
+      y: labels as the loss takes them.
+      count: [1] int32.
+      weight: [B] float32 of each row, if the method takes it.
+    """
+
+    x: dict[str, np.ndarray]
     y: np.ndarray
     count: np.ndarray
+    weight: np.ndarray | None = None
 
     def inputs(self) -> dict[str, np.ndarray]:
-        return {"x": self.x, "y": self.y, "count": self.count}
+        inputs = {**self.x, "y": self.y, "count": self.count}
+        return inputs if self.weight is None else {**inputs, "weight": self.weight}
+
+    def rows(self, chosen: np.ndarray) -> Batch:
+        """Returns the chosen rows alone, each with its weight."""
+        x = {name: value[chosen] for name, value in self.x.items()}
+        weight = np.ones(len(self.y)) if self.weight is None else self.weight
+        return Batch(x, self.y[chosen], self.count, weight[chosen])
 
 
 class KerasReference:
@@ -43,9 +63,10 @@ class KerasReference:
     """
 
     def __init__(self, method: Finetune, dtype: str) -> None:
-        self.method, self.dtype = method, dtype
+        self.method, self.config, self.dtype = method, method.config, dtype
         copy = float64_copy if dtype == "float64" else float32_copy
         self.model = copy(method.model)
+        self.loss = KERAS_LOSSES[self.config.loss](self.config, method.num_classes)
         self.variables = keras_graph.variables(self.model)
         self.learning = [self.variables[name] for name in method.graph.trainable]
         moving = {id(self.variables[name]) for name in method.graph.moving}
@@ -55,36 +76,55 @@ class KerasReference:
     def step(self, state: Arrays, batch: Batch) -> tuple[dict[str, np.ndarray], float]:
         """Returns (the whole new state, the loss) of one training step."""
         self._load(state)
-        x, y = self._rows(batch)
-        x = self._preprocess(x)
-        if self.method.config.noise:
-            x = x + self._noise(state, batch)
+        good = self.good(batch)
+        x = self._preprocess(batch.rows(good).x)
+        if self.config.noise:
+            noise = self._noise(state, len(batch.y))
+            x = [one + more[good] for one, more in zip(x, noise, strict=True)]
         with tf.GradientTape() as tape:
             tape.watch(self.learning)
-            loss = self._loss(self.model(x, training=True), y)
+            loss = self._loss(self._run(x, training=True), batch.rows(good))
         gradients = tape.gradient(loss, self.learning)
-        if "clip_norm" in state:
-            gradients, _ = tf.clip_by_global_norm(
-                gradients, float(state["clip_norm"][0])
-            )
-        optimizer = self._optimizer(state)
-        optimizer.apply_gradients(zip(gradients, self.learning, strict=True))
-        return self._new_state(state, optimizer), float(loss)
+        done = int(state["step"][0])
+        sums, gradients = self._gather(state, gradients, done)
+        optimizer = self._optimizer(state, done // self.config.accumulate)
+        if (done + 1) % self.config.accumulate == 0:
+            if "clip_norm" in state:
+                largest = float(state["clip_norm"][0])
+                gradients, _ = tf.clip_by_global_norm(gradients, largest)
+            optimizer.apply_gradients(zip(gradients, self.learning, strict=True))
+        return {**self._new_state(state, optimizer), **sums}, float(loss)
 
-    def probabilities(self, state: Arrays, x: np.ndarray) -> np.ndarray:
+    def predictions(self, state: Arrays, x: Arrays) -> np.ndarray:
         """Returns [N, C] from Keras' inference mode."""
         self._load(state)
-        logits = self.model(self._preprocess(x), training=False)
-        return tf.nn.softmax(logits).numpy()
+        return self.loss.predict(self._run(self._preprocess(x), training=False))
 
-    def evaluate(self, state: Arrays, batch: Batch) -> dict[str, Any]:
-        """Returns the loss, and the logits and labels of the labelled rows."""
+    def evaluate(self, state: Arrays, batch: Batch, tolerance: float) -> Metrics:
+        """Returns {output: (value, how far off it may be)} of the labelled rows.
+
+        Args:
+          state: before any step.
+          batch: with rows that do not count.
+          tolerance: of the loss, relative to it where it is above 1.
+        """
         self._load(state)
-        x, y = self._rows(batch)
-        logits = self.model(self._preprocess(x), training=False)
-        keep = y >= 0
-        loss = float(self._loss(logits, y))
-        return {"loss": loss, "logits": logits.numpy()[keep], "labels": y[keep]}
+        batch = batch.rows(self.good(batch))
+        output = self._run(self._preprocess(batch.x), training=False)
+        loss = float(self._loss(output, batch))
+        tolerance *= max(1.0, abs(loss))
+        keep = self.loss.labelled(batch.y)
+        metrics = self.loss.metrics(output.numpy()[keep], batch.y[keep], tolerance)
+        return {"loss": (np.array([loss]), tolerance), **metrics}
+
+    def good(self, batch: Batch) -> np.ndarray:
+        """Returns [B] bool: the rows that count."""
+        good = (np.arange(len(batch.y)) < batch.count[0]) & self.loss.valid(batch.y)
+        for x in batch.x.values():
+            good &= np.isfinite(x.reshape(len(x), -1)).all(1)
+        if batch.weight is not None:
+            good &= np.isfinite(batch.weight) & (batch.weight >= 0)
+        return good
 
     def _load(self, state: Arrays) -> None:
         for name, variable in self.variables.items():
@@ -92,62 +132,72 @@ class KerasReference:
             if value is not None:
                 variable.assign(np.asarray(value, self.dtype))
 
-    def good(self, batch: Batch) -> np.ndarray:
-        """Returns [B] bool: the rows that count."""
-        real = np.arange(len(batch.y)) < batch.count[0]
-        finite = np.isfinite(batch.x.reshape(len(batch.x), -1)).all(1)
-        in_range = (batch.y >= -1) & (batch.y < self.method.num_classes)
-        return real & finite & in_range
+    def _run(self, x: list[np.ndarray], training: bool) -> tf.Tensor:
+        return self.model(x if len(x) > 1 else x[0], training=training)
 
-    def _rows(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
-        good = self.good(batch)
-        return batch.x[good], batch.y[good]
+    def _preprocess(self, x: Arrays) -> list[np.ndarray]:
+        found = []
+        for part in self.method.parts:
+            settings = part.preprocessing
+            scale = np.asarray(settings.scale, np.float32).astype(self.dtype)
+            offset = np.asarray(settings.offset, np.float32).astype(self.dtype)
+            found.append(x[part.name].astype(self.dtype) * scale + offset)
+        return found
 
-    def _preprocess(self, x: np.ndarray) -> np.ndarray:
-        settings = self.method.config.preprocessing
-        scale = np.asarray(settings.scale, np.float32).astype(self.dtype)
-        offset = np.asarray(settings.offset, np.float32).astype(self.dtype)
-        return x.astype(self.dtype) * scale + offset
+    def _noise(self, state: Arrays, rows: int) -> list[np.ndarray]:
+        """The generator is the graph's own, which `tests/builtin/test_random.py` pins."""
+        draw, amplitude = tf.constant(state["random"]), np.float32(self.config.noise)
+        return [
+            (part.noise(draw, rows, n).numpy() * amplitude).astype(self.dtype)
+            for n, part in enumerate(self.method.parts)
+        ]
 
-    def _noise(self, state: Arrays, batch: Batch) -> np.ndarray:
-        uniform = random.uniform(tf.constant(state["random"]), batch.x.shape).numpy()
-        noise = (uniform * 2 - 1) * np.float32(self.method.config.noise)
-        return noise[self.good(batch)].astype(self.dtype)
+    def _loss(self, output: tf.Tensor, batch: Batch) -> tf.Tensor:
+        keep = np.flatnonzero(self.loss.labelled(batch.y))
+        weight = batch.weight[keep].astype(self.dtype)
+        return self.loss.value(tf.gather(output, keep), batch.y[keep], weight)
 
-    def _loss(self, logits: tf.Tensor, y: np.ndarray) -> tf.Tensor:
-        keep = np.flatnonzero(y >= 0)
-        loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        return loss(y[keep], tf.gather(logits, keep))
+    def _gather(self, state: Arrays, gradients: list, done: int):
+        """Returns (the new sums by slot name, the mean of the group's gradients)."""
+        every = self.config.accumulate
+        if every == 1:
+            return {}, gradients
+        names = [slot_name(name, SUM) for name in self.method.graph.trainable]
+        if done % every:
+            before = [state[name].astype(self.dtype) for name in names]
+            gradients = [b + g for b, g in zip(before, gradients, strict=True)]
+        sums = {n: np.asarray(g) for n, g in zip(names, gradients, strict=True)}
+        return sums, [gradient / every for gradient in gradients]
 
-    def _optimizer(self, state: Arrays) -> tf_keras.optimizers.Optimizer:
+    def _optimizer(self, state: Arrays, done: int) -> tf_keras.optimizers.Optimizer:
         """Returns Keras' optimizer with hyper-parameters and slots from the state."""
         settings = {
             name: float(state[name][0])
             for name in self.method.optimizer.hyperparameters()
         }
-        optimizer = KERAS_OPTIMIZERS[self.method.config.optimizer](**settings)
+        settings["learning_rate"] = rate(self.config.schedule.kind, state, done)
+        optimizer = KERAS_OPTIMIZERS[self.config.optimizer](**settings)
         optimizer.build(self.learning)
-        optimizer.iterations.assign(int(state["step"][0]))
-        for slot, variables in self._slots(optimizer).items():
-            for name, variable in zip(
-                self.method.graph.trainable, variables, strict=True
-            ):
-                variable.assign(state[slot_name(name, slot)].astype(self.dtype))
+        optimizer.iterations.assign(done)
+        for name, variable in self._slots(optimizer).items():
+            variable.assign(state[name].astype(self.dtype))
         return optimizer
 
-    def _slots(self, optimizer: tf_keras.optimizers.Optimizer) -> dict[str, list]:
-        attributes = KERAS_SLOTS[self.method.config.optimizer]
-        return {slot: getattr(optimizer, name) for slot, name in attributes.items()}
+    def _slots(self, optimizer: tf_keras.optimizers.Optimizer) -> dict:
+        """Returns {slot name: Keras' variable}."""
+        return {
+            slot_name(name, slot): variable
+            for slot, attribute in KERAS_SLOTS[self.config.optimizer].items()
+            for name, variable in zip(
+                self.method.graph.trainable, getattr(optimizer, attribute), strict=True
+            )
+        }
 
     def _new_state(self, state: Arrays, optimizer) -> dict[str, np.ndarray]:
         news = {
             name: self.variables[name].numpy() for name in self.method.graph.stateful
         }
-        for slot, variables in self._slots(optimizer).items():
-            for name, variable in zip(
-                self.method.graph.trainable, variables, strict=True
-            ):
-                news[slot_name(name, slot)] = variable.numpy()
+        news |= {name: slot.numpy() for name, slot in self._slots(optimizer).items()}
         counter = np.array([0, 1], np.int32)
         news |= {"step": state["step"] + 1, "random": state["random"] + counter}
         return {**state, **news}
@@ -159,15 +209,3 @@ def _batch_norms(model: tf_keras.Model) -> list[tf_keras.layers.Layer]:
         for layer in model._flatten_layers(include_self=False)
         if isinstance(layer, tf_keras.layers.BatchNormalization)
     ]
-
-
-KERAS_OPTIMIZERS = {
-    "sgd": tf_keras.optimizers.SGD,
-    "momentum": tf_keras.optimizers.SGD,
-    "adam": tf_keras.optimizers.Adam,
-}
-KERAS_SLOTS = {
-    "sgd": {},
-    "momentum": {"momentum": "momentums"},
-    "adam": {"first_moment": "_momentums", "second_moment": "_velocities"},
-}

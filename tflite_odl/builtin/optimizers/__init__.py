@@ -1,0 +1,41 @@
+"""Optimizers as pure functions: state in, state out, with Keras' arithmetic."""
+
+from tflite_odl.builtin.optimizers.adam import Adam, AdamW
+from tflite_odl.builtin.optimizers.base import Optimizer, slot_name
+from tflite_odl.builtin.optimizers.gradients import (
+    SUM,
+    Gathered,
+    clip,
+    gather,
+    initial_sums,
+    squared_norm,
+)
+from tflite_odl.builtin.optimizers.momentum import SGD, Momentum, Nesterov
+from tflite_odl.builtin.optimizers.rmsprop import (
+    RMSprop,
+    RMSpropCentered,
+    RMSpropMomentum,
+)
+
+__all__ = [
+    "OPTIMIZERS",
+    "SUM",
+    "Gathered",
+    "Optimizer",
+    "clip",
+    "gather",
+    "initial_sums",
+    "slot_name",
+    "squared_norm",
+]
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    "sgd": SGD,
+    "momentum": Momentum,
+    "nesterov": Nesterov,
+    "adam": Adam,
+    "adamw": AdamW,
+    "rmsprop": RMSprop,
+    "rmsprop_momentum": RMSpropMomentum,
+    "rmsprop_centered": RMSpropCentered,
+}

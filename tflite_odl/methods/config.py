@@ -1,0 +1,98 @@
+"""The configuration of `finetune`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tflite_odl.builtin import losses, optimizers
+from tflite_odl.builtin.preprocess import Preprocessing
+from tflite_odl.builtin.schedules import Schedule
+from tflite_odl.errors import ModelError
+
+
+@dataclasses.dataclass(frozen=True)
+class FinetuneConfig:
+    """Configuration of `finetune`.
+
+    Attributes:
+      trainable: "all", "head", "last:K", or a regular expression on layer names.
+      batch_norm: "batch" statistics in trainable layers, as Keras; or "frozen".
+      loss: key of `losses.LOSSES`; it says what labels are.
+      label_smoothing: of the cross-entropies.
+      class_weights: a factor on the loss of each class, none = 1 each.
+      sample_weights: whether train and evaluate take `weight`, a factor on each row.
+      optimizer: key of `optimizers.OPTIMIZERS`.
+      learning_rate: None takes the optimizer's own default.
+      hyperparameters: the optimizer's others, by name, where they differ from its
+        defaults; `configure` changes them all.
+      schedule: of the learning rate.
+      accumulate: batches whose mean gradient makes one update; their gradients are
+        summed in the state, one more slot for each weight if above 1.
+      clip_norm: largest global norm of the gradients; None does not clip, and then
+        `configure` cannot switch it on.
+      noise: amplitude of uniform noise added to the preprocessed inputs in training.
+      seed: of the graph's random generator.
+      target: processor the lowerings are chosen for, key of `cost.TARGETS`.
+      preprocessing: of every input, or by the input's name.
+    """
+
+    trainable: str = "all"
+    batch_norm: str = "batch"
+    loss: str = "sparse_cross_entropy"
+    label_smoothing: float = 0.0
+    class_weights: tuple[float, ...] = ()
+    sample_weights: bool = False
+    optimizer: str = "sgd"
+    learning_rate: float | None = None
+    hyperparameters: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    schedule: Schedule = dataclasses.field(default_factory=Schedule)
+    accumulate: int = 1
+    clip_norm: float | None = None
+    noise: float = 0.0
+    seed: int = 0
+    target: str = "portable"
+    preprocessing: Preprocessing | Mapping[str, Preprocessing] = dataclasses.field(
+        default_factory=Preprocessing
+    )
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "class_weights", tuple(self.class_weights))
+        for name, known in (
+            ("loss", losses.LOSSES),
+            ("optimizer", optimizers.OPTIMIZERS),
+        ):
+            if getattr(self, name) not in known:
+                raise ModelError(
+                    f"{name} {getattr(self, name)!r} is not one of {list(known)}"
+                )
+        for name, low in (("learning_rate", 0), ("clip_norm", 0), ("noise", -1e-45)):
+            value = getattr(self, name)
+            if value is not None and not low < value < np.inf:
+                raise ModelError(f"{name} must be finite and positive, got {value}")
+        if self.accumulate < 1:
+            raise ModelError(f"accumulate is {self.accumulate}, needs 1 batch or more")
+        self.make_optimizer()
+
+    def make_optimizer(self) -> optimizers.Optimizer:
+        """Raises ModelError for a hyper-parameter the optimizer does not have."""
+        kind = optimizers.OPTIMIZERS[self.optimizer]
+        known = kind().hyperparameters()
+        given: dict[str, Any] = dict(self.hyperparameters)
+        if self.learning_rate is not None:
+            given["learning_rate"] = self.learning_rate
+        unknown = sorted(set(given) - set(known))
+        if unknown or not np.isfinite(list(given.values())).all():
+            raise ModelError(
+                f"optimizer {self.optimizer!r} has hyper-parameters {list(known)}, all "
+                f"finite, got {given}"
+            )
+        return kind(**given)
+
+    def make_loss(self, outputs: int) -> losses.Loss:
+        """Returns the loss for a model with so many outputs."""
+        kind = losses.LOSSES[self.loss]
+        return kind(outputs, self.label_smoothing, self.class_weights)

@@ -1,0 +1,66 @@
+"""A model's inputs: how the signatures name them, and what is done to them."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+
+from tflite_odl.builtin import random
+from tflite_odl.builtin.graph import Node
+from tflite_odl.builtin.preprocess import Preprocessing
+from tflite_odl.contract import TensorSpec
+from tflite_odl.errors import ModelError
+
+ONLY = "x"
+TAKEN = ("y", "count", "weight")
+
+
+@dataclasses.dataclass(frozen=True)
+class Feature:
+    """One input of the model: name in the signatures, shape without batch."""
+
+    name: str
+    shape: tuple[int, ...]
+    preprocessing: Preprocessing
+
+    def spec(self, batch_size: int) -> TensorSpec:
+        shape = (batch_size, *self.shape)
+        return TensorSpec(self.name, self.preprocessing.dtype, shape, about="raw input")
+
+    def noise(self, state, batch_size: int, number: int):
+        """Returns uniform noise from -1 to 1, [B, ...], of the step's random state."""
+        shape = (batch_size, *self.shape)
+        return random.uniform(state, shape, salt=number) * 2.0 - 1.0
+
+
+def features(
+    nodes: tuple[Node, ...], preprocessing: Preprocessing | Mapping[str, Preprocessing]
+) -> tuple[Feature, ...]:
+    """Returns the features of a model's input nodes, in their order.
+
+    One input is `x`; several have their Keras names, letters, digits and `_` kept.
+
+    Raises:
+      ModelError: a name is taken, or preprocessing is given for unknown inputs.
+    """
+    names = [_name(node.name) for node in nodes] if len(nodes) > 1 else [ONLY]
+    wrong = [name for name in names if name in TAKEN or names.count(name) > 1]
+    if wrong:
+        raise ModelError(
+            f"inputs are named {names}: {wrong[0]!r} is taken, rename that input"
+        )
+    if isinstance(preprocessing, Preprocessing):
+        preprocessing = dict.fromkeys(names, preprocessing)
+    unknown = sorted(set(preprocessing) - set(names))
+    if unknown:
+        raise ModelError(f"preprocessing is for {unknown}, the inputs are {names}")
+    return tuple(
+        Feature(name, node.shape, preprocessing.get(name, Preprocessing()))
+        for name, node in zip(names, nodes, strict=True)
+    )
+
+
+def _name(keras: str) -> str:
+    name = re.sub(r"[^A-Za-z0-9_]", "_", keras)
+    return name if name[0].isalpha() else f"input_{name}"
