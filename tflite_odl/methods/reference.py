@@ -17,6 +17,7 @@ import tf_keras
 from tflite_odl.builtin import keras_graph, random
 from tflite_odl.builtin.optimizers import slot_name
 from tflite_odl.methods.finetune import Finetune
+from tflite_odl.methods.reference_noise import DrawnNoise
 from tflite_odl.models.reference import float32_copy, float64_copy
 
 Arrays = Mapping[str, np.ndarray]
@@ -49,6 +50,7 @@ class KerasReference:
         self.variables = keras_graph.variables(self.model)
         self.learning = [self.variables[name] for name in method.graph.trainable]
         moving = {id(self.variables[name]) for name in method.graph.moving}
+        self.drawn = DrawnNoise(self.model, method.graph)
         for layer in _batch_norms(self.model):
             layer.trainable = id(layer.moving_mean) in moving
 
@@ -59,6 +61,7 @@ class KerasReference:
         x = self._preprocess(x)
         if self.method.config.noise:
             x = x + self._noise(state, batch)
+        self.drawn.set(state["random"], self.good(batch))
         with tf.GradientTape() as tape:
             tape.watch(self.learning)
             loss = self._loss(self.model(x, training=True), y)
