@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import tensorflow as tf
 import tf_keras
 from tf_keras import layers as kl
 
@@ -54,6 +55,41 @@ def two_inputs() -> tf_keras.Model:
     b = kl.Dense(5, activation="relu", name="dense")(side)
     joined = kl.Add(name="sum")([a, b])
     return tf_keras.Model([image, side], kl.Dense(CLASSES, name="head")(joined))
+
+
+def gated_net(shape=(6, 6, 3)) -> tf_keras.Model:
+    """Squeeze and excite, smooth activations, merges, shapes, TensorFlow functions."""
+    tf_keras.utils.set_random_seed(3)
+    inputs = kl.Input(shape)
+    x = kl.Rescaling(0.5, 0.1)(inputs)
+    x = kl.Conv2D(8, 3, padding="same", activation="swish", name="conv")(x)
+    gate = kl.GlobalAveragePooling2D(keepdims=True)(x)
+    gate = kl.Conv2D(4, 1, activation="gelu", name="squeeze")(gate)
+    gate = kl.Conv2D(8, 1, activation="sigmoid", name="excite")(gate)
+    x = kl.Multiply()([x, gate])
+    y = x * (tf.nn.relu6(x + 3.0) * (1 / 6))
+    x = kl.Concatenate()([kl.Cropping2D(1)(x), y[:, 1:5, 2:]])
+    x = kl.Average()([kl.PReLU(shared_axes=[1, 2], name="prelu")(x), x])
+    x = kl.Subtract()([kl.UpSampling2D(2)(x[:, ::2, 1::2]), kl.Permute((2, 1, 3))(x)])
+    grown = kl.UpSampling2D(2, interpolation="bilinear")(x)
+    x = kl.Maximum()([x, kl.LeakyReLU(0.1)(grown)[:, ::2, 1:5]])
+    x = kl.GlobalAveragePooling2D()(kl.Activation("elu")(x))
+    return tf_keras.Model(inputs, kl.Dense(CLASSES, name="head")(x))
+
+
+def noisy_net(shape=(5, 4, 3)) -> tf_keras.Model:
+    """Every kind of dropout, and the normalizations of a row by itself."""
+    tf_keras.utils.set_random_seed(4)
+    inputs = kl.Input(shape)
+    x = kl.Conv2D(8, 3, padding="same", name="conv")(kl.GaussianNoise(0.1)(inputs))
+    x = kl.ReLU()(kl.GroupNormalization(4, name="groups")(x))
+    x = kl.Dropout(0.2, noise_shape=(None, 1, 1, 1))(kl.SpatialDropout2D(0.3)(x))
+    x = kl.Reshape((10, 16))(kl.GaussianDropout(0.1)(x))
+    x = kl.LayerNormalization(name="layers")(kl.Dense(16, name="hidden")(x))
+    drop = kl.Dropout(0.4)
+    x = kl.Add()([drop(x), drop(kl.Activation("tanh")(x))])
+    x = kl.UnitNormalization()(kl.Flatten()(x))
+    return tf_keras.Model(inputs, kl.Dense(CLASSES, name="head")(x))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,6 +169,8 @@ CASES = {
             "preprocessing": {"side_vector": Preprocessing("uint8", 1 / 127.5, -1.0)},
         },
     ),
+    "finetune-gated": Case(gated_net, {"learning_rate": 0.1}),
+    "finetune-noisy": Case(noisy_net, {"learning_rate": 0.1}),
 }
 
 

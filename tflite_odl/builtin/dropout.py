@@ -1,8 +1,7 @@
 """Dropout and Gaussian noise, drawn by the graph's own counter-based generator.
 
 What is drawn depends on the random state, on the node's salt and on the row's place in
-the batch, never on the data; `drawn` is all that an artifact shares with the Keras
-model it is compared with.
+the batch, never on the data.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import tensorflow as tf
 
 from tflite_odl.builtin import random
 from tflite_odl.builtin.activations import positive
-from tflite_odl.builtin.graph import Graph, Node
+from tflite_odl.builtin.graph import Node
 from tflite_odl.builtin.lowering import (
     Gradient,
     Gradients,
@@ -24,8 +23,8 @@ from tflite_odl.builtin.lowering import (
     Site,
 )
 
-# A node's salts: one for each uniform draw it makes. Salt 0 is the input noise's.
-SALTS = 2
+# A node's salts, one for each of its uniform draws, from beyond those of input noise.
+FIRST_SALT, SALTS = 1 << 10, 2
 
 
 class Factor(Lowering):
@@ -62,35 +61,31 @@ class Term(Lowering):
 
 
 def drawn(node: Node, state: tf.Tensor, batch: int) -> tf.Tensor:
-    """Returns a step's factor or term for a node, [batch, ...], broadcasting to x.
+    """Returns a step's factor or term for a node, [batch, ...], broadcasting to x."""
+    a = node.attributes
+    uniform, *more = uniforms(node, state, batch)
+    if "rate" in a:
+        # 1 where uniform >= rate; uniforms are multiples of 2^-24.
+        return positive(uniform - (a["rate"] - 2.0**-25)) * (1.0 / (1.0 - a["rate"]))
+    # Box and Muller (1958), doi 10.1214/aoms/1177706645; 1 - uniform is never zero.
+    radius = tf.sqrt(tf.math.log(1.0 - uniform) * -2.0)
+    return radius * tf.cos(more[0] * (2.0 * math.pi)) * a["stddev"] + a["mean"]
+
+
+def uniforms(node: Node, state: tf.Tensor, batch: int) -> list[tf.Tensor]:
+    """Returns what a node draws in a step: a uniform tensor in [0, 1) for dropout, two
+    for Gaussian noise, [batch, ...] or [1, ...].
 
     Args:
-      node: `rate` of a dropout, scaled to keep the mean, or `stddev` about `mean`;
-        `shape` [...] without batch, and `rows` false where all rows share the draw.
+      node: `rate` of a dropout, or `stddev` about `mean`; `shape` without batch; `rows`
+        false where all rows share the draw; `salt`.
       state: [2] int32, see `builtin.random`.
       batch: number of rows.
     """
     a = node.attributes
     shape = [batch if a["rows"] else 1, *a["shape"]]
-    uniform = random.uniform(state, shape, a["salt"])
-    if "rate" in a:
-        # uniform >= rate; uniforms are multiples of 2^-24.
-        return positive(uniform - (a["rate"] - 2.0**-25)) * (1.0 / (1.0 - a["rate"]))
-    # Box and Muller (1958), doi 10.1214/aoms/1177706645; 1 - uniform is never zero.
-    angle = random.uniform(state, shape, a["salt"] + 1) * (2.0 * math.pi)
-    radius = tf.sqrt(tf.math.log(1.0 - uniform) * -2.0)
-    return radius * tf.cos(angle) * a["stddev"] + a["mean"]
-
-
-def draws(graph: Graph, state: tf.Tensor, batch: int) -> dict[str, list[tuple]]:
-    """Returns {layer: [(kind, tensor) of each of its calls]}: what a step draws, kind
-    being "factor" or "term"."""
-    found: dict[str, list[tuple]] = {}
-    for node in graph.nodes:
-        if node.op in FAMILIES:
-            tensor = drawn(node, state, batch)
-            found.setdefault(node.layer, []).append((FAMILIES[node.op][0].name, tensor))
-    return found
+    count = 1 if "rate" in a else 2
+    return [random.uniform(state, shape, a["salt"] + k) for k in range(count)]
 
 
 FAMILIES = {

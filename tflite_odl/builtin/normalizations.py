@@ -74,15 +74,21 @@ class Unit(Lowering):
     def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
         x = inputs[0]
         squared = axis_sums(tf.square(x), site.node.attributes["axes"])
-        y = x * tf.math.rsqrt(tf.maximum(squared, UNIT_EPSILON))
+        y = x * _inverse_norm(squared)
         return Output(y, Residual({"y": y, "squared": squared}))
 
     def backward(self, site: Site, residual: Residual, gradient: Gradient) -> Gradients:
         y, squared, dy = residual.rows["y"], residual.rows["squared"], gradient.dense()
-        inverse = tf.math.rsqrt(tf.maximum(squared, UNIT_EPSILON))
         inner = axis_sums(dy * y, site.node.attributes["axes"])
         long = 1.0 - positive(UNIT_EPSILON - squared)
-        return Gradients([Gradient.of((dy - y * (inner * long)) * inverse)])
+        return Gradients(
+            [Gradient.of((dy - y * (inner * long)) * _inverse_norm(squared))]
+        )
+
+
+def _inverse_norm(squared: tf.Tensor) -> tf.Tensor:
+    # With a RSQRT the converter makes a L2_NORMALIZATION, which leaves the partition.
+    return 1.0 / tf.sqrt(tf.maximum(squared, UNIT_EPSILON))
 
 
 def _fold(site: Site, x: tf.Tensor) -> tf.Tensor:

@@ -18,7 +18,7 @@ from tflite_odl.builtin.lowering import (
     Residual,
     Site,
 )
-from tflite_odl.builtin.space import cut, joined, pieces, shifted, summed
+from tflite_odl.builtin.space import cut, joined, parts, shifted, summed
 
 
 class Nearest(Lowering):
@@ -30,8 +30,8 @@ class Nearest(Lowering):
         return Output(_grown(site, inputs[0], lambda x, axis, f: [x] * f))
 
     def backward(self, site: Site, residual: Residual, gradient: Gradient) -> Gradients:
-        def phases(parts: list[tf.Tensor], axis: int) -> tf.Tensor:
-            return summed(parts)
+        def phases(copies: list[tf.Tensor], axis: int) -> tf.Tensor:
+            return summed(copies)
 
         return Gradients([_shrunk(site, gradient.dense(), phases)])
 
@@ -54,12 +54,14 @@ class Bilinear(Lowering):
         return Output(_grown(site, inputs[0], phases))
 
     def backward(self, site: Site, residual: Residual, gradient: Gradient) -> Gradients:
-        def phases(parts: list[tf.Tensor], axis: int) -> tf.Tensor:
-            offsets = _offsets(len(parts))
-            own = summed(p * (1 - abs(o)) if o else p for p, o in zip(parts, offsets))
+        def phases(copies: list[tf.Tensor], axis: int) -> tf.Tensor:
+            offsets = _offsets(len(copies))
+            own = summed(p * (1 - abs(o)) if o else p for p, o in zip(copies, offsets))
             for side in (-1, 1):
                 lent = [
-                    p * abs(o) for p, o in zip(parts, offsets) if o and _side(o) == side
+                    p * abs(o)
+                    for p, o in zip(copies, offsets)
+                    if o and _side(o) == side
                 ]
                 own = own + _neighbour_back(summed(lent), axis, side) if lent else own
             return own
@@ -84,10 +86,10 @@ def _shrunk(site: Site, dy: tf.Tensor, phases: Callable) -> Gradient:
     b, h, w, c = dy.shape
     if sh > 1:
         folded = tf.reshape(dy, [b, h // sh, sh * w, c])
-        dy = phases(pieces(folded, 2, sh), 1)
+        dy = phases(parts(folded, sh, 2), 1)
     if sw > 1:
         folded = tf.reshape(dy, [b, h // sh, w // sw, sw * c])
-        dy = phases(pieces(folded, 3, sw), 2)
+        dy = phases(parts(folded, sw, 3), 2)
     return Gradient.of(dy)
 
 

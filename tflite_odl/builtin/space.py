@@ -59,10 +59,10 @@ def side_by_side(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
     return joined(tensors, -1)
 
 
-def parts(x: tf.Tensor, count: int) -> list[tf.Tensor]:
-    """Returns x in equal parts along the channels."""
-    size = x.shape[-1] // count
-    return [cut(x, -1, k * size, size) for k in range(count)]
+def parts(x: tf.Tensor, count: int, axis: int = -1) -> list[tf.Tensor]:
+    """Returns x in equal parts along an axis."""
+    size = x.shape[axis] // count
+    return [cut(x, axis, k * size, size) for k in range(count)]
 
 
 def summed(tensors: Iterable[tf.Tensor]) -> tf.Tensor:
@@ -218,9 +218,3 @@ def _join(phases: list[tf.Tensor | None], axis: int, width: int) -> tf.Tensor:
         joined, end = tf.concat([joined, phases[k]], axis), k + 1
     paddings[axis] = [filled[0] * width, (len(phases) - end) * width]
     return tf.pad(joined, paddings) if any(paddings[axis]) else joined
-
-
-def pieces(x: tf.Tensor, axis: int, count: int) -> list[tf.Tensor]:
-    """Returns x in equal parts along an axis."""
-    size = x.shape[axis] // count
-    return [cut(x, axis, k * size, size) for k in range(count)]

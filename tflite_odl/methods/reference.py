@@ -17,6 +17,7 @@ from tflite_odl.builtin import keras_graph
 from tflite_odl.builtin.optimizers import SUM, slot_name
 from tflite_odl.methods.finetune import Finetune
 from tflite_odl.methods.reference_losses import KERAS_LOSSES, Metrics
+from tflite_odl.methods.reference_noise import DrawnNoise
 from tflite_odl.methods.reference_optimizers import (
     KERAS_OPTIMIZERS,
     KERAS_SLOTS,
@@ -70,6 +71,7 @@ class KerasReference:
         self.variables = keras_graph.variables(self.model)
         self.learning = [self.variables[name] for name in method.graph.trainable]
         moving = {id(self.variables[name]) for name in method.graph.moving}
+        self.drawn = DrawnNoise(self.model, method.graph)
         for layer in _batch_norms(self.model):
             layer.trainable = id(layer.moving_mean) in moving
 
@@ -81,6 +83,7 @@ class KerasReference:
         if self.config.noise:
             noise = self._noise(state, len(batch.y))
             x = [one + more[good] for one, more in zip(x, noise, strict=True)]
+        self.drawn.set(state["random"], good)
         with tf.GradientTape() as tape:
             tape.watch(self.learning)
             loss = self._loss(self._run(x, training=True), batch.rows(good))
@@ -145,7 +148,7 @@ class KerasReference:
         return found
 
     def _noise(self, state: Arrays, rows: int) -> list[np.ndarray]:
-        """The generator is the graph's own, which `tests/builtin/test_random.py` pins."""
+        """By the graph's own generator, which `tests/builtin/test_random.py` pins."""
         draw, amplitude = tf.constant(state["random"]), np.float32(self.config.noise)
         return [
             (part.noise(draw, rows, n).numpy() * amplitude).astype(self.dtype)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from tflite_odl.builtin.dropout import FAMILIES, SALTS
+from tflite_odl.builtin.dropout import FAMILIES, FIRST_SALT, SALTS
 
 
 def dropout(context) -> str:
@@ -50,7 +50,7 @@ def _draw(context, op: str, drawn: Mapping) -> str:
     if context.builder.inferring:
         return context.inputs[0]
     before = sum(node.op in FAMILIES for node in context.builder.nodes.values())
-    salt = {"salt": 1 + SALTS * before}
+    salt = {"salt": FIRST_SALT + SALTS * before}
     defaults = {"shape": context.shape, "rows": True}
     return context.add(op, context.shape, {**defaults, **drawn, **salt})
 
