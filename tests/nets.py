@@ -11,7 +11,7 @@ from tf_keras import layers as kl
 
 from tflite_odl.builtin.preprocess import Preprocessing
 from tflite_odl.exporter.export import Exported, export
-from tflite_odl.methods import Finetune
+from tflite_odl.methods import Finetune, Skip
 
 BATCH = 6
 CLASSES = 3
@@ -49,6 +49,7 @@ class Case:
 
     net: Callable[[], tf_keras.Model]
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    method: type[Finetune] = Finetune
 
 
 CASES = {
@@ -67,12 +68,31 @@ CASES = {
     "finetune-head": Case(conv_net, {"trainable": "head"}),
     "finetune-regex": Case(conv_net, {"trainable": "norm2|^conv2$"}),
     "finetune-mlp": Case(mlp, {"learning_rate": 0.1}),
+    "skip-shared": Case(
+        conv_net,
+        {"forward": "shared", "optimizer": "momentum", "update_period": 5},
+        Skip,
+    ),
+    "skip-recompute": Case(
+        conv_net,
+        {"forward": "recompute", "learning_rate": 0.1, "gradient_ends": "probe"},
+        Skip,
+    ),
+    "skip-keep-skipped": Case(
+        mlp,
+        {"learning_rate": 0.1, "keep_skipped": 0.5, "clip_norm": 0.5, "warm_up": 2},
+        Skip,
+    ),
+    "skip-selective": Case(mlp, {"policy": "selective", "optimizer": "adam"}, Skip),
+    "skip-infobatch": Case(
+        mlp, {"policy": "infobatch", "learning_rate": 0.1, "confidence": "max"}, Skip
+    ),
 }
 
 
 def method_of(name: str) -> Finetune:
     case = CASES[name]
-    return Finetune(case.net(), classes=("a", "b", "c"), **case.options)
+    return case.method(case.net(), classes=("a", "b", "c"), **case.options)
 
 
 def export_case(name: str) -> Exported:

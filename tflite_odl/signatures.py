@@ -69,9 +69,15 @@ class TrainableModule(tf.Module):
 
     def _train(self, inputs: Tensors) -> dict[str, tf.Tensor]:
         step = self.method.train(self._read(), inputs)
-        accepted = tf.reshape(step.accepted, [])
-        tf.cond(accepted, lambda: self._assign(step.state), lambda: tf.constant(0))
+        self._assign_if(step.accepted, step.state)
+        if step.update:
+            both = tf.logical_and(step.accepted, step.updated)
+            self._assign_if(both, step.update)
         return step.metrics
+
+    def _assign_if(self, flag: tf.Tensor, news: Tensors) -> None:
+        flag = tf.reshape(flag, [])
+        tf.cond(flag, lambda: self._assign(news), lambda: tf.constant(0))
 
     def _assign(self, news: Tensors) -> tf.Tensor:
         for name, value in news.items():

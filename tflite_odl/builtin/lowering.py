@@ -108,11 +108,13 @@ class Gradients:
 @dataclasses.dataclass(frozen=True)
 class Pass:
     """How the graph is being run: `training` uses batch statistics where a layer has
-    them; `rows` says which rows count; `wants` names the nodes gradients must reach."""
+    them; `rows` says which rows count; `wants` names the nodes gradients must reach;
+    `statistics` holds, by node, batch statistics to take instead of the batch's own."""
 
     training: bool
     rows: Rows
     wants: frozenset[str] = frozenset()
+    statistics: Mapping[str, Tensors] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,8 +16,11 @@ import numpy as np
 
 from tflite_odl.methods.base import Method
 from tflite_odl.methods.reference import Batch, KerasReference
+from tflite_odl.methods.skip.reference import SkipReference
 
 Arrays = Mapping[str, np.ndarray]
+
+REFERENCES = {"finetune": KerasReference, "skip": SkipReference}
 
 # Error of one step relative to the update where statistics are frozen.
 STEP_TOLERANCE = 1e-5
@@ -29,6 +32,8 @@ UPDATE_FLOOR = 1e-6
 # A relu whose input is within a rounding of 0 may fall the other way, which moves the
 # gradients by far more than a rounding, but never by so much of a whole update.
 GROSS = 0.25
+# A choice that hangs on less may fall the other way: such a batch proves nothing.
+CLEAR_MARGIN = 1e-5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +58,10 @@ class Error:
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """One batch: the state before, and what TensorFlow makes of it."""
+    """One batch: the state before, and what TensorFlow makes of it.
+
+    `clear` says whether every discrete choice was a clear one.
+    """
 
     batch: Batch
     before: Arrays
@@ -63,6 +71,7 @@ class Reference:
     probabilities32: np.ndarray
     probabilities64: np.ndarray
     evaluation: dict[str, Any]
+    clear: bool = True
 
     @functools.cached_property
     def changed(self) -> tuple[str, ...]:
@@ -76,7 +85,7 @@ class Reference:
     @functools.cached_property
     def floor(self) -> float:
         largest = [self._update(name).max() for name in self.changed]
-        return UPDATE_FLOOR * float(max(largest))
+        return UPDATE_FLOOR * float(max(largest, default=0.0))
 
     def error(self, name: str, after: np.ndarray) -> Error:
         """Returns how far a tensor is from float64's; NaN counts as infinitely far."""
@@ -104,6 +113,8 @@ class Reference:
         column, and falls elsewhere in every run.
         """
         own = self.own.values()
+        if not own:
+            return {}
         usual = float(np.percentile([error.whole for error in own], 90))
         entry = max(error.entry for error in own)
         return {
@@ -132,21 +143,32 @@ class Expectations:
     """
 
     def __init__(self, method: Method, infer_rows: int) -> None:
-        self.float32 = KerasReference(method, "float32")
-        self.float64 = KerasReference(method, "float64")
+        reference = REFERENCES[method.name]
+        self.float32 = reference(method, "float32")
+        self.float64 = reference(method, "float64")
         self.infer_rows = infer_rows
 
     def of(self, state: Arrays, batch: Batch) -> Reference:
         """Returns what TensorFlow makes of one batch from a given state."""
         after64, loss = self.float64.step(state, batch)
+        after32, _ = self.float32.step(state, batch)
         x = batch.x[: self.infer_rows]
         return Reference(
             batch,
             state,
-            self.float32.step(state, batch)[0],
+            after32,
             after64,
             loss,
             self.float32.probabilities(state, x),
             self.float64.probabilities(state, x),
             self.float64.evaluate(state, batch),
+            self._clear(),
         )
+
+    def _clear(self) -> bool:
+        """Whether float32 made every choice as float64, with a margin."""
+        exact, rounded = self.float64.margins, self.float32.margins
+        if exact.shape != rounded.shape:
+            return False
+        off = TENSORFLOW_MULTIPLE * np.abs(exact - rounded)
+        return bool((np.abs(exact) > np.maximum(CLEAR_MARGIN, off)).all())

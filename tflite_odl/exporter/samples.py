@@ -6,7 +6,7 @@ import numpy as np
 
 from tflite_odl.contract import UNLABELLED
 from tflite_odl.errors import ContractError
-from tflite_odl.methods.base import Method
+from tflite_odl.methods.base import Method, Trial
 from tflite_odl.methods.reference import Batch
 
 Sample = tuple[np.ndarray, np.ndarray]
@@ -15,33 +15,35 @@ Sample = tuple[np.ndarray, np.ndarray]
 def batch(
     method: Method,
     batch_size: int,
-    kind: int,
+    trial: Trial,
     sample: Sample | None = None,
     seed: int = 0,
 ) -> Batch:
-    """Returns a full batch (kind 0), a padded one (1), or one with bad rows (2).
+    """Returns a batch of a trial's kind: full (0), padded (1), with bad rows (2).
 
     Args:
       method: gives the shapes and the number of classes.
       batch_size: rows of a batch.
-      kind: 0, 1 or 2.
+      trial: which batch it needs.
       sample: (x [N, ...], y [N]) to draw rows from; else random ones.
       seed: of the draw.
 
     Raises:
       ContractError: the sample does not fit the train signature.
     """
-    rng = np.random.default_rng([seed, kind])
+    rng = np.random.default_rng([seed, trial.kind])
     draw = _from_sample(method, sample) if sample else _random(method)
     x, y = draw(rng, batch_size)
     count = np.array([batch_size], np.int32)
-    if kind == 1:
+    if trial.kind == 1:
         count[0] = max(1, batch_size - batch_size // 4)
         x[count[0] :] = 0
-    if kind == 2 and batch_size > 2:
+    if trial.kind == 2 and batch_size > 2:
         y[-1], y[-2] = UNLABELLED, method.num_classes
         if batch_size > 3 and x.dtype == np.float32:
             x[-3].flat[0] = np.nan
+    if trial.labelled is not None:
+        y[trial.labelled :] = UNLABELLED
     return Batch(x, y, count)
 
 

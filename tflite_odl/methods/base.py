@@ -8,7 +8,7 @@ into the trainable signatures; the parity gate calls the same functions.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,11 +43,29 @@ class Step:
       metrics: {output name: [1] or more}.
       state: new values of the tensors that change, by name.
       accepted: [1] bool; where false the step must change no state.
+      update: more new values, kept only where `updated`, [1] bool, is true as well.
     """
 
     metrics: dict[str, tf.Tensor]
     state: dict[str, tf.Tensor]
     accepted: tf.Tensor
+    update: dict[str, tf.Tensor] = dataclasses.field(default_factory=dict)
+    updated: tf.Tensor | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """One training step by which an artifact is compared with its reference.
+
+    Attributes:
+      kind: of batch: full (0), padded (1), with bad rows (2); see `exporter.samples`.
+      labelled: so many leading rows keep their label; None for all.
+      changes: state -> tensors of it to set before the step.
+    """
+
+    kind: int
+    labelled: int | None = None
+    changes: Callable[[Mapping[str, Array]], Mapping[str, Array]] = lambda state: {}
 
 
 class Method:
@@ -84,6 +102,10 @@ class Method:
 
     def evaluate(self, state: Tensors, inputs: Tensors) -> dict[str, tf.Tensor]:
         raise NotImplementedError(type(self).__name__)
+
+    def trials(self, batch_size: int) -> Sequence[Trial]:
+        """Returns the steps that an artifact has to prove, one after the other."""
+        return [Trial(0), Trial(1), Trial(2)]
 
     def hyperparameters(self) -> tuple[str, ...]:
         """Returns the names `configure` takes, each a [1] float32 state tensor."""

@@ -73,6 +73,7 @@ class Finetune(Method):
     """
 
     name = "finetune"
+    Config = FinetuneConfig
 
     def __init__(
         self,
@@ -81,7 +82,7 @@ class Finetune(Method):
         choices: Mapping[str, str] | None = None,
         **config: Any,
     ) -> None:
-        self.config = FinetuneConfig(**config)
+        self.config = self.Config(**config)
         self.model, self.ending = as_logits(model)
         self.classes = tuple(classes)
         learning = trainable_layers(self.model, self.config.trainable)
@@ -164,7 +165,7 @@ class Finetune(Method):
         accepted = tf.logical_and(some, whole)
         if self.config.clip_norm is not None:
             gradients = optimizers.clip(gradients, norm, state["clip_norm"])
-        news = self.optimizer.update(gradients, state, state["step"])
+        news = self.optimizer.update(gradients, state, self.updates(state))
         step = state["step"] + 1
         news |= moved | {"step": step, "random": random.advance(state["random"])}
         metrics = {
@@ -175,6 +176,10 @@ class Finetune(Method):
             "gradient_norm": norm,
         }
         return Step(metrics, news, accepted)
+
+    def updates(self, state: Tensors) -> tf.Tensor:
+        """Returns [1] int32: how often the optimizer was applied so far."""
+        return state["step"]
 
     def augment(self, state: Tensors, x: tf.Tensor) -> tf.Tensor:
         """Returns x with the configured noise."""

@@ -44,6 +44,8 @@ class KerasReference:
 
     def __init__(self, method: Finetune, dtype: str) -> None:
         self.method, self.dtype = method, dtype
+        # Distances at which a choice of the last step would go the other way.
+        self.margins = np.zeros(0)
         copy = float64_copy if dtype == "float64" else float32_copy
         self.model = copy(method.model)
         self.variables = keras_graph.variables(self.model)
