@@ -80,12 +80,31 @@ CASES = {
     ),
     "skip-keep-skipped": Case(
         mlp,
-        {"learning_rate": 0.1, "keep_skipped": 0.5, "clip_norm": 0.5, "warm_up": 2},
+        {
+            "learning_rate": 0.1,
+            "keep_skipped": 0.5,
+            "clip_norm": 0.5,
+            "warm_up": 2,
+            "confidence": "max",
+            "divide": "kept",
+        },
+        Skip,
+    ),
+    "skip-full": Case(
+        conv_net,
+        {"forward": "shared", "optimizer": "momentum", "policy": "full"},
         Skip,
     ),
     "skip-selective": Case(mlp, {"policy": "selective", "optimizer": "adam"}, Skip),
     "skip-infobatch": Case(
-        mlp, {"policy": "infobatch", "learning_rate": 0.1, "confidence": "max"}, Skip
+        mlp,
+        {
+            "policy": "infobatch",
+            "learning_rate": 0.1,
+            "total_steps": 4,
+            "final_full_fraction": 0.5,
+        },
+        Skip,
     ),
 }
 

@@ -21,7 +21,7 @@ from tflite_odl.methods.skip import compaction, cost
 from tflite_odl.methods.skip.baselines import BASELINES, SKIPPED_SALT
 from tflite_odl.methods.skip.config import SkipConfig
 from tflite_odl.methods.skip.policy import Policy, Scores
-from tflite_odl.methods.skip.threshold import Threshold
+from tflite_odl.methods.skip.threshold import Threshold, interval
 
 
 class Skip(Finetune):
@@ -45,7 +45,7 @@ class Skip(Finetune):
         super().__init__(*args, **config)
         if self.config.forward == "auto":
             self.config = dataclasses.replace(
-                self.config, forward=cost.cheaper(self.graph)
+                self.config, forward=cost.cheaper(self.graph, self.plan)
             )
         kind = BASELINES.get(self.config.policy, Threshold)
         self.policy: Policy = kind(self.config)
@@ -83,7 +83,7 @@ class Skip(Finetune):
             record.output, batch.labels, batch.labelled
         )
         record_of = self._record_of(record, x)
-        scores = self._scores(state, batch, record, record_of, dlogits)
+        scores = self._scores(state, batch, record, record_of)
         weights = self._weights(state, scores)
         kept = tf.cast(weights > 0.0, tf.float32)
         gradients = compaction.backward(
@@ -117,7 +117,7 @@ class Skip(Finetune):
             return functools.partial(compaction.recomputed, record, x)
         return functools.partial(compaction.gathered, record)
 
-    def _scores(self, state, batch: rows.Checked, record: Tape, record_of, dlogits):
+    def _scores(self, state, batch: rows.Checked, record: Tape, record_of) -> Scores:
         """Returns what the policy sees of the batch."""
         target = tf.one_hot(batch.labels, self.num_classes)
         probabilities = tf.nn.softmax(record.output)
@@ -131,7 +131,8 @@ class Skip(Finetune):
         if not self.policy.probes:
             sizes = _head_gradients(record, true)
             return dataclasses.replace(scores, gradients=sizes, measured=batch.labelled)
-        return _probed(state, scores, record_of, probabilities - target)
+        dlogits, intervals = probabilities - target, self.config.intervals
+        return _probed(state, scores, intervals, record_of, dlogits)
 
     def _weights(self, state: Tensors, scores: Scores) -> tf.Tensor:
         """Returns [B]: each row's weight, 0 where it is skipped."""
@@ -187,15 +188,19 @@ def _head_gradients(record: Tape, true: tf.Tensor) -> tf.Tensor:
     return (1.0 - true) * tf.reduce_sum(tf.abs(h), 1) * scale
 
 
-def _probed(state: Tensors, scores: Scores, record_of, dlogits: tf.Tensor) -> Scores:
+def _probed(
+    state: Tensors, scores: Scores, intervals: int, record_of, dlogits: tf.Tensor
+) -> Scores:
     """Returns the scores with one row's whole gradient measured.
 
-    In turn the least and the most confident labelled row.
+    In turn the first labelled row of the batch's lowest and of its highest interval.
     """
     size = scores.labelled.shape[0]
-    sign = tf.cast(tf.math.floormod(state["step"], 2) * 2 - 1, tf.float32)
-    # Confidences lie in 0 .. 1: a row without a label is never the largest.
-    wanted = scores.confidence * sign + scores.labelled * 4.0
+    sign = tf.math.floormod(state["step"], 2) * 2 - 1
+    k = interval(scores.confidence, intervals) * sign
+    wanted = tf.cast(k * size - tf.range(size), tf.float32)
+    # Larger than any of these differences: a row without a label is never chosen.
+    wanted += scores.labelled * float(4 * size * intervals)
     chosen = tf.math.top_k(wanted, 1).indices
     record = record_of(chosen, tf.ones([1]))
     found = record.backward(tf.gather(dlogits, chosen)).values()

@@ -203,12 +203,9 @@ class _Policy:
         return found
 
     def probed(self, state: Arrays) -> int:
-        """Returns the row to measure: the least confident, or the most in odd steps."""
+        """Returns the first row of the lowest interval, in odd steps of the highest."""
         pick = max if state["step"][0] % 2 else min
-        ordered = sorted(self.c[i] for i in self.rows)
-        if len(ordered) > 1:
-            self.margins += [ordered[1] - ordered[0], ordered[-1] - ordered[-2]]
-        return pick(self.rows, key=lambda i: self.c[i])
+        return pick(self.rows, key=lambda i: self._interval(self.c[i]))
 
     def counters(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         kept = int((weights > 0).sum())
