@@ -13,7 +13,7 @@ from tf_keras import layers as kl
 from tflite_odl.builtin.preprocess import Preprocessing
 from tflite_odl.builtin.schedules import Schedule
 from tflite_odl.exporter.export import Exported, export
-from tflite_odl.methods import Finetune
+from tflite_odl.methods import Finetune, Skip
 
 BATCH = 6
 CLASSES = 3
@@ -98,6 +98,7 @@ class Case:
 
     net: Callable[[], tf_keras.Model]
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    method: type[Finetune] = Finetune
 
 
 CASES = {
@@ -171,12 +172,50 @@ CASES = {
     ),
     "finetune-gated": Case(gated_net, {"learning_rate": 0.1}),
     "finetune-noisy": Case(noisy_net, {"learning_rate": 0.1}),
+    "skip-shared": Case(
+        conv_net,
+        {"forward": "shared", "optimizer": "momentum", "update_period": 5},
+        Skip,
+    ),
+    "skip-recompute": Case(
+        conv_net,
+        {"forward": "recompute", "learning_rate": 0.1, "gradient_ends": "probe"},
+        Skip,
+    ),
+    "skip-keep-skipped": Case(
+        mlp,
+        {
+            "learning_rate": 0.1,
+            "keep_skipped": 0.5,
+            "clip_norm": 0.5,
+            "warm_up": 2,
+            "confidence": "max",
+            "divide": "kept",
+        },
+        Skip,
+    ),
+    "skip-full": Case(
+        conv_net,
+        {"forward": "shared", "optimizer": "momentum", "policy": "full"},
+        Skip,
+    ),
+    "skip-selective": Case(mlp, {"policy": "selective", "optimizer": "adam"}, Skip),
+    "skip-infobatch": Case(
+        mlp,
+        {
+            "policy": "infobatch",
+            "learning_rate": 0.1,
+            "total_steps": 4,
+            "final_full_fraction": 0.5,
+        },
+        Skip,
+    ),
 }
 
 
 def method_of(name: str) -> Finetune:
     case = CASES[name]
-    return Finetune(case.net(), classes=("a", "b", "c"), **case.options)
+    return case.method(case.net(), classes=("a", "b", "c"), **case.options)
 
 
 def export_case(name: str) -> Exported:

@@ -51,6 +51,18 @@ def test_convert_emulate_resume(tmp_path):
     assert len((run / "records.jsonl").read_text().splitlines()) == 80
 
 
+def test_skip_converts_and_saves_backward_passes(tmp_path):
+    artifact, run = tmp_path / "artifact", tmp_path / "run"
+    options = ("--backbone=mlp", "--dataset=digits", "--learning_rate=0.1")
+    skip = ("--method=skip", "--error_bound=0.1", "--update_period=20")
+    last_line(tool("convert", *options, *skip, f"--out={artifact}"))
+    options = ("--dataset=digits", f"--out={run}", "--set=update_period=10")
+    summary = last_line(tool("emulate", artifact, *options, "--steps=120"))
+    assert summary["accuracy_after"] > summary["accuracy_before"] + 0.3
+    record = json.loads((run / "records.jsonl").read_text().splitlines()[-1])
+    assert record["skipped_total"] > 100 and record["threshold"] < 1
+
+
 def test_convert_refuses_in_a_line_and_writes_nothing(tmp_path):
     out = tmp_path / "out"
     options = ("--backbone=mlp", "--dataset=digits", "--trainable=nope", f"--out={out}")

@@ -18,7 +18,9 @@ from rich.console import Console
 
 from tflite_odl.errors import OdlError
 
-_METHOD = flags.DEFINE_enum("method", "finetune", ["finetune"], "what it learns by")
+_METHOD = flags.DEFINE_enum(
+    "method", "finetune", ["finetune", "skip"], "what it learns by"
+)
 _BACKBONE = flags.DEFINE_string(
     "backbone", None, "a net of tflite_odl/models, untrained"
 )
@@ -51,6 +53,40 @@ _CLIP_NORM = flags.DEFINE_float(
     "clip_norm", None, "largest global norm of the gradients"
 )
 _NOISE = flags.DEFINE_float("noise", 0.0, "uniform noise on the input in training")
+_SKIP = (
+    flags.DEFINE_enum(
+        "policy",
+        "threshold",
+        ["threshold", "full", "random", "fixed", "selective", "infobatch"],
+        "skip: the method itself, or a baseline",
+    ),
+    flags.DEFINE_float("error_bound", 0.05, "skip: largest relative squared error"),
+    flags.DEFINE_integer("intervals", 20, "skip: of the confidence"),
+    flags.DEFINE_integer(
+        "update_period", None, "skip: steps between decisions, an epoch or 200 if unset"
+    ),
+    flags.DEFINE_integer("warm_up", 0, "skip: steps before anything is skipped"),
+    flags.DEFINE_enum(
+        "confidence", "true_label", ["true_label", "max"], "skip: which probability"
+    ),
+    flags.DEFINE_enum(
+        "gradient_ends", "head", ["head", "probe"], "skip: how gradients are sized"
+    ),
+    flags.DEFINE_float(
+        "keep_skipped", 0.0, "skip: fraction of skipped rows kept at random"
+    ),
+    flags.DEFINE_enum(
+        "divide", None, ["batch", "kept"], "skip: the gradient, by these rows"
+    ),
+    flags.DEFINE_enum(
+        "forward",
+        "auto",
+        ["auto", "shared", "recompute"],
+        "skip: gather kept rows' activations, or make them again",
+    ),
+    flags.DEFINE_float("skip_rate", 0.5, "skip: of random, selective, infobatch"),
+    flags.DEFINE_float("fixed_threshold", 0.9, "skip: of the policy fixed"),
+)
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "rows of a train call")
 _INFER_BATCH_SIZE = flags.DEFINE_integer("infer_batch_size", 1, "rows of an infer call")
 _TARGET = flags.DEFINE_enum(
@@ -101,6 +137,7 @@ def _convert(progress, console: Console) -> dict:
         target=_TARGET.value,
         seed=_SEED.value,
         preprocessing=_preprocessing(dataset),
+        **(_skip_options(dataset) if _METHOD.value == "skip" else {}),
     )
     exported = export(
         method,
@@ -167,6 +204,14 @@ def _preprocessing(dataset):
         name: flag.value for name, flag in given.items() if flag.value is not None
     }
     return Preprocessing(**found)
+
+
+def _skip_options(dataset) -> dict:
+    options = {flag.name: flag.value for flag in _SKIP}
+    if options["update_period"] is None:
+        rows = len(dataset.train) if dataset else 200 * _BATCH_SIZE.value
+        options["update_period"] = max(1, rows // _BATCH_SIZE.value)
+    return options
 
 
 def _choices() -> dict[str, str] | None:

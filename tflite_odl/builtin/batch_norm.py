@@ -38,16 +38,22 @@ class Centred(Lowering):
         x = inputs[0]
         if not _uses_batch(site):
             return self._with_moving(site, x)
+        if given := site.run.statistics.get(site.node.name):
+            return self._with_given(site, x, given)
         mean = _mean(x, site.run)
         centred = x - mean
         variance = _mean(tf.square(centred), site.run)
         inverse = tf.math.rsqrt(variance + site.node.attributes["epsilon"])
         factor = _factor(inverse, site.weights)
-        residual = Residual(
-            {"centred": centred}, {"inverse": inverse, "factor": factor}
-        )
+        shared = {"mean": mean, "inverse": inverse, "factor": factor}
+        residual = Residual({"centred": centred}, shared)
         moved = _moved(site, x, mean, variance)
         return Output(_shift(centred * factor, site.weights), residual, moved)
+
+    def _with_given(self, site: Site, x: tf.Tensor, given: Tensors) -> Output:
+        centred = x - given["mean"]
+        y = _shift(centred * given["factor"], site.weights)
+        return Output(y, Residual({"centred": centred}, given))
 
     def _with_moving(self, site: Site, x: tf.Tensor) -> Output:
         node, weights = site.node, site.weights

@@ -16,8 +16,11 @@ import numpy as np
 from tflite_odl.methods.base import Method
 from tflite_odl.methods.reference import Batch, KerasReference
 from tflite_odl.methods.reference_losses import Metrics
+from tflite_odl.methods.skip.reference import SkipReference
 
 Arrays = Mapping[str, np.ndarray]
+
+REFERENCES = {"finetune": KerasReference, "skip": SkipReference}
 
 # Predictions and losses, relative where above 1: a few hundred float32 roundings.
 OUTPUT_TOLERANCE = 1e-5
@@ -31,6 +34,8 @@ UPDATE_FLOOR = 1e-6
 # A relu whose input is within a rounding of 0 may fall the other way, which moves the
 # gradients by far more than a rounding, but never by so much of a whole update.
 GROSS = 0.25
+# A choice that hangs on less may fall the other way: such a batch proves nothing.
+CLEAR_MARGIN = 1e-5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +60,10 @@ class Error:
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """One batch: the state before, and what TensorFlow makes of it."""
+    """One batch: the state before, and what TensorFlow makes of it.
+
+    `clear` says whether every discrete choice was a clear one.
+    """
 
     batch: Batch
     before: Arrays
@@ -65,6 +73,7 @@ class Reference:
     predictions32: np.ndarray
     predictions64: np.ndarray
     evaluation: Metrics
+    clear: bool = True
 
     @functools.cached_property
     def changed(self) -> tuple[str, ...]:
@@ -78,7 +87,7 @@ class Reference:
     @functools.cached_property
     def floor(self) -> float:
         largest = [self._update(name).max() for name in self.changed]
-        return UPDATE_FLOOR * float(max(largest))
+        return UPDATE_FLOOR * float(max(largest, default=0.0))
 
     def error(self, name: str, after: np.ndarray) -> Error:
         """Returns how far a tensor is from float64's; NaN counts as infinitely far."""
@@ -106,6 +115,8 @@ class Reference:
         column, and falls elsewhere in every run.
         """
         own = self.own.values()
+        if not own:
+            return {}
         usual = float(np.percentile([error.whole for error in own], 90))
         entry = max(error.entry for error in own)
         return {
@@ -134,21 +145,32 @@ class Expectations:
     """
 
     def __init__(self, method: Method, infer_rows: int) -> None:
-        self.float32 = KerasReference(method, "float32")
-        self.float64 = KerasReference(method, "float64")
+        reference = REFERENCES[method.name]
+        self.float32 = reference(method, "float32")
+        self.float64 = reference(method, "float64")
         self.infer_rows = infer_rows
 
     def of(self, state: Arrays, batch: Batch) -> Reference:
         """Returns what TensorFlow makes of one batch from a given state."""
         after64, loss = self.float64.step(state, batch)
+        after32, _ = self.float32.step(state, batch)
         x = {name: value[: self.infer_rows] for name, value in batch.x.items()}
         return Reference(
             batch,
             state,
-            self.float32.step(state, batch)[0],
+            after32,
             after64,
             loss,
             self.float32.predictions(state, x),
             self.float64.predictions(state, x),
             self.float64.evaluate(state, batch, OUTPUT_TOLERANCE),
+            self._clear(),
         )
+
+    def _clear(self) -> bool:
+        """Whether float32 made every choice as float64, with a margin."""
+        exact, rounded = self.float64.margins, self.float32.margins
+        if exact.shape != rounded.shape:
+            return False
+        off = TENSORFLOW_MULTIPLE * np.abs(exact - rounded)
+        return bool((np.abs(exact) > np.maximum(CLEAR_MARGIN, off)).all())

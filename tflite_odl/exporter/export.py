@@ -7,7 +7,7 @@ import dataclasses
 import importlib.metadata
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tflite_odl
@@ -19,10 +19,11 @@ from tflite_odl.exporter.convert import convert
 from tflite_odl.exporter.goldens import record
 from tflite_odl.exporter.samples import Sample
 from tflite_odl.host.runtimes import RUNTIMES
-from tflite_odl.methods.base import Method
+from tflite_odl.methods.base import Method, Trial
 from tflite_odl.methods.reference import Batch
 from tflite_odl.signatures import TrainableModule
 
+GOLDEN_STEPS = 3
 PACKAGES = ("tensorflow", "tf_keras", "ai-edge-litert", "numpy")
 
 
@@ -85,18 +86,20 @@ def export(
     manifest = _manifest(method, module, model, audited)
     progress("prove")
 
-    def draw(kind: int, attempt: int) -> Batch:
-        return samples.batch(method, batch_size, kind, sample, attempt)
+    trials = method.trials(batch_size)
+
+    def draw(trial: Trial, attempt: int) -> Batch:
+        return samples.batch(method, batch_size, trial, sample, attempt)
 
     try:
-        proofs = _prove(method, model, manifest, draw, infer_batch_size)
+        proofs = _prove(method, model, manifest, trials, draw, infer_batch_size)
     except parity.ParityError as error:
         if keep_rejected is not None:
             artifact.write(keep_rejected, model, manifest, rejected=str(error))
         raise
     manifest = dataclasses.replace(manifest, proofs=proofs)
     with RUNTIMES["interpreter"](model, manifest) as runtime:
-        found = [draw(kind, 0) for kind in range(parity.KINDS)]
+        found = [draw(trial, 0) for trial in trials[:GOLDEN_STEPS]]
         goldens = record(runtime, found, proofs["tensorflow_float32"]["train_entry"])
     return Exported(model, manifest, goldens)
 
@@ -105,7 +108,8 @@ def _prove(
     method: Method,
     model: bytes,
     manifest: contract.Manifest,
-    draw: Callable[[int, int], Batch],
+    trials: Sequence[Trial],
+    draw: Callable[[Trial, int], Batch],
     infer_rows: int,
 ) -> dict[str, Any]:
     """Returns {runtime: {figure: largest error}}."""
@@ -114,7 +118,7 @@ def _prove(
             name: stack.enter_context(kind(model, manifest))
             for name, kind in RUNTIMES.items()
         }
-        return parity.prove(method, runtimes, draw, infer_rows)
+        return parity.prove(method, runtimes, trials, draw, infer_rows)
 
 
 def _manifest(

@@ -8,7 +8,7 @@ import numpy as np
 
 from tflite_odl.contract import UNLABELLED, TensorSpec
 from tflite_odl.errors import ContractError
-from tflite_odl.methods.base import Method
+from tflite_odl.methods.base import Method, Trial
 from tflite_odl.methods.reference import Batch
 from tflite_odl.methods.reference_losses import KERAS_LOSSES
 
@@ -19,16 +19,16 @@ Rows = dict[str, np.ndarray]
 def batch(
     method: Method,
     batch_size: int,
-    kind: int,
+    trial: Trial,
     sample: Sample | None = None,
     seed: int = 0,
 ) -> Batch:
-    """Returns a full batch (kind 0), a padded one (1), or one with bad rows (2).
+    """Returns a batch of a trial's kind: full (0), padded (1), with bad rows (2).
 
     Args:
       method: gives the inputs and what labels are.
       batch_size: rows of a batch.
-      kind: 0, 1 or 2.
+      trial: which batch it needs.
       sample: (x [N, ...] or {input name: [N, ...]}, y [N, ...]) to draw rows from; else
         random ones.
       seed: of the draw.
@@ -36,7 +36,7 @@ def batch(
     Raises:
       ContractError: the sample does not fit the train signature.
     """
-    rng = np.random.default_rng([seed, kind])
+    rng = np.random.default_rng([seed, trial.kind])
     specs = {spec.name: spec for spec in method.inputs(batch_size)}
     if sample:
         rows = _from_sample(method, sample, rng, batch_size)
@@ -46,13 +46,15 @@ def batch(
     if "weight" in specs:
         rows["weight"] = rng.uniform(0.5, 2.0, batch_size).astype(np.float32)
     count = np.array([batch_size], np.int32)
-    if kind == 1:
+    if trial.kind == 1:
         count[0] = max(1, batch_size - batch_size // 4)
         for name in rows.keys() - {"y"}:
             rows[name][count[0] :] = 0
-    if kind == 2:
+    if trial.kind == 2:
         _spoil(method, rows, batch_size)
     y, weight = rows.pop("y"), rows.pop("weight", None)
+    if trial.labelled is not None:
+        y[trial.labelled :] = UNLABELLED if y.dtype.kind == "i" else np.nan
     return Batch(rows, y, count, weight)
 
 

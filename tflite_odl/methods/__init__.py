@@ -1,5 +1,6 @@
 """The methods, by name."""
 
 from tflite_odl.methods.finetune import Finetune
+from tflite_odl.methods.skip import Skip
 
-METHODS = {"finetune": Finetune}
+METHODS = {"finetune": Finetune, "skip": Skip}

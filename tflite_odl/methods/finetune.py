@@ -14,7 +14,7 @@ from tflite_odl.builtin.lowering import Pass, Rows
 from tflite_odl.builtin.plan import names, plan
 from tflite_odl.contract import TensorSpec
 from tflite_odl.errors import ModelError
-from tflite_odl.methods.base import Method, StateTensor, Step, Tensors
+from tflite_odl.methods.base import Method, StateTensor, Step, Tensors, Trial
 from tflite_odl.methods.config import FinetuneConfig
 from tflite_odl.methods.features import features
 from tflite_odl.models.freeze import trainable_layers
@@ -36,6 +36,7 @@ class Finetune(Method):
     """
 
     name = "finetune"
+    Config = FinetuneConfig
 
     def __init__(
         self,
@@ -44,7 +45,7 @@ class Finetune(Method):
         choices: Mapping[str, str] | None = None,
         **config: Any,
     ) -> None:
-        self.config = FinetuneConfig(**config)
+        self.config = self.Config(**config)
         ending = losses.LOSSES[self.config.loss].ending
         self.model, self.ending = (
             as_logits(model, ending) if ending else (model, "as it is")
@@ -127,7 +128,8 @@ class Finetune(Method):
 
     def train(self, state: Tensors, inputs: Tensors) -> Step:
         batch = self.check(inputs)
-        record = self.forward(state, batch)
+        x = self.augment(state, self.preprocess(batch.features))
+        record = self.forward(state, batch, x)
         loss, gradient = self.loss.value(record.output, batch.y, batch.share)
         return self.finish(state, batch, loss, record.backward(gradient), record.moved)
 
@@ -137,9 +139,10 @@ class Finetune(Method):
         others = {name: inputs[name] for name in inputs if name not in given}
         return rows.check(given, **others, read=self.loss.read)
 
-    def forward(self, state: Tensors, batch: rows.Checked) -> tape.Tape:
+    def forward(
+        self, state: Tensors, batch: rows.Checked, x: Sequence[tf.Tensor]
+    ) -> tape.Tape:
         """Returns the record of the forward pass in training."""
-        x = self.augment(state, self.preprocess(batch.features))
         wants = self.graph.differentiated()
         run = Pass(True, Rows.of(batch.good), wants, state["random"])
         return tape.forward(self.graph, self.plan, state, x, run)
@@ -197,6 +200,12 @@ class Finetune(Method):
             return Step(metrics, {**news, **update}, accepted)
         return Step(metrics, news, accepted, group.due, update)
 
+    def updates(self, state: Tensors) -> tf.Tensor:
+        """Returns [1] int32: how often the optimizer was applied so far."""
+        if self.config.accumulate == 1:
+            return state["step"]
+        return state["step"] // self.config.accumulate
+
     def update(self, state: Tensors, gradients: Tensors, norm: tf.Tensor) -> Tensors:
         """Returns the new weights and slots: clipped, scheduled, optimized.
 
@@ -207,9 +216,7 @@ class Finetune(Method):
         """
         if self.config.clip_norm is not None:
             gradients = optimizers.clip(gradients, norm, state["clip_norm"])
-        done = state["step"]
-        if self.config.accumulate > 1:
-            done = done // self.config.accumulate
+        done = self.updates(state)
         rate = self.config.schedule.rate(state, done)
         return self.optimizer.update(gradients, {**state, "learning_rate": rate}, done)
 
@@ -228,10 +235,15 @@ class Finetune(Method):
         x, run = self.preprocess(inputs), Pass(False, good)
         return tape.forward(self.graph, self.plan, state, x, run).output
 
-    def milestones(self) -> tuple[int, ...]:
-        """The first batch, the last of a group, and one amid the schedule's decay."""
+    def trials(self, batch_size: int) -> Sequence[Trial]:
+        """Returns, where steps differ, the first, the last of a group of batches, and
+        one amid the schedule's decay."""
         schedule, every = self.config.schedule, self.config.accumulate
         if every == 1 and not schedule.hyperparameters():
-            return ()
+            return super().trials(batch_size)
         amid = schedule.warmup_steps + schedule.decay_steps // 2
-        return (0, every - 1, amid * every + every - 1)
+        steps = (0, every - 1, amid * every + every - 1)
+        return [
+            Trial(kind, changes=lambda state, at=at: {"step": np.array([at], np.int32)})
+            for kind, at in enumerate(steps)
+        ]

@@ -65,6 +65,8 @@ class KerasReference:
 
     def __init__(self, method: Finetune, dtype: str) -> None:
         self.method, self.config, self.dtype = method, method.config, dtype
+        # Distances at which a choice of the last step would go the other way.
+        self.margins = np.zeros(0)
         copy = float64_copy if dtype == "float64" else float32_copy
         self.model = copy(method.model)
         self.loss = KERAS_LOSSES[self.config.loss](self.config, method.num_classes)

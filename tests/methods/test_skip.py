@@ -1,0 +1,193 @@
+"""What `skip` promises, part by part and over whole runs of an artifact.
+
+The export gate has already compared each step, in every bucket, with Keras and loops.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+from tf_keras import layers as kl
+
+from tests.nets import BATCH, CLASSES, conv_net, mlp
+from tflite_odl import streams
+from tflite_odl.builtin.keras_graph import variables
+from tflite_odl.builtin.preprocess import Preprocessing
+from tflite_odl.errors import ModelError
+from tflite_odl.exporter.export import export
+from tflite_odl.host.session import Session
+from tflite_odl.methods import Skip
+from tflite_odl.methods.skip import compaction, threshold
+
+N = 20
+
+
+def f32(*values) -> tf.Tensor:
+    return tf.constant(values, tf.float32)
+
+
+def test_an_interval_begins_at_its_edge_and_one_belongs_to_the_last():
+    k = threshold.interval(f32(0.0, 0.049, 0.25, 0.999, 1.0), N)
+    np.testing.assert_array_equal(k, [0, 0, 5, 19, 19])
+
+
+def test_gradients_are_linear_between_the_nearest_occupied_intervals():
+    sums, samples = np.zeros(6, np.float32), np.zeros(6, np.float32)
+    sums[[1, 2, 4]], samples[[1, 2, 4]] = (8.0, 99.0, 2.0), (2, 1, 2)
+    found = threshold.interpolate(tf.constant(sums), tf.constant(samples))
+    # From 4 in interval 1 to 1 in interval 4, relative to the larger.
+    np.testing.assert_allclose(found, np.array([4, 4, 3, 2, 1, 1]) / 4, rtol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_error_never_grows_with_j_nor_threshold_with_the_bound(seed):
+    rng = np.random.default_rng(seed)
+    counts = tf.constant(rng.integers(0, 40, N).astype(np.float32))
+    sums = counts * tf.constant(rng.uniform(0, 1, N).astype(np.float32))
+    gradients = threshold.interpolate(sums, counts)
+    error = threshold.relative_squared_error(counts, gradients, kappa=2.0)
+    assert (np.diff(error) <= 0).all() and error[0] == 2.0
+    bounds = [0.0, 0.0025, 0.01, 0.03, 0.05, 0.1, 1.0, 3.0]
+    cuts = [int(threshold.decide(counts, error, f32(b))[0][0]) for b in bounds]
+    assert cuts == sorted(cuts, reverse=True)
+    assert cuts[0] == N and cuts[-1] == 0
+
+
+def test_nothing_counted_or_no_gradient_skips_nothing():
+    for counts in (tf.zeros(N), tf.ones(N)):
+        gradients = threshold.interpolate(tf.zeros(N), counts)
+        error = threshold.relative_squared_error(counts, gradients, 2.0)
+        assert threshold.decide(counts, error, f32(1.0))[0][0] == N
+
+
+def test_kept_rows_come_first_in_their_order():
+    found = compaction.order(f32(0, 1, 1, 0, 0, 1))
+    np.testing.assert_array_equal(found, [1, 2, 5, 0, 3, 4])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"policy": "luck"}, "policy is 'luck', needs one of"),
+        ({"error_bound": -1.0}, "error_bound is -1.0"),
+        ({"buckets": (0.5, 1.5)}, "fractions between 0 and 1"),
+        ({"final_full_fraction": 0.1}, "needs total_steps"),
+    ],
+)
+def test_bad_options_are_refused(options, message):
+    with pytest.raises(ModelError, match=message):
+        Skip(mlp(), **options)
+
+
+def test_head_gradients_need_a_dense_layer_at_the_end():
+    inputs = kl.Input((6, 6, 2))
+    x = kl.GlobalAveragePooling2D()(kl.Conv2D(CLASSES, 3)(inputs))
+    model = tf_keras.Model(inputs, x)
+    with pytest.raises(ModelError, match="use gradient_ends='probe'"):
+        Skip(model)
+    assert Skip(model, gradient_ends="probe").policy.probes
+
+
+def test_a_frozen_backbone_shares_its_forward_pass():
+    assert Skip(conv_net(), trainable="head").config.forward == "shared"
+
+
+def batches(steps: int):
+    rng = np.random.default_rng(5)
+    for _ in range(steps):
+        x = rng.normal(size=(BATCH, 6, 6, 2)).astype(np.float32)
+        yield {"x": x, "y": rng.integers(-1, CLASSES, BATCH).astype(np.int32)}
+
+
+def test_a_bound_of_zero_is_plain_training_bit_for_bit(build):
+    with Session(build("skip-shared")) as bounded, Session(build("skip-full")) as full:
+        bounded.configure(error_bound=0.0)
+        for inputs in batches(12):
+            assert bounded.train(**inputs)["kept"] == full.train(**inputs)["kept"]
+        expected, got = full.state(), bounded.state()
+        assert all(expected[n].tobytes() == got[n].tobytes() for n in expected)
+
+
+def test_rows_are_kept_skipped_or_unlabelled(build):
+    with Session(build("skip-shared")) as session:
+        session.configure(error_bound=0.5)
+        skipped = 0
+        for inputs in batches(20):
+            metrics = session.train(**inputs)
+            skipped += (inputs["y"] >= 0).sum() - metrics["kept"][0]
+            assert metrics["skipped_total"][0] == skipped
+        assert 0 < skipped
+
+
+def test_a_bound_above_kappa_learns_nothing_from_the_second_period_on(build):
+    with Session(build("skip-shared")) as session:
+        session.configure(error_bound=3.0)
+        *first, second, third = batches(7)
+        kept = [session.train(**inputs)["kept"][0] for inputs in first]
+        assert min(kept) > 0  # the period is 5 steps
+        before = session.state()
+        metrics = session.train(**second), session.train(**third)
+        after = session.state()
+    assert all(m["kept"] == 0 and m["gradient_norm"] == 0 for m in metrics)
+    assert metrics[1]["step"] == 7 and after["updates"] == 5
+    for name, value in before.items():
+        if name.startswith(("conv", "depthwise", "head")):
+            assert value.tobytes() == after[name].tobytes(), name
+
+
+def test_measured_error_stays_within_the_bound(tmp_path):
+    """On held-out rows, in 95 % of periods of an epoch each.
+
+    The first decision breaks it: it rests on the confidences of a net that was new.
+    """
+    data, bound, period = streams.open("digits"), 0.05, 90
+    tf_keras.utils.set_random_seed(0)
+    model = tf_keras.Sequential(
+        [
+            kl.Input(data.input_shape),
+            kl.Flatten(),
+            kl.Dense(24, activation="relu", name="hidden"),
+            kl.Dense(10, name="head"),
+        ]
+    )
+    scaling = Preprocessing(str(data.train.x.dtype), data.scale, data.offset)
+    method = Skip(
+        model,
+        learning_rate=0.1,
+        error_bound=bound,
+        update_period=period,
+        preprocessing=scaling,
+    )
+    folder = export(method, batch_size=16).save(tmp_path / "artifact")
+    batches, thetas, errors = data.train.batches(16), [], []
+    with Session(folder) as session:
+        for _ in range(25):
+            for _ in range(period):
+                x, y = next(batches)
+                theta = session.train(x=x, y=y)["threshold"][0]
+            load(method.model, session.state())
+            thetas.append(theta)
+            rows = scaling(data.test.x), data.test.y
+            errors.append(squared_error(method.model, *rows, theta))
+    assert np.sum(np.array(thetas) < 1) >= 10
+    assert np.mean(np.array(errors) <= bound) >= 0.95
+
+
+def load(model: tf_keras.Model, state) -> None:
+    for name, variable in variables(model).items():
+        variable.assign(state[name])
+
+
+def squared_error(model: tf_keras.Model, x, y, theta: float) -> float:
+    """Returns |sum of skipped gradients|^2 / |sum of all|^2."""
+    with tf.GradientTape(persistent=True) as tape:
+        logits = model(x)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits)
+    skipped = tf.cast(tf.exp(-losses) >= theta, tf.float32)
+    sizes = []
+    for weights in (skipped, tf.ones_like(skipped)):
+        found = tape.gradient(losses, model.trainable_variables, weights)
+        sizes.append(float(tf.linalg.global_norm(found)))
+    return (sizes[0] / sizes[1]) ** 2

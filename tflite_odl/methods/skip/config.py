@@ -1,0 +1,115 @@
+"""The configuration of `skip`."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from tflite_odl.errors import ModelError
+from tflite_odl.methods.config import FinetuneConfig
+
+POLICIES = ("threshold", "full", "random", "fixed", "selective", "infobatch")
+CHOICES = {
+    "policy": POLICIES,
+    "confidence": ("true_label", "max"),
+    "gradient_ends": ("head", "probe"),
+    "divide": (None, "batch", "kept"),
+    "forward": ("auto", "shared", "recompute"),
+}
+# The baselines as published train on what they keep as on a smaller batch.
+DIVIDE_BY_KEPT = ("random", "selective")
+
+
+@dataclasses.dataclass(frozen=True)
+class SkipConfig(FinetuneConfig):
+    """Configuration of `skip`; also every field of `FinetuneConfig`.
+
+    Attributes:
+      policy: which rows are skipped: "threshold" (the method), or a baseline: "full"
+        skips none, "random", "fixed" (threshold), "selective" (Selective-Backprop),
+        "infobatch".
+      error_bound: largest relative squared error of the gradient, eps.
+      intervals: of the confidence, N.
+      update_period: steps between two decisions on the threshold, P.
+      kappa: safety factor on the estimated error.
+      warm_up: steps before anything is skipped.
+      final_full_fraction: of `total_steps`, at their end nothing is skipped.
+      total_steps: length of the run, where it is known.
+      confidence: "true_label" or "max" probability.
+      gradient_ends: size of the gradients at both ends of the confidence: "head" from
+        the last Dense layer in closed form, "probe" from one more row each step.
+      keep_skipped: fraction r of the skipped rows that is kept at random, with
+        weight 1 / r; 0 keeps none.
+      divide: by the rows of the "batch" or by those "kept"; None takes "batch", and
+        "kept" for the baselines that are published so.
+      forward: kept rows' activations are gathered from the "shared" forward pass, or
+        these rows are forwarded once more ("recompute"); "auto" by estimated cost.
+      buckets: fractions of the batch that backward is built for, and the whole.
+      skip_rate: of the policies "random", "selective" and "infobatch".
+      fixed_threshold: of the policy "fixed".
+    """
+
+    policy: str = "threshold"
+    error_bound: float = 0.05
+    intervals: int = 20
+    update_period: int = 200
+    kappa: float = 2.0
+    warm_up: int = 0
+    final_full_fraction: float = 0.0
+    total_steps: int | None = None
+    confidence: str = "true_label"
+    gradient_ends: str = "head"
+    keep_skipped: float = 0.0
+    divide: str | None = None
+    forward: str = "auto"
+    buckets: tuple[float, ...] = (0.25, 0.5)
+    skip_rate: float = 0.5
+    fixed_threshold: float = 0.9
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ModelError(
+                    f"{name} is {getattr(self, name)!r}, needs one of {allowed}"
+                )
+        for name, low, high in (
+            ("error_bound", 0, math.inf),
+            ("intervals", 2, 1000),
+            ("update_period", 1, 2**24),
+            ("kappa", 1e-6, 1e6),
+            ("warm_up", 0, 2**31 - 1),
+            ("final_full_fraction", 0, 1),
+            ("keep_skipped", 0, 1),
+            ("skip_rate", 0, 0.99),
+            ("fixed_threshold", 0, 1),
+        ):
+            value = getattr(self, name)
+            if not low <= value <= high or not math.isfinite(value):
+                raise ModelError(f"{name} is {value}, needs {low} to {high}")
+        plain = {"loss": "sparse_cross_entropy", "label_smoothing": 0.0}
+        plain |= {"class_weights": (), "sample_weights": False, "accumulate": 1}
+        other = {n: v for n in plain if (v := getattr(self, n)) != plain[n]}
+        if other:
+            raise ModelError(f"skip has no {other}: use {plain}, or method finetune")
+        if self.final_full_fraction and not self.total_steps:
+            raise ModelError("final_full_fraction needs total_steps")
+        buckets = tuple(sorted(map(float, self.buckets)))
+        if not all(0 < fraction < 1 for fraction in buckets):
+            raise ModelError(f"buckets are {buckets}, need fractions between 0 and 1")
+        object.__setattr__(self, "buckets", buckets)
+        if self.divide is None:
+            kept = self.policy in DIVIDE_BY_KEPT
+            object.__setattr__(self, "divide", "kept" if kept else "batch")
+
+    @property
+    def full_from(self) -> int | None:
+        """The step from which nothing is skipped any more."""
+        if not self.final_full_fraction:
+            return None
+        return round(self.total_steps * (1 - self.final_full_fraction))
+
+    def bucket_sizes(self, batch_size: int) -> list[int]:
+        """Returns the rows backward is built for, ascending, the whole batch last."""
+        sizes = {math.ceil(fraction * batch_size) for fraction in self.buckets}
+        return sorted(sizes | {batch_size})

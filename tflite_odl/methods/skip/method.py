@@ -1,0 +1,211 @@
+"""`skip`: supervised training that back-propagates only rows it is not sure of."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tflite_odl.builtin.rows import Checked
+from tflite_odl.builtin.tape import Tape
+from tflite_odl.errors import ModelError
+from tflite_odl.methods.base import StateTensor, Step, Tensors, Trial
+from tflite_odl.methods.finetune import Finetune
+from tflite_odl.methods.skip import compaction, cost
+from tflite_odl.methods.skip.baselines import BASELINES, SKIPPED_SALT
+from tflite_odl.methods.skip.config import SkipConfig
+from tflite_odl.methods.skip.policy import Policy, Scores
+from tflite_odl.methods.skip.threshold import Threshold, interval
+
+
+class Skip(Finetune):
+    """`finetune`, whose confident rows go forward only.
+
+    After the whole batch's forward pass a policy weighs its labelled rows; rows of
+    weight 0 are left out of backward, which runs in the smallest bucket that holds the
+    others. The gradient is (1 / B) sum w_i dL_i/dW, B = all labelled rows. Where
+    nothing is kept, weights and slots stay as they are; batch norms' moving statistics
+    follow the forward pass in any case.
+
+    Args:
+      model, classes, choices: as for `Finetune`.
+      **config: fields of `SkipConfig`.
+    """
+
+    name = "skip"
+    Config = SkipConfig
+
+    def __init__(self, *args: Any, **config: Any) -> None:
+        super().__init__(*args, **config)
+        if self.config.forward == "auto":
+            self.config = dataclasses.replace(
+                self.config, forward=cost.cheaper(self.graph, self.plan)
+            )
+        kind = BASELINES.get(self.config.policy, Threshold)
+        self.policy: Policy = kind(self.config)
+        by_head = self.config.policy == "threshold" and not self.policy.probes
+        if by_head and self.graph.output.op != "dense":
+            raise ModelError(
+                f"gradient_ends='head' needs a Dense layer as the last one, the model "
+                f"ends in layer {self.graph.output.layer!r} "
+                f"({self.graph.output.op}): use gradient_ends='probe'"
+            )
+
+    def state_tensors(self) -> list[StateTensor]:
+        of = StateTensor.of
+        settings = self.policy.hyperparameters()
+        return [
+            *super().state_tensors(),
+            *(of(n, np.float32(v), "hyperparameter") for n, v in settings.items()),
+            of("updates", np.int32(0), "counter", "optimizer steps"),
+            of("skipped_total", np.int32(0), "counter", "rows not back-propagated"),
+            *self.policy.state_tensors(),
+        ]
+
+    def updates(self, state: Tensors) -> tf.Tensor:
+        return state["updates"]
+
+    def train(self, state: Tensors, inputs: Tensors) -> Step:
+        batch = self.check(inputs)
+        x = self.augment(state, self.preprocess(batch.features))
+        record = self.forward(state, batch, x)
+        loss, dlogits = self.loss.value(record.output, batch.y, batch.share)
+        record_of = self._record_of(record, x)
+        scores = self._scores(state, batch, record, record_of)
+        weights = self._weights(state, scores)
+        kept = tf.cast(weights > 0.0, tf.float32)
+        gradients = compaction.backward(
+            record_of,
+            dlogits * self._shares(weights, batch.labelled)[:, tf.newaxis],
+            kept,
+            self.config.bucket_sizes(kept.shape[0]),
+            lambda: {n: state[n] * record.zeros[0] for n in self.graph.trainable},
+        )
+        step = self.finish(state, batch, loss, gradients, record.moved)
+        return self._counted(state, step, scores, kept)
+
+    def trials(self, batch_size: int) -> Sequence[Trial]:
+        """Returns those of every method, with the threshold at work, and each bucket's.
+
+        The second one skips about half of the rows and ends a period, the third one
+        skips all; in the others only the labelled rows are kept.
+        """
+        sizes = self.config.bucket_sizes(batch_size)[:-1]
+        warm = {"step": np.array([self.config.warm_up + 1], np.int32)}
+        return [
+            Trial(0),
+            Trial(1, changes=lambda state: warm | self.policy.halfway(state)),
+            Trial(2, changes=self.policy.closed),
+            *(Trial(0, size, self.policy.opened) for size in sizes),
+        ]
+
+    def _record_of(self, record: Tape, x: Sequence[tf.Tensor]):
+        """Returns (rows, kept) -> the record that backward runs from."""
+        if self.config.forward == "recompute":
+            return functools.partial(compaction.recomputed, record, x)
+        return functools.partial(compaction.gathered, record)
+
+    def _scores(self, state, batch: Checked, record: Tape, record_of) -> Scores:
+        """Returns what the policy sees of the batch."""
+        target = tf.one_hot(batch.y, self.num_classes)
+        probabilities = tf.nn.softmax(record.output)
+        true = tf.reduce_sum(probabilities * target, 1)
+        log_p = tf.reduce_sum(tf.nn.log_softmax(record.output) * target, 1)
+        largest = self.config.confidence == "max"
+        confidence = tf.reduce_max(probabilities, 1) if largest else true
+        scores = Scores(batch.labelled, confidence, -log_p, state["random"])
+        if self.config.policy != "threshold":
+            return scores
+        if not self.policy.probes:
+            sizes = _head_gradients(record, true)
+            return dataclasses.replace(scores, gradients=sizes, measured=batch.labelled)
+        dlogits, intervals = probabilities - target, self.config.intervals
+        return _probed(state, scores, intervals, record_of, dlogits)
+
+    def _weights(self, state: Tensors, scores: Scores) -> tf.Tensor:
+        """Returns [B]: each row's weight, 0 where it is skipped."""
+        config, weights = self.config, self.policy.keep(state, scores)
+        if config.keep_skipped:
+            drawn = tf.cast(scores.draw(SKIPPED_SALT) < config.keep_skipped, tf.float32)
+            skipped = 1.0 - tf.cast(weights > 0.0, tf.float32)
+            weights += skipped * drawn / config.keep_skipped
+        if config.warm_up:
+            weights = tf.where(state["step"] < config.warm_up, 1.0, weights)
+        if config.full_from is not None:
+            weights = tf.where(state["step"] >= config.full_from, 1.0, weights)
+        return weights * scores.labelled
+
+    def _shares(self, weights: tf.Tensor, labelled: tf.Tensor) -> tf.Tensor:
+        """Returns [B]: what the gradient of the mean loss is multiplied by."""
+        if self.config.divide == "batch":
+            return weights
+        kept = tf.reduce_sum(tf.cast(weights > 0.0, tf.float32), keepdims=True)
+        rows = tf.reduce_sum(labelled, keepdims=True)
+        return weights * (rows / tf.maximum(kept, 1.0))
+
+    def _counted(self, state, step: Step, scores: Scores, kept: tf.Tensor) -> Step:
+        """Returns the step with the policy's state, counters and metrics."""
+        rows = tf.reduce_sum(kept, keepdims=True)
+        skipped = tf.reduce_sum(scores.labelled, keepdims=True) - rows
+        news, metrics = self.policy.follow(state, scores)
+        total = state["skipped_total"] + tf.cast(skipped, tf.int32)
+        learned = {*self.graph.trainable, *self._slots()}
+        update = {n: v for n, v in step.state.items() if n in learned}
+        rest = {n: v for n, v in step.state.items() if n not in learned}
+        return Step(
+            {
+                **step.metrics,
+                "kept": tf.cast(rows, tf.int32),
+                "skipped_total": total,
+                **metrics,
+            },
+            {**rest, **news, "skipped_total": total},
+            step.accepted,
+            rows > 0.0,
+            {**update, "updates": state["updates"] + 1},
+        )
+
+
+def _head_gradients(record: Tape, true: tf.Tensor) -> tf.Tensor:
+    """Returns [B]: mean |dL_i / dW| of the last Dense, W [D, C], in closed form.
+
+    2 (1 - c) ||h||_1 / (C D), for ||p - onehot||_1 = 2 (1 - c).
+    """
+    h = record.residuals[record.graph.output.name].rows["x"]
+    scale = 2.0 / (h.shape[1] * record.output.shape[1])
+    return (1.0 - true) * tf.reduce_sum(tf.abs(h), 1) * scale
+
+
+def _probed(
+    state: Tensors, scores: Scores, intervals: int, record_of, dlogits: tf.Tensor
+) -> Scores:
+    """Returns the scores with one row's whole gradient measured.
+
+    In turn the first labelled row of the batch's lowest and of its highest interval.
+    """
+    size = scores.labelled.shape[0]
+    sign = tf.math.floormod(state["step"], 2) * 2 - 1
+    k = interval(scores.confidence, intervals) * sign
+    wanted = tf.cast(k * size - tf.range(size), tf.float32)
+    # Larger than any of these differences: a row without a label is never chosen.
+    wanted += scores.labelled * float(4 * size * intervals)
+    chosen = tf.math.top_k(wanted, 1).indices
+    record = record_of(chosen, tf.ones([1]))
+    found = record.backward(tf.gather(dlogits, chosen)).values()
+    total = functools.reduce(operator.add, [_absolute_sum(g) for g in found])
+    mean = total / float(sum(g.shape.num_elements() for g in found))
+    measured = tf.reshape(tf.one_hot(chosen, size), [size]) * scores.labelled
+    return dataclasses.replace(scores, gradients=measured * mean, measured=measured)
+
+
+def _absolute_sum(gradient: tf.Tensor) -> tf.Tensor:
+    """Returns [1], in two stages for kernels."""
+    value = tf.abs(gradient)
+    if value.shape.rank > 1:
+        value = tf.reduce_sum(value, list(range(value.shape.rank - 1)))
+    return tf.reduce_sum(value, 0, keepdims=True)
