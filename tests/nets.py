@@ -92,6 +92,46 @@ def noisy_net(shape=(5, 4, 3)) -> tf_keras.Model:
     return tf_keras.Model(inputs, kl.Dense(CLASSES, name="head")(x))
 
 
+def window_net(shape=(7, 8, 2)) -> tf_keras.Model:
+    """Windows of every kind: pooled, grouped, dilated, transposed, separable."""
+    tf_keras.utils.set_random_seed(3)
+    return tf_keras.Sequential(
+        [
+            kl.Input(shape),
+            kl.Conv2D(4, 3, activation="relu", padding="same", name="conv"),
+            kl.MaxPooling2D(3, 2, "same", name="max"),
+            kl.Conv2D(4, 2, dilation_rate=2, padding="same", name="dilated"),
+            kl.Conv2D(6, 2, groups=2, activation="relu", name="grouped"),
+            kl.Conv2DTranspose(2, 3, 2, activation="relu", name="transposed"),
+            kl.AveragePooling2D(2, 1, "same", name="average"),
+            kl.SeparableConv2D(5, 2, 2, depth_multiplier=2, name="separable"),
+            kl.GlobalMaxPooling2D(name="pool"),
+            kl.Dense(CLASSES, name="head"),
+        ]
+    )
+
+
+def sequence_net(shape=(12, 2)) -> tf_keras.Model:
+    """The same over time."""
+    tf_keras.utils.set_random_seed(4)
+    return tf_keras.Sequential(
+        [
+            kl.Input(shape),
+            kl.Conv1D(
+                4, 3, padding="causal", dilation_rate=2, use_bias=False, name="conv"
+            ),
+            kl.BatchNormalization(name="norm"),
+            kl.ReLU(name="relu"),
+            kl.MaxPooling1D(2, name="max"),
+            kl.SeparableConv1D(4, 3, padding="same", name="separable"),
+            kl.Conv1DTranspose(3, 2, 2, activation="relu", name="transposed"),
+            kl.AveragePooling1D(3, 2, "same", name="average"),
+            kl.GlobalAveragePooling1D(name="pool"),
+            kl.Dense(CLASSES, name="head"),
+        ]
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class Case:
     """A method on a net, as the contract suite runs it."""
@@ -210,6 +250,10 @@ CASES = {
         },
         Skip,
     ),
+    "finetune-windows": Case(
+        window_net, {"learning_rate": 0.1, "trainable": "^(?!dilated)"}
+    ),
+    "finetune-sequence": Case(sequence_net, {"learning_rate": 0.1}),
 }
 
 

@@ -3,9 +3,12 @@
 import itertools
 
 import pytest
+import tf_keras
 from tf_keras import layers as kl
 
-from tests.builtin.test_gradients import check
+from tests.builtin.single import compare, randomize
+from tests.builtin.test_gradients import TOLERANCE, check
+from tflite_odl.errors import ModelError
 
 SIZES = ((8, 8), (7, 9))
 
@@ -128,3 +131,57 @@ def test_transposed_oblong_dilated_and_with_output_padding(padding):
     check(kl.Conv2DTranspose(4, (2, 3), (3, 2), padding), shape=(4, 1, 3), batch=1)
     check(kl.Conv2DTranspose(4, 3, 1, padding, dilation_rate=2), shape=(4, 5, 3))
     check(kl.Conv2DTranspose(4, 3, 2, padding, output_padding=1), shape=(4, 5, 3))
+
+
+@pytest.mark.parametrize(
+    "frozen",
+    [
+        kl.Conv2D(4, 3, groups=2),
+        kl.Conv2D(4, 3, dilation_rate=2),
+        kl.Conv2D(4, 3, dilation_rate=2, padding="same"),
+        kl.Conv2D(4, 3, (2, 1), padding="same"),
+        kl.DepthwiseConv2D(3, dilation_rate=2),
+        kl.DepthwiseConv2D(3, 2, depth_multiplier=2),
+        kl.SeparableConv2D(5, 3, 2, depth_multiplier=2),
+        kl.Conv2DTranspose(5, 3, 2, "same"),
+    ],
+    ids=lambda layer: layer.name,
+)
+def test_frozen_convolution_passes_gradients_down(frozen):
+    check_frozen(frozen, (7, 9, 4))
+
+
+@pytest.mark.parametrize(
+    "frozen",
+    [
+        kl.Conv1D(4, 3, 2, padding="causal"),
+        kl.Conv1D(4, 3, dilation_rate=2),
+        kl.SeparableConv1D(5, 3, 2, padding="same"),
+        kl.Conv1DTranspose(5, 3, 2),
+    ],
+    ids=lambda layer: layer.name,
+)
+def test_frozen_convolution_of_sequences(frozen):
+    check_frozen(frozen, (9, 4))
+
+
+def check_frozen(frozen, shape):
+    below, above = kl.Dense(4, name="below"), kl.Dense(3, name="above")
+    if len(shape) == 3:
+        below = kl.Conv2D(4, 1, name="below")
+    model = tf_keras.Sequential([kl.Input(shape), below, frozen, kl.Flatten(), above])
+    randomize(model)
+    errors = compare(model, trainable={"below", "above"})
+    assert max(errors.values()) < TOLERANCE, errors
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (kl.Conv2DTranspose(4, 1, 2), "kernel .* with strides"),
+        (kl.Conv2DTranspose(4, 2, 3, "same", output_padding=0), "output_padding"),
+    ],
+)
+def test_what_keras_cannot_differentiate_is_refused(layer, message):
+    with pytest.raises(ModelError, match=message):
+        check(layer, shape=(4, 5, 3))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from tflite_odl.builtin.graph import Node
@@ -64,7 +65,10 @@ class Gradient:
         """Returns the same gradient with `value` in its full shape."""
         if tuple(self.value.shape) == self.shape:
             return self
-        return Gradient(tf.broadcast_to(self.value, self.shape), self.shape, self.scale)
+        # A product with ones, since BROADCAST_TO would leave the XNNPACK partition.
+        ones = [n if m == 1 else 1 for n, m in zip(self.shape, self.value.shape)]
+        value = self.value * np.ones(ones, np.float32)
+        return Gradient(value, self.shape, self.scale)
 
     def dense(self) -> tf.Tensor:
         """Returns the gradient as one tensor of its full shape."""

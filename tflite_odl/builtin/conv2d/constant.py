@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from tflite_odl.builtin.conv2d.base import window_of
+from tflite_odl.builtin.conv2d.patches import Patches
 from tflite_odl.builtin.graph import Node
 from tflite_odl.builtin.lowering import (
     Gradient,
@@ -39,6 +40,10 @@ class Constant(Lowering):
         if not site.wanted[0]:
             return Gradients([None])
         window = window_of(site.node)
+        if window.dilation != (1, 1):  # TRANSPOSE_CONV knows none
+            kernel = tf.convert_to_tensor(site.weights["kernel"])
+            dx = Patches().back(window, gradient.dense(), kernel)
+            return Gradients([Gradient.of(dx)])
         (top, bottom), (left, right) = window.padding
         h, w = window.size
         batch, channels = gradient.shape[0], site.weights["kernel"].shape[2]
@@ -48,7 +53,6 @@ class Constant(Lowering):
             [batch, h + top + bottom, w + left + right, channels],
             window.strides,
             "VALID",
-            dilations=window.dilation,
         )
         dx = shifted(shifted(dx, 1, top, h), 2, left, w)
         return Gradients([Gradient.of(dx)])

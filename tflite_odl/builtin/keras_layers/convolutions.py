@@ -82,6 +82,12 @@ def transposed(op: str):
 
     def convert(context) -> str:
         layer, size = context.layer, context.shape[:-1]
+        if {*layer.kernel_size} == {1} != {*layer.strides}:
+            # TensorFlow's own gradient of it corrupts the heap (2.21, with oneDNN).
+            raise context.refuse(
+                f"kernel {layer.kernel_size} with strides {layer.strides}",
+                "a kernel as large as the strides",
+            )
         shape = tuple(layer.compute_output_shape((None, *context.shape)))[1:]
         attributes, back = window(
             context, layer.kernel_size, layer.strides, layer.dilation_rate, shape[:-1]
