@@ -70,8 +70,8 @@ class Tanh(Elementwise):
 
 
 class Silu(Lowering):
-    """y = x s with s = sigmoid(x); dx = dy (s + y (1 - s)): that needs y, which the next
-    layer mostly keeps too, and not x."""
+    """y = x s with s = sigmoid(x); dx = dy (s + y (1 - s)), which needs no x but
+    y, that the next layer mostly keeps too."""
 
     name = "elementwise"
 
