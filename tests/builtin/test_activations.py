@@ -92,12 +92,18 @@ def test_values_and_slopes_everywhere(name):
     assert off.max() < VALUE_TOLERANCE, x[off.argmax()]
 
 
-def test_an_unknown_activation_is_refused_by_name():
+@pytest.mark.parametrize("name", ["cube", "relu"])
+def test_a_function_of_the_user_is_refused_whatever_its_name(name):
     def cube(x):
         return x**3
 
-    model = tf_keras.Sequential(
-        [kl.Input((3,)), kl.Dense(2, activation=cube, name="top")]
-    )
-    with pytest.raises(ModelError, match="'top' .Dense.*activation 'cube'"):
+    cube.__name__ = name
+    top = kl.Dense(2, activation=cube, name="top")
+    model = tf_keras.Sequential([kl.Input((3,)), top])
+    with pytest.raises(ModelError, match=f"'top' .Dense.*activation '{name}'"):
         keras_graph.from_keras(model, {"top"})
+
+
+@pytest.mark.parametrize("function", [tf.nn.relu, tf.nn.silu, tf.nn.leaky_relu])
+def test_functions_of_tensorflow_are_known(function):
+    check(kl.Dense(5, activation=function), shape=(6,))

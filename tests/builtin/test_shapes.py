@@ -9,6 +9,7 @@ from tf_keras import layers as kl
 from tests.builtin.single import TOLERANCE, check, check_model, compare
 from tflite_odl.builtin import keras_graph
 from tflite_odl.errors import ModelError
+from tflite_odl.models.reference import float64_copy
 
 IMAGE = [
     kl.Permute((2, 3, 1)),
@@ -64,6 +65,7 @@ def test_normalization_adapted_or_given():
     x = kl.Normalization(mean=2.0, variance=9.0, invert=True)(kl.Dense(3)(x))
     model = tf_keras.Model(inputs, kl.Dense(3)(kl.Flatten()(x)))
     assert max(compare(model).values()) < TOLERANCE
+    check_float64_copy(model)
 
 
 FUNCTIONS = {
@@ -72,6 +74,7 @@ FUNCTIONS = {
     "right_subtract": lambda x, y: 1.0 - x,
     "subtract": lambda x, y: (x - y) - 2,
     "multiply": lambda x, y: 2 * x * y * [1.0, 2.0, 3.0, 4.0],
+    "constants": lambda x, y: tf.constant([1.0, 2, 3, 4]) * x - tf.constant(0.5),
     "divide": lambda x, y: x / 7.0,
     "hard_swish": lambda x, y: x * tf.nn.relu6(x + 3.0) * (1 / 6),
     "negative": lambda x, y: -x,
@@ -97,7 +100,16 @@ def test_tensorflow_functions(function):
     # Without biases: a softmax takes them away, and their gradients are exact zeros.
     x, y = (kl.Conv2D(4, 1, use_bias=False)(inputs) for _ in "xy")
     output = kl.Dense(3)(kl.Flatten()(function(x, y)))
-    check_model(tf_keras.Model(inputs, output))
+    model = tf_keras.Model(inputs, output)
+    check_model(model)
+    check_float64_copy(model)
+
+
+def check_float64_copy(model):
+    """Constants and statistics go along into what artifacts are compared with."""
+    x = np.random.default_rng(1).normal(size=(2, *model.input_shape[1:]))
+    output = model(x.astype(np.float32)).numpy()
+    np.testing.assert_allclose(float64_copy(model)(x), output, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +121,10 @@ def test_tensorflow_functions(function):
         (lambda x: x[1:], "slices the batch"),
         (lambda x: tf.reshape(x, [-1, 2]), "the batch first"),
         (lambda x: x + tf.ones([5, 1, 1]), "constant of shape"),
-        (kl.Lambda(lambda x: x * 2, name="twice"), "'twice' .Lambda.*Keras layers"),
+        (
+            kl.Lambda(lambda x: x * 2, name="twice"),
+            "'twice' .Lambda.*operators on tensors",
+        ),
     ],
 )
 def test_what_cannot_be_trained_is_refused_by_name(function, message):

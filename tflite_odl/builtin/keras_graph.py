@@ -13,7 +13,7 @@ import tensorflow as tf
 import tf_keras
 
 from tflite_odl.builtin.graph import Graph, Node
-from tflite_odl.builtin.keras_layers import CONVERTERS
+from tflite_odl.builtin.keras_layers import CONVERTERS, LAYERS
 from tflite_odl.errors import ModelError
 
 MOVING = ("moving_mean", "moving_variance")
@@ -80,7 +80,7 @@ def _add_layer(call, builder: GraphBuilder, inputs: list[str], path: str) -> lis
     if kind not in CONVERTERS:
         raise ModelError(
             f"layer {path + layer.name!r} ({kind}) cannot be trained with builtin ops; "
-            f"use one of {', '.join(sorted(CONVERTERS))} instead"
+            f"use operators on tensors or one of {', '.join(LAYERS)} instead"
         )
     if getattr(layer, "data_format", "channels_last") != "channels_last":
         raise ModelError(f"layer {path + layer.name!r} needs data_format channels_last")

@@ -87,8 +87,9 @@ class Unit(Lowering):
 
 
 def _inverse_norm(squared: tf.Tensor) -> tf.Tensor:
-    # With a RSQRT the converter makes a L2_NORMALIZATION, which leaves the partition.
-    return 1.0 / tf.sqrt(tf.maximum(squared, UNIT_EPSILON))
+    # Of a MAXIMUM here the converter would make a L2_NORMALIZATION, which leaves the
+    # partition.
+    return tf.math.rsqrt(tf.nn.relu(squared - UNIT_EPSILON) + UNIT_EPSILON)
 
 
 def _fold(site: Site, x: tf.Tensor) -> tf.Tensor:

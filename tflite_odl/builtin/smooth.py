@@ -13,6 +13,14 @@ import tensorflow as tf
 
 from tflite_odl.builtin.activations import Elementwise, positive
 from tflite_odl.builtin.graph import Node
+from tflite_odl.builtin.lowering import (
+    Gradient,
+    Gradients,
+    Lowering,
+    Output,
+    Residual,
+    Site,
+)
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 
@@ -61,15 +69,20 @@ class Tanh(Elementwise):
         return 1.0 - kept * kept
 
 
-class Silu(Elementwise):
-    """y = x s with s = sigmoid(x); the slope is s (1 + x (1 - s))."""
+class Silu(Lowering):
+    """y = x s with s = sigmoid(x); dx = dy (s + y (1 - s)), which needs no x but
+    y, that the next layer mostly keeps too."""
 
-    def apply(self, node: Node, x: tf.Tensor) -> tf.Tensor:
-        return x * tf.sigmoid(x)
+    name = "elementwise"
 
-    def slope(self, node: Node, kept: tf.Tensor) -> tf.Tensor:
-        s = tf.sigmoid(kept)
-        return s * (1.0 + kept * (1.0 - s))
+    def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
+        s = tf.sigmoid(inputs[0])
+        y = inputs[0] * s
+        return Output(y, Residual(rows={"y": y, "s": s}))
+
+    def backward(self, site: Site, residual: Residual, gradient: Gradient) -> Gradients:
+        y, s = residual.rows["y"], residual.rows["s"]
+        return Gradients([gradient.times(s + y * (1.0 - s))])
 
 
 class Elu(Elementwise):

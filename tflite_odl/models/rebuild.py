@@ -83,6 +83,8 @@ def all_layers(model: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 def copy_weights(old: Any, new: tf_keras.layers.Layer, path: str) -> None:
     """Sets the new layer's weights to those of the old one."""
     new.set_weights(old.get_weights())
+    if isinstance(new, tf_keras.layers.Normalization):
+        new.finalize_state()  # it computes with a copy of its weights
 
 
 def rebuild(
@@ -132,12 +134,32 @@ def _replace(layer, make, make_input, fill, path) -> tuple[str, Any, Any]:
 def _apply(made: tuple[str, Any, Any], args: Any, kwargs: Any) -> list[Any]:
     """Returns the outputs of the new layer; an error it raises names the layer."""
     path, old, new = made
+    args, kwargs = _in_one_dtype((args, kwargs))
     try:
         return tf.nest.flatten(new(*args, **kwargs))
     except (TypeError, ValueError) as error:
         raise ModelError(
             f"layer {path!r} ({type(old).__name__}) cannot be rebuilt: {error}"
         ) from error
+
+
+def _in_one_dtype(arguments: Any) -> Any:
+    """Returns the arguments, float constants among them in the symbolic ones' dtype."""
+    leaves = tf.nest.flatten(arguments)
+    floats = {t.dtype for t in leaves if _is_symbolic(t) and t.dtype.is_floating}
+    if len(floats) != 1:
+        return arguments
+    (dtype,) = floats
+
+    def cast(leaf: Any) -> Any:
+        fixed = isinstance(leaf, tf.Tensor) and not _is_symbolic(leaf)
+        return tf.cast(leaf, dtype) if fixed and leaf.dtype.is_floating else leaf
+
+    return tf.nest.map_structure(cast, arguments)
+
+
+def _is_symbolic(leaf: Any) -> bool:
+    return hasattr(leaf, "_keras_history")
 
 
 def _mapped(structure: Any, known: dict[int, Any]) -> Any:

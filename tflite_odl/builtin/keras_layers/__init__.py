@@ -5,6 +5,8 @@ A converter takes a `keras_graph.LayerContext`, adds nodes and returns the last 
 
 from __future__ import annotations
 
+import tf_keras
+
 from tflite_odl.builtin.keras_layers import (
     activations,
     convolutions,
@@ -28,3 +30,6 @@ CONVERTERS = {
     **dropout.CONVERTERS,
     **functions.CONVERTERS,
 }
+
+# What a user may be told to use: the others are Keras' own wrappings.
+LAYERS = tuple(sorted(name for name in CONVERTERS if hasattr(tf_keras.layers, name)))

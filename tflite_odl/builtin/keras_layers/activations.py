@@ -97,7 +97,9 @@ def activation(context, function, suffix: str = "/activation") -> str:
     name = _name(function)
     if name == "linear":
         return context.inputs[0]
-    if name not in ACTIVATIONS:
+    # A user's own function may have the name of one of Keras.
+    theirs = function.__module__.startswith(("tf_keras.", "keras.", "tensorflow."))
+    if name not in ACTIVATIONS or not theirs:
         raise context.refuse(
             f"activation {name!r} has no lowering", f"one of {sorted(ACTIVATIONS)}"
         )

@@ -41,12 +41,6 @@ def op_lambda(context) -> str:
     return convert(context, *args, **kwargs)
 
 
-def lambda_layer(context) -> str:
-    raise context.refuse(
-        "its function is unknown to Keras", "Keras layers or TensorFlow operators"
-    )
-
-
 def _arguments(context) -> tuple[tuple, dict]:
     """Returns the call's arguments, symbolic tensors replaced by their nodes' names."""
     names = iter(context.inputs)
@@ -229,7 +223,6 @@ FUNCTIONS: dict[str, Callable] = {
 }
 
 CONVERTERS = {
-    "Lambda": lambda_layer,
     "SlicingOpLambda": op_lambda,
     "TFOpLambda": op_lambda,
 }
