@@ -13,6 +13,7 @@ import time
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import learning_flags
 from absl import app, flags, logging
 from rich.console import Console
 
@@ -39,18 +40,6 @@ _INPUT_DTYPE = flags.DEFINE_enum(
 )
 _SCALE = flags.DEFINE_float("scale", None, "x * scale + offset is what the net sees")
 _OFFSET = flags.DEFINE_float("offset", None, "see --scale")
-_TRAINABLE = flags.DEFINE_string("trainable", "all", "all | head | last:K | REGEX")
-_BATCH_NORM = flags.DEFINE_enum(
-    "batch_norm", "batch", ["batch", "frozen"], "statistics trainable layers use"
-)
-_OPTIMIZER = flags.DEFINE_enum("optimizer", "sgd", ["sgd", "momentum", "adam"], "")
-_LEARNING_RATE = flags.DEFINE_float(
-    "learning_rate", None, "the optimizer's own if unset"
-)
-_CLIP_NORM = flags.DEFINE_float(
-    "clip_norm", None, "largest global norm of the gradients"
-)
-_NOISE = flags.DEFINE_float("noise", 0.0, "uniform noise on the input in training")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "rows of a train call")
 _INFER_BATCH_SIZE = flags.DEFINE_integer("infer_batch_size", 1, "rows of an infer call")
 _TARGET = flags.DEFINE_enum(
@@ -92,12 +81,7 @@ def _convert(progress, console: Console) -> dict:
         model,
         classes=classes,
         choices=_choices(),
-        trainable=_TRAINABLE.value,
-        batch_norm=_BATCH_NORM.value,
-        optimizer=_OPTIMIZER.value,
-        learning_rate=_LEARNING_RATE.value,
-        clip_norm=_CLIP_NORM.value,
-        noise=_NOISE.value,
+        **learning_flags.options(),
         target=_TARGET.value,
         seed=_SEED.value,
         preprocessing=_preprocessing(dataset),

@@ -58,8 +58,8 @@ def export(
       method: what to export.
       batch_size: rows of one train or evaluate call.
       infer_batch_size: rows of one infer call.
-      sample: (x, y) real rows to prove the artifact with, as the sensor gives them, x by
-        name if there are several inputs; without it, random ones.
+      sample: (x, y) real rows to prove the artifact with, as the sensor gives them, x
+        by name if there are several inputs; without it, random ones.
       keep_rejected: a folder for the artifact if it is refused, to study it.
       progress: called with the name of each stage as it begins.
 
