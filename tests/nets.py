@@ -49,7 +49,7 @@ def two_inputs() -> tf_keras.Model:
     """An image and a vector that meet in a sum; linear outputs."""
     tf_keras.utils.set_random_seed(3)
     image, side = kl.Input((4, 4, 2), name="x"), kl.Input((3,), name="side-vector")
-    a = kl.Conv2D(5, 3, name="conv")(image)
+    a = kl.Conv2D(5, 3, use_bias=False, name="conv")(image)
     a = kl.ReLU(name="relu")(kl.BatchNormalization(name="norm")(a))
     a = kl.GlobalAveragePooling2D(name="pool")(a)
     b = kl.Dense(5, activation="relu", name="dense")(side)

@@ -163,6 +163,22 @@ def test_pixels_that_are_not_numbers_change_nothing(session, value):
     assert session.step == 1
 
 
+def test_weights_are_one_if_left_out(session):
+    if "weight" not in session.manifest.signature(contract.TRAIN).input_names:
+        with pytest.raises(ContractError, match=r"unknown \['weight'\]"):
+            session.train(**batch(session), weight=np.ones(BATCH, np.float32))
+        return
+    inputs, shipped = batch(session), session.state()
+    session.train(**inputs)
+    plain = session.state()
+    session.load_state(shipped)
+    session.train(**inputs, weight=np.ones(BATCH, np.float32))
+    assert same(plain, session.state())
+    session.load_state(shipped)
+    weight = np.float32([1, 2, 3, -1, np.nan, np.inf])
+    assert session.train(**inputs, weight=weight)["rejected_rows"][0] == 3
+
+
 def test_unlabelled_rows_alone_change_nothing(session):
     inputs = batch(session)
     of_ints = inputs["y"].dtype == np.int32

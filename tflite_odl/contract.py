@@ -161,7 +161,8 @@ class Manifest:
       signatures: by name, in the order they were exported.
       state: every tensor that `save` returns and `restore` takes, with its role.
       classes: class names, empty when the outputs have none.
-      preprocessing: what the graph does to `x` before the first layer.
+      preprocessing: what the graph does to `x` before the first layer; if there are
+        several inputs, {input: what}.
       plan: lowering chosen for each layer.
       quantization: recipe name and details, {"recipe": "none"} for float.
       ops: {signature: {op: count}}.

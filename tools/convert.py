@@ -5,6 +5,7 @@ python tools/convert.py --method=finetune --model=my_model.keras --out=artifacts
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
@@ -13,6 +14,8 @@ import time
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import learning_flags
+import skip_flags
 from absl import app, flags, logging
 from rich.console import Console
 
@@ -41,58 +44,18 @@ _INPUT_DTYPE = flags.DEFINE_enum(
 )
 _SCALE = flags.DEFINE_float("scale", None, "x * scale + offset is what the net sees")
 _OFFSET = flags.DEFINE_float("offset", None, "see --scale")
-_TRAINABLE = flags.DEFINE_string("trainable", "all", "all | head | last:K | REGEX")
-_BATCH_NORM = flags.DEFINE_enum(
-    "batch_norm", "batch", ["batch", "frozen"], "statistics trainable layers use"
-)
-_OPTIMIZER = flags.DEFINE_enum("optimizer", "sgd", ["sgd", "momentum", "adam"], "")
-_LEARNING_RATE = flags.DEFINE_float(
-    "learning_rate", None, "the optimizer's own if unset"
-)
-_CLIP_NORM = flags.DEFINE_float(
-    "clip_norm", None, "largest global norm of the gradients"
-)
-_NOISE = flags.DEFINE_float("noise", 0.0, "uniform noise on the input in training")
-_SKIP = (
-    flags.DEFINE_enum(
-        "policy",
-        "threshold",
-        ["threshold", "full", "random", "fixed", "selective", "infobatch"],
-        "skip: the method itself, or a baseline",
-    ),
-    flags.DEFINE_float("error_bound", 0.05, "skip: largest relative squared error"),
-    flags.DEFINE_integer("intervals", 20, "skip: of the confidence"),
-    flags.DEFINE_integer(
-        "update_period", None, "skip: steps between decisions, an epoch or 200 if unset"
-    ),
-    flags.DEFINE_integer("warm_up", 0, "skip: steps before anything is skipped"),
-    flags.DEFINE_enum(
-        "confidence", "true_label", ["true_label", "max"], "skip: which probability"
-    ),
-    flags.DEFINE_enum(
-        "gradient_ends", "head", ["head", "probe"], "skip: how gradients are sized"
-    ),
-    flags.DEFINE_float(
-        "keep_skipped", 0.0, "skip: fraction of skipped rows kept at random"
-    ),
-    flags.DEFINE_enum(
-        "divide", None, ["batch", "kept"], "skip: the gradient, by these rows"
-    ),
-    flags.DEFINE_enum(
-        "forward",
-        "auto",
-        ["auto", "shared", "recompute"],
-        "skip: gather kept rows' activations, or make them again",
-    ),
-    flags.DEFINE_float("skip_rate", 0.5, "skip: of random, selective, infobatch"),
-    flags.DEFINE_float("fixed_threshold", 0.9, "skip: of the policy fixed"),
-)
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "rows of a train call")
 _INFER_BATCH_SIZE = flags.DEFINE_integer("infer_batch_size", 1, "rows of an infer call")
 _TARGET = flags.DEFINE_enum(
     "target", "portable", ["portable", "avx512"], "what the lowerings are chosen for"
 )
 _PLAN = flags.DEFINE_string("plan", None, "JSON file {node: lowering}, or a manifest")
+_TUNE = flags.DEFINE_boolean(
+    "tune", False, "choose lowerings by measuring them in LiteRT on this machine"
+)
+_MEMORY_LIMIT = flags.DEFINE_float(
+    "memory_limit_mb", None, "most memory a train call may take; refused above it"
+)
 _SEED = flags.DEFINE_integer("seed", 0, "of fresh weights and of the random generator")
 _OUT = flags.DEFINE_string("out", None, "the artifact's folder", required=True)
 _KEEP_REJECTED = flags.DEFINE_string(
@@ -124,27 +87,31 @@ def _convert(progress, console: Console) -> dict:
     start = time.perf_counter()
     dataset = _open_dataset()
     model, classes = _model(dataset, console)
-    method = methods.METHODS[_METHOD.value](
+    own = {}
+    if _METHOD.value == "skip":
+        rows = len(dataset.train) if dataset else None
+        own = skip_flags.options(rows, _BATCH_SIZE.value)
+    build = functools.partial(
+        methods.METHODS[_METHOD.value],
         model,
         classes=classes,
-        choices=_choices(),
-        trainable=_TRAINABLE.value,
-        batch_norm=_BATCH_NORM.value,
-        optimizer=_OPTIMIZER.value,
-        learning_rate=_LEARNING_RATE.value,
-        clip_norm=_CLIP_NORM.value,
-        noise=_NOISE.value,
+        **learning_flags.options(),
         target=_TARGET.value,
         seed=_SEED.value,
         preprocessing=_preprocessing(dataset),
-        **(_skip_options(dataset) if _METHOD.value == "skip" else {}),
+        **own,
     )
+    method = build(choices=_choices())
+    limit = _MEMORY_LIMIT.value and int(_MEMORY_LIMIT.value * 1e6)
+    if _TUNE.value:
+        method = build(choices=_tuned(method, limit, progress, console))
     exported = export(
         method,
         _BATCH_SIZE.value,
         _INFER_BATCH_SIZE.value,
         sample=(dataset.train.x[:256], dataset.train.y[:256]) if dataset else None,
         keep_rejected=_KEEP_REJECTED.value,
+        memory_limit=limit,
         progress=progress,
     )
     folder = exported.save(_OUT.value)
@@ -206,12 +173,15 @@ def _preprocessing(dataset):
     return Preprocessing(**found)
 
 
-def _skip_options(dataset) -> dict:
-    options = {flag.name: flag.value for flag in _SKIP}
-    if options["update_period"] is None:
-        rows = len(dataset.train) if dataset else 200 * _BATCH_SIZE.value
-        options["update_period"] = max(1, rows // _BATCH_SIZE.value)
-    return options
+def _tuned(method, limit, progress, console: Console) -> dict[str, str]:
+    """Returns the user's choices and, for the other nodes, the fastest lowerings."""
+    from tflite_odl.exporter.tune import tune
+
+    choices, measured = tune(method.graph, memory_limit=limit, progress=progress)
+    for node, found in measured.items():
+        times = ", ".join(f"{m.lowering} {m.ms:.2f} ms" for m in found)
+        console.print(f"{node}: {times}", markup=False, highlight=False)
+    return {**choices, **(_choices() or {})}
 
 
 def _choices() -> dict[str, str] | None:

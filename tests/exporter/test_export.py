@@ -10,6 +10,7 @@ from tf_keras import layers as kl
 from tests import nets
 from tflite_odl.builtin import dense, ops
 from tflite_odl.builtin.lowering import Gradients, Output, Residual
+from tflite_odl.builtin.preprocess import Preprocessing
 from tflite_odl.errors import ArtifactError, ContractError, ExportError, ModelError
 from tflite_odl.exporter import flatbuffer
 from tflite_odl.exporter.export import export
@@ -109,6 +110,15 @@ def model(*layers, shape=(6, 6, 2)):
     return tf_keras.Sequential([kl.Input(shape), *layers])
 
 
+def two(names, outputs=1):
+    """A model of two inputs by the given names, and so many outputs."""
+    import tf_keras
+
+    inputs = [kl.Input((3,), name=name) for name in names]
+    joined = kl.Add()(inputs)
+    return tf_keras.Model(inputs, [kl.Dense(2)(joined) for _ in range(outputs)])
+
+
 @pytest.mark.parametrize(
     ("net", "options", "message"),
     [
@@ -134,6 +144,22 @@ def model(*layers, shape=(6, 6, 2)):
         (lambda: nets.mlp(), {"trainable": "nothing"}, "matches no layer"),
         (lambda: nets.mlp(), {"optimizer": "sdg"}, "'sdg' is not one of"),
         (lambda: nets.mlp(), {"learning_rate": -1.0}, "learning_rate must be"),
+        (lambda: nets.mlp(), {"hyperparameters": {"rho": 1}}, "has hyper-parameters"),
+        (lambda: nets.mlp(), {"accumulate": 0}, "needs 1 batch or more"),
+        (lambda: nets.mlp(), {"loss": "hinge"}, "'hinge' is not one of"),
+        (lambda: nets.mlp("sigmoid"), {}, "'head'.*'sigmoid'.*this loss.*softmax"),
+        (
+            lambda: nets.mlp(),
+            {"loss": "binary_cross_entropy"},
+            "'head'.*'softmax'.*this loss.*sigmoid",
+        ),
+        (
+            lambda: nets.two_inputs(),
+            {"preprocessing": {"z": Preprocessing()}},
+            r"for \['z'\], the inputs are \['x', 'side_vector'\]",
+        ),
+        (lambda: two(("y", "b")), {}, "'y' is taken, rename"),
+        (lambda: two(("a", "b"), 2), {"loss": "mean_squared_error"}, "has 2 outputs"),
         (lambda: nets.mlp(), {"classes": ("a",)}, "1 class names for 3 outputs"),
         (lambda: nets.mlp(), {"choices": {"hiden": "product"}}, "does not have"),
         (lambda: nets.mlp(), {"choices": {"hidden": "taps"}}, "those that support it"),
@@ -155,3 +181,8 @@ def test_layer_called_with_training_false_keeps_its_statistics():
     exported = export(Finetune(net), nets.BATCH)
     names = [spec.name for spec in exported.manifest.state]
     assert "norm_gamma" in names and "norm_moving_mean" not in names
+
+
+def test_memory_above_the_limit_is_refused_with_its_parts():
+    with pytest.raises(ExportError, match="limit is 0.1 MB .weights 0.0, .* smaller b"):
+        export(Finetune(nets.mlp()), nets.BATCH, memory_limit=100_000)

@@ -84,7 +84,8 @@ def test_npz_of_rows_is_unpacked_once(tmp_path, monkeypatch):
     [
         ({"y_test": None}, "known layouts"),
         ({"x_train": np.zeros((2, 2))}, "x_train is float64"),
-        ({"y_train": np.zeros(2)}, "y_train is float64"),
+        ({"y_train": np.zeros(2)}, r"y_train is \[2\] float64"),
+        ({"y_train": np.zeros((2, 3))}, "y_train has 3 columns, there are 2"),
         ({"y_train": np.array([0, 2])}, "labels of train run from 0 to 2"),
         ({"y_train": np.array([0])}, "2 rows of x_train, 1 of y"),
     ],

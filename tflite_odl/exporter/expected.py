@@ -69,7 +69,8 @@ class Reference:
     before: Arrays
     after32: Arrays
     after64: Arrays
-    loss: float
+    metrics32: Mapping[str, float]
+    metrics64: Mapping[str, float]
     predictions32: np.ndarray
     predictions64: np.ndarray
     evaluation: Metrics
@@ -152,15 +153,16 @@ class Expectations:
 
     def of(self, state: Arrays, batch: Batch) -> Reference:
         """Returns what TensorFlow makes of one batch from a given state."""
-        after64, loss = self.float64.step(state, batch)
-        after32, _ = self.float32.step(state, batch)
+        after32, metrics32 = self.float32.step(state, batch)
+        after64, metrics64 = self.float64.step(state, batch)
         x = {name: value[: self.infer_rows] for name, value in batch.x.items()}
         return Reference(
             batch,
             state,
             after32,
             after64,
-            loss,
+            metrics32,
+            metrics64,
             self.float32.predictions(state, x),
             self.float64.predictions(state, x),
             self.float64.evaluate(state, batch, OUTPUT_TOLERANCE),

@@ -52,6 +52,7 @@ def export(
     infer_batch_size: int = 1,
     sample: Sample | None = None,
     keep_rejected: str | os.PathLike | None = None,
+    memory_limit: int | None = None,
     progress: Callable[[str], None] = lambda stage: None,
 ) -> Exported:
     """Returns the method as a `.tflite` that was compared with TensorFlow.
@@ -63,11 +64,13 @@ def export(
       sample: (x, y) real rows to prove the artifact with, as the sensor gives them, x
         by name if there are several inputs; without it, random ones.
       keep_rejected: a folder for the artifact if it is refused, to study it.
+      memory_limit: bytes a train call may take by `memory`; None sets no limit.
       progress: called with the name of each stage as it begins.
 
     Raises:
-      ExportError: an op is not builtin, a known trap was met, or the artifact and
-        TensorFlow disagree. Nothing is written but to `keep_rejected`.
+      ExportError: an op is not builtin, a known trap was met, memory is above its
+        limit, or the artifact and TensorFlow disagree. Nothing is written but to
+        `keep_rejected`.
     """
     for name, size in (
         ("batch_size", batch_size),
@@ -84,6 +87,7 @@ def export(
     audited.check()
     model = compact(raw)
     manifest = _manifest(method, module, model, audited)
+    _check_memory(manifest, memory_limit)
     progress("prove")
 
     trials = method.trials(batch_size)
@@ -102,6 +106,16 @@ def export(
         found = [draw(trial, 0) for trial in trials[:GOLDEN_STEPS]]
         goldens = record(runtime, found, proofs["tensorflow_float32"]["train_entry"])
     return Exported(model, manifest, goldens)
+
+
+def _check_memory(manifest: contract.Manifest, limit: int | None) -> None:
+    parts = dict(manifest.memory[contract.TRAIN])
+    if limit is not None and parts["total"] > limit:
+        shown = ", ".join(f"{name} {size / 1e6:.1f}" for name, size in parts.items())
+        raise ExportError(
+            f"a train call takes {parts['total'] / 1e6:.1f} MB, the memory limit is "
+            f"{limit / 1e6:.1f} MB ({shown}): take a smaller batch, or accumulate"
+        )
 
 
 def _prove(

@@ -152,16 +152,24 @@ class _Gate:
 
     def train(self, reference: Reference) -> None:
         outputs = self.runtime.run(contract.TRAIN, reference.batch.inputs())
-        scale = max(1.0, abs(reference.loss))
-        loss = np.array([reference.loss])
-        tolerance = OUTPUT_TOLERANCE * scale
-        self.close(contract.TRAIN, "loss", loss, outputs["loss"], tolerance)
+        norm = "gradient_norm"
+        for name in reference.metrics64.keys() - {norm}:
+            self.metric(reference, name, outputs)
         after = self.save()
         for name, value in reference.after64.items():
             if name in reference.limits:
                 self.updated(reference, name, after[name])
             else:
                 self.same(contract.TRAIN, name, value, after[name])
+        self.metric(reference, norm, outputs, NearKink)
+
+    def metric(self, reference: Reference, name: str, outputs, kind=ParityError):
+        """Checks one output of train."""
+        value = reference.metrics64[name]
+        off = abs(reference.metrics32[name] - value)
+        tolerance = max(OUTPUT_TOLERANCE * max(1, value), TENSORFLOW_MULTIPLE * off)
+        expected = np.array([value])
+        self.close(contract.TRAIN, name, expected, outputs[name], tolerance, kind)
 
     def updated(self, reference: Reference, name: str, after: np.ndarray) -> None:
         """Checks one tensor that the step changes."""
@@ -201,13 +209,20 @@ class _Gate:
         if not np.array_equal(expected, got, equal_nan=expected.dtype.kind == "f"):
             self.close(signature, name, expected, got, 0.0)
 
-    def close(self, signature: str, name: str, expected, got, tolerance) -> None:
+    def close(
+        self, signature: str, name: str, expected, got, tolerance, kind=ParityError
+    ) -> None:
         """Checks one tensor entry by entry, and notes its largest error."""
         error = np.abs(got.astype(np.float64) - expected)
         self.note(signature, float(error.max()))
         if not (error <= tolerance).all():
             self.fail(
-                signature, name, expected, got, f"the tolerance is {tolerance:.3g}"
+                signature,
+                name,
+                expected,
+                got,
+                f"the tolerance is {tolerance:.3g}",
+                kind,
             )
 
     def note(self, figure: str, error: float) -> None:

@@ -91,10 +91,10 @@ def _from_sample(
         for name, spec in specs.items()
     )
     if not fits or len({len(value) for value in given.values()}) > 1:
+        wanted = [f"{n} {list(s.shape[1:])} {s.dtype}" for n, s in specs.items()]
         found = [f"{n} {list(v.shape)} {v.dtype}" for n, v in given.items()]
         raise ContractError(
-            f"the sample needs N rows of {', '.join(map(str, specs.values()))}, got "
-            f"{', '.join(found)}"
+            f"the sample needs N rows of {', '.join(wanted)}, got {', '.join(found)}"
         )
     chosen = rng.integers(0, len(given["y"]), count)
     return {name: value[chosen] for name, value in given.items()}

@@ -11,7 +11,7 @@ import numpy as np
 
 from tflite_odl import contract
 from tflite_odl.errors import CheckpointError, ContractError
-from tflite_odl.host import checkpoint
+from tflite_odl.host import checkpoint, rows
 from tflite_odl.host.artifact import Artifact
 from tflite_odl.host.runtimes import RUNTIMES, Runtime
 
@@ -110,7 +110,7 @@ class Session:
         Raises:
           ContractError: an input does not fit; the state is as it was.
         """
-        metrics = self.run(contract.TRAIN, **self._padded(contract.TRAIN, inputs))
+        metrics = self._run_padded(self.manifest.signature(contract.TRAIN), inputs)
         self.position += 1
         return metrics
 
@@ -122,17 +122,15 @@ class Session:
           **inputs: each of several inputs by its name, instead.
         """
         spec = self.manifest.signature(contract.INFER)
-        arrays = _same_rows(contract.INFER, _named(x, inputs))
-        parts = [
-            self.run(contract.INFER, **self._padded(contract.INFER, part))
-            for part in _slices(arrays, spec.inputs[0].shape[0])
-        ]
-        if not parts:
-            spec.check_names(arrays)
         (output,) = spec.outputs
+        arrays = rows.together(contract.INFER, _named(x, inputs))
+        spec.check_names(arrays)
+        parts = [
+            self._run_padded(spec, part)[output.name]
+            for part in rows.slices(arrays, spec.inputs[0].shape[0])
+        ]
         empty = np.zeros((0, *output.shape[1:]), output.dtype)
-        found = np.concatenate([empty, *(part[output.name] for part in parts)])
-        return found[: _length(arrays)]
+        return np.concatenate([empty, *parts])[: rows.length(arrays)]
 
     def evaluate(self, x: Any = None, y: Any = None, **inputs: Any) -> dict[str, float]:
         """Returns "loss", "count" and what else the artifact counts, over any rows.
@@ -146,16 +144,18 @@ class Session:
           **inputs: each of several inputs by its name, instead of x; `weight`.
         """
         spec = self.manifest.signature(contract.EVALUATE)
-        arrays = _same_rows(contract.EVALUATE, _named(x, inputs) | {"y": y})
+        arrays = rows.together(contract.EVALUATE, _named(x, inputs) | {"y": y})
         sums = dict.fromkeys(spec.output_names, 0.0)
-        for part in _slices(arrays, spec.inputs[0].shape[0]):
-            inputs = self._padded(contract.EVALUATE, part)
-            outputs = self.run(contract.EVALUATE, **inputs)
+        for part in rows.slices(arrays, spec.inputs[0].shape[0]):
+            outputs = self._run_padded(spec, part)
             count = int(outputs["count"][0])
             for name, value in outputs.items() if count else ():
                 factor = 1 if name in COUNTS else count
                 sums[name] += float(value[0]) * factor
         return _means(sums)
+
+    def _run_padded(self, spec: contract.Signature, inputs: Mapping[str, Any]):
+        return self.run(spec.name, **rows.padded(spec, inputs))
 
     def configure(self, **values: float) -> dict[str, float]:
         """Sets hyper-parameters by name, keeps the others; returns those in force."""
@@ -221,48 +221,10 @@ class Session:
             )
         return self.checkpoint_dir
 
-    def _padded(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the inputs with missing rows as zeros and `count` filled in.
 
-        Shapes that are wrong in another way are left for `run` to refuse.
-        """
-        spec = self.manifest.signature(signature)
-        per_row = [n for n in inputs if n in spec.input_names and n != "count"]
-        given = {name: inputs[name] for name in per_row}
-        arrays = {**inputs, **_same_rows(signature, given)}
-        if per_row and "count" in spec.input_names:
-            rows = len(arrays[per_row[0]])
-            arrays["count"] = _count(inputs.get("count"), rows)
-            if "weight" in spec.input_names and "weight" not in inputs:
-                arrays["weight"] = np.ones(rows, np.float32)
-                per_row.append("weight")
-        for name in per_row:
-            wanted, value = spec.input(name).shape, arrays[name]
-            if value.shape[1:] == wanted[1:] and 0 < len(value) < wanted[0]:
-                pad = np.zeros((wanted[0] - len(value), *wanted[1:]), value.dtype)
-                arrays[name] = np.concatenate([value, pad])
-        return arrays
-
-
-def _rows(name: str, value: Any) -> np.ndarray:
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise ContractError(f"{name} is no array: {error}") from error
-    if not array.ndim:
-        raise ContractError(f"{name} needs rows, got the single value {value!r}")
-    return array
-
-
-def _count(given: Any, rows: int) -> np.ndarray:
-    """Returns `count`; the padding behind the rows must never pass for data."""
-    if given is None:
-        return np.array([rows], np.int32)
-    count = np.asarray(given)
-    whole = count.dtype.kind in "iu" and count.size == 1
-    if whole and not 0 <= count.item() <= rows:
-        raise ContractError(f"count is {count.item()}, needs 0 to the {rows} rows")
-    return count
+def _named(x: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the inputs by name; x is the only one's."""
+    return dict(inputs) if x is None else {"x": x, **inputs}
 
 
 def _number(name: str, value: Any) -> float:
@@ -270,30 +232,6 @@ def _number(name: str, value: Any) -> float:
         return float(value)
     except (TypeError, ValueError) as error:
         raise ContractError(f"configure: {name}={value!r} is no number") from error
-
-
-def _named(x: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(inputs) if x is None else {"x": x, **inputs}
-
-
-def _same_rows(signature: str, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Returns the inputs as arrays; raises ContractError if their rows differ."""
-    arrays = {name: _rows(name, value) for name, value in inputs.items()}
-    lengths = {name: len(array) for name, array in arrays.items()}
-    if len(set(lengths.values())) > 1:
-        raise ContractError(f"signature {signature!r}: rows differ, {lengths}")
-    return arrays
-
-
-def _length(arrays: Arrays) -> int:
-    return len(next(iter(arrays.values()))) if arrays else 0
-
-
-def _slices(arrays: Arrays, rows: int) -> list[dict[str, np.ndarray]]:
-    return [
-        {name: array[start : start + rows] for name, array in arrays.items()}
-        for start in range(0, _length(arrays), rows)
-    ]
 
 
 def _means(sums: Mapping[str, float]) -> dict[str, float]:

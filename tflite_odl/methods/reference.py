@@ -77,8 +77,8 @@ class KerasReference:
         for layer in _batch_norms(self.model):
             layer.trainable = id(layer.moving_mean) in moving
 
-    def step(self, state: Arrays, batch: Batch) -> tuple[dict[str, np.ndarray], float]:
-        """Returns (the whole new state, the loss) of one training step."""
+    def step(self, state: Arrays, batch: Batch) -> tuple[dict[str, np.ndarray], dict]:
+        """Returns (the whole new state, {output: value}) of one training step."""
         self._load(state)
         good = self.good(batch)
         x = self._preprocess(batch.rows(good).x)
@@ -92,13 +92,20 @@ class KerasReference:
         gradients = tape.gradient(loss, self.learning)
         done = int(state["step"][0])
         sums, gradients = self._gather(state, gradients, done)
+        metrics = {
+            "loss": float(loss),
+            "gradient_norm": float(tf.linalg.global_norm(gradients)),
+            "step": done + 1,
+            "accepted": 1,
+            "rejected_rows": int(batch.count[0] - good.sum()),
+        }
         optimizer = self._optimizer(state, done // self.config.accumulate)
         if (done + 1) % self.config.accumulate == 0:
             if "clip_norm" in state:
                 largest = float(state["clip_norm"][0])
                 gradients, _ = tf.clip_by_global_norm(gradients, largest)
             optimizer.apply_gradients(zip(gradients, self.learning, strict=True))
-        return {**self._new_state(state, optimizer), **sums}, float(loss)
+        return {**self._new_state(state, optimizer), **sums}, metrics
 
     def predictions(self, state: Arrays, x: Arrays) -> np.ndarray:
         """Returns [N, C] from Keras' inference mode."""
@@ -150,7 +157,7 @@ class KerasReference:
         return found
 
     def _noise(self, state: Arrays, rows: int) -> list[np.ndarray]:
-        """By the graph's own generator, which `tests/builtin/test_random.py` pins."""
+        """Noise by the graph's own generator, which has a test of its own."""
         draw, amplitude = tf.constant(state["random"]), np.float32(self.config.noise)
         return [
             (part.noise(draw, rows, n).numpy() * amplitude).astype(self.dtype)
@@ -163,7 +170,7 @@ class KerasReference:
         return self.loss.value(tf.gather(output, keep), batch.y[keep], weight)
 
     def _gather(self, state: Arrays, gradients: list, done: int):
-        """Returns (the new sums by slot name, the mean of the group's gradients)."""
+        """Returns (new sums by slot name, mean gradients of the group so far)."""
         every = self.config.accumulate
         if every == 1:
             return {}, gradients
@@ -172,7 +179,7 @@ class KerasReference:
             before = [state[name].astype(self.dtype) for name in names]
             gradients = [b + g for b, g in zip(before, gradients, strict=True)]
         sums = {n: np.asarray(g) for n, g in zip(names, gradients, strict=True)}
-        return sums, [gradient / every for gradient in gradients]
+        return sums, [gradient / (done % every + 1) for gradient in gradients]
 
     def _optimizer(self, state: Arrays, done: int) -> tf_keras.optimizers.Optimizer:
         """Returns Keras' optimizer with hyper-parameters and slots from the state."""

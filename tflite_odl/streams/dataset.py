@@ -18,7 +18,8 @@ class Split:
 
     Attributes:
       x: [N, ...] uint8 or float32, possibly memory-mapped.
-      y: [N] int32, -1 = unlabelled.
+      y: [N] int32, -1 = unlabelled; or [N, C] float32, several classes of a row or
+        targets of a regression, a row of NaN = unlabelled.
       group: [N] int32 or None: the track, execution or person a row belongs to.
     """
 
@@ -41,7 +42,7 @@ class Split:
           order: "shuffled", a new permutation each epoch; "sequential", as stored.
 
         Yields:
-          x [batch_size, ...], y [batch_size] int32.
+          x [batch_size, ...], y [batch_size, ...].
         """
         if order not in ORDERS:
             raise DataError(f"order {order!r} is not one of {ORDERS}")
@@ -75,7 +76,7 @@ class Dataset:
 
     Attributes:
       name: for reports.
-      classes: names, in the order of the labels.
+      classes: names, in the order of the labels or of their columns.
       train, test: the splits.
       scale, offset: x * scale + offset is about unit range.
       citation: whom to credit.
@@ -99,6 +100,13 @@ class Dataset:
                 raise DataError(
                     f"{self.name}: x_{part} is {split.x.dtype}, needs uint8 or float32"
                 )
+            if split.y.ndim == 2:
+                if split.y.shape[1] != len(self.classes):
+                    raise DataError(
+                        f"{self.name}: y_{part} has {split.y.shape[1]} columns, there "
+                        f"are {len(self.classes)} classes"
+                    )
+                continue
             low, high = (split.y.min(), split.y.max()) if len(split) else (0, 0)
             if low < -1 or high >= len(self.classes):
                 raise DataError(

@@ -2,8 +2,8 @@
 
 Three layouts are known, by their keys:
 
-1. rows:   x_train, x_test [N, ...] uint8 or float32; y_train, y_test [N] integers;
-           class_names [C] text and track_train [N] if there are any.
+1. rows:   x_train, x_test [N, ...] uint8 or float32; y_train, y_test [N] integers, or
+           [N, C] floats; class_names [C] text and track_train [N] if there are any.
 2. JPEG:   jpeg_train, jpeg_test uint8, files end to end; offsets_train, offsets_test
            [N + 1]; y_train, y_test [N]; class_names. Decoded with Pillow to RGB uint8.
 3. phone:  phone_signal [N, 6] int16 and scale [6] (SI units); phone_y, phone_subject,
@@ -148,10 +148,8 @@ def _finish(
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Returns (arrays, about) as the packed file holds them."""
     for part in ("y_train", "y_test"):
-        if found[part].dtype.kind not in "iu" or found[part].ndim != 1:
-            raise DataError(f"{part} is {found[part].dtype}, needs integers [N]")
-        found[part] = found[part].astype(np.int32)
-    count = max(int(found[part].max(initial=0)) for part in ("y_train", "y_test")) + 1
+        found[part] = _labels(part, found[part])
+    count = max(_classes(found[part]) for part in ("y_train", "y_test"))
     given = arrays.get("class_names")
     classes = map(str, range(count) if given is None else given.tolist())
     scale, offset = (1 / 127.5, -1.0) if pixels else _standard(found["x_train"])
@@ -161,6 +159,20 @@ def _finish(
         "offset": repr(offset),
     }
     return found, about
+
+
+def _labels(name: str, y: np.ndarray) -> np.ndarray:
+    if y.dtype.kind in "iu" and y.ndim == 1:
+        return y.astype(np.int32)
+    if y.dtype.kind == "f" and y.ndim == 2:
+        return y.astype(np.float32)
+    raise DataError(
+        f"{name} is {list(y.shape)} {y.dtype}, needs integers [N] or floats [N, C]"
+    )
+
+
+def _classes(y: np.ndarray) -> int:
+    return y.shape[1] if y.ndim == 2 else int(y.max(initial=0)) + 1
 
 
 def _standard(x: np.ndarray) -> tuple[float, float]:

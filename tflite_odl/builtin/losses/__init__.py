@@ -1,4 +1,4 @@
-"""Losses: what a label is, a loss's value and gradient, what the outputs mean."""
+"""Losses: what a label is, value and gradient, what the model's outputs mean."""
 
 from tflite_odl.builtin.losses.base import Labels, Loss
 from tflite_odl.builtin.losses.cross_entropy import (

@@ -62,12 +62,9 @@ class Loss:
         weights = self.class_weights
         if weights and len(weights) != self.outputs:
             raise ModelError(
-                f"{len(weights)} class_weights for {self.outputs} outputs: "
-                "give one each"
+                f"{len(weights)} class_weights for {self.outputs} outputs: one each"
             )
-        if not all(0 <= w < math.inf for w in weights) or (
-            weights and not sum(weights)
-        ):
+        if weights and not (min(weights) >= 0 and 0 < sum(weights) < math.inf):
             raise ModelError(
                 f"class_weights are finite, not negative and not all 0, got {weights}"
             )

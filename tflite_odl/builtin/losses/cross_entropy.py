@@ -51,7 +51,7 @@ class SparseCrossEntropy(Loss):
         return tf.nn.softmax(z)
 
     def metrics(self, z, y, labelled):
-        """`correct`: rows whose largest logit is the label's; `count`: labelled."""
+        """`correct`: rows whose largest logit is the label's, of `count` labelled."""
         best = tf.argmax(z, -1, output_type=tf.int32)
         hit = tf.cast(tf.equal(best, y), tf.float32)
         return {"correct": count(hit * labelled), "count": count(labelled)}

@@ -50,7 +50,7 @@ class SkipReference(KerasReference):
 
         return lambda x, training=None: call(gate(x), training=training)
 
-    def step(self, state: Arrays, batch: Batch) -> tuple[dict[str, np.ndarray], float]:
+    def step(self, state: Arrays, batch: Batch) -> tuple[dict[str, np.ndarray], dict]:
         self._load(state)
         good = self.good(batch)
         y, x = batch.y[good], self._preprocess(batch.rows(good).x)
@@ -75,15 +75,26 @@ class SkipReference(KerasReference):
         rows = labelled.sum()
         if self.method.config.divide == "kept":
             rows = (weights > 0).sum()
+        norm = 0.0
         if (weights > 0).any():
             gradients = self._gradients(tape, losses, weights / rows)
+            norm = float(tf.linalg.global_norm(gradients))
             if "clip_norm" in state:
                 gradients, _ = tf.clip_by_global_norm(
                     gradients, float(state["clip_norm"][0])
                 )
             optimizer.apply_gradients(zip(gradients, self.learning, strict=True))
         after = self._new_state(state, optimizer)
-        return {**after, **news}, float(losses.numpy()[labelled].mean())
+        metrics = {
+            "loss": float(losses.numpy()[labelled].mean()),
+            "gradient_norm": norm,
+            "step": int(state["step"][0]) + 1,
+            "accepted": 1,
+            "rejected_rows": int(batch.count[0] - good.sum()),
+            "kept": int((weights > 0).sum()),
+            "skipped_total": int(news["skipped_total"][0]),
+        }
+        return {**after, **news}, metrics
 
     def _row_losses(self, logits: tf.Tensor, y: np.ndarray) -> tf.Tensor:
         loss = tf_keras.losses.SparseCategoricalCrossentropy(
