@@ -127,7 +127,7 @@ def two(names, outputs=1):
                 kl.Lambda(lambda x: x, name="odd"), kl.Flatten(), kl.Dense(3)
             ),
             {},
-            r"layer 'odd' \(Lambda\).*use one of",
+            r"layer 'odd' \(Lambda\).*use .*one of",
         ),
         (
             lambda: model(kl.Conv2D(2, 3, activation="exponential", name="c")),
