@@ -15,6 +15,9 @@ import tensorflow as tf
 
 from tflite_odl.builtin.zeros import zeros
 
+# XNNPACK takes a CONCATENATION of at most so many inputs.
+MOST_JOINED = 5
+
 Pads = tuple[tuple[int, int], tuple[int, int]]
 
 
@@ -45,7 +48,11 @@ def cut(x: tf.Tensor, axis: int, begin: int, size: int) -> tf.Tensor:
 
 def side_by_side(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
     """Returns the tensors joined along the channels."""
-    return tensors[0] if len(tensors) == 1 else tf.concat(tensors, -1)
+    while len(tensors) > 1:
+        starts = range(0, len(tensors), MOST_JOINED)
+        groups = [tensors[at : at + MOST_JOINED] for at in starts]
+        tensors = [tf.concat(g, -1) if len(g) > 1 else g[0] for g in groups]
+    return tensors[0]
 
 
 def parts(x: tf.Tensor, count: int) -> list[tf.Tensor]:
@@ -102,7 +109,6 @@ class Window:
     def patches(self, x: tf.Tensor) -> tf.Tensor:
         """Returns [B, H', W', kh * kw * C], the taps side by side, row by row."""
         rows = [self.along(x, 1, i) for i in range(self.kernel[0])]
-        # Joined row by row: XNNPACK takes a CONCATENATION of at most five inputs.
         return side_by_side([side_by_side(self._columns(row)) for row in rows])
 
     def taps(self, x: tf.Tensor) -> list[tf.Tensor]:
