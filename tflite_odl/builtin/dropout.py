@@ -22,6 +22,7 @@ from tflite_odl.builtin.lowering import (
     Residual,
     Site,
 )
+from tflite_odl.errors import ModelError
 
 # A node's salts, one for each of its uniform draws, from beyond those of input noise.
 FIRST_SALT, SALTS = 1 << 10, 2
@@ -37,7 +38,7 @@ class Factor(Lowering):
         x = inputs[0]
         if not site.run.training:
             return Output(x)
-        factor = drawn(site.node, site.run.random, x.shape[0])
+        factor = drawn(site.node, _state(site), x.shape[0])
         return Output(x * factor, Residual({"factor": factor}))
 
     def backward(self, site: Site, residual: Residual, gradient: Gradient) -> Gradients:
@@ -54,7 +55,7 @@ class Term(Lowering):
         x = inputs[0]
         if not site.run.training:
             return Output(x)
-        return Output(x + drawn(site.node, site.run.random, x.shape[0]))
+        return Output(x + drawn(site.node, _state(site), x.shape[0]))
 
     def backward(self, site: Site, residual: Residual, gradient: Gradient) -> Gradients:
         return Gradients([gradient])
@@ -86,6 +87,15 @@ def uniforms(node: Node, state: tf.Tensor, batch: int) -> list[tf.Tensor]:
     shape = [batch if a["rows"] else 1, *a["shape"]]
     count = 1 if "rate" in a else 2
     return [random.uniform(state, shape, a["salt"] + k) for k in range(count)]
+
+
+def _state(site: Site) -> tf.Tensor:
+    if site.run.random is None:
+        layer = site.node.layer
+        raise ModelError(
+            f"layer {layer!r} draws noise, for which the method has no seed"
+        )
+    return site.run.random
 
 
 FAMILIES = {

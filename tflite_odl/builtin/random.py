@@ -38,14 +38,29 @@ def uniform(state: tf.Tensor, shape: Sequence[int], salt: int = 0) -> tf.Tensor:
       shape: fixed.
       salt: tells apart the draws of one step.
     """
-    index = np.arange(math.prod(shape), dtype=np.int64) * INDEX + salt * SALT
-    key = state[:1] * _wrap(SEED) + state[1:] * _wrap(COUNTER)
-    z = tf.constant(_wrap(index)) + key
+    # INDEX i + SEED seed + COUNTER counter + SALT salt, in two parts that broadcast: a
+    # table of all i would be stored in the file, for each shape. Each part has what is
+    # no constant, or the converter would add the constants up to that table.
+    outer, inner = _split(shape)
+    rows = np.arange(outer, dtype=np.int64)[:, None] * inner * INDEX
+    columns = np.arange(inner, dtype=np.int64) * INDEX
+    seed = state[:1] * _wrap(SEED) + _wrap(salt * SALT)
+    z = (tf.constant(_wrap(rows)) + seed) + (
+        tf.constant(_wrap(columns)) + state[1:] * _wrap(COUNTER)
+    )
     for shift, factor in ROUNDS:
         z = tf.bitwise.bitwise_xor(z, tf.bitwise.right_shift(z, shift))
         z = z * _wrap(factor)
     fraction = tf.cast(tf.math.floormod(z, 1 << BITS), tf.float32) * 2.0**-BITS
     return tf.reshape(fraction, list(shape))
+
+
+def _split(shape: Sequence[int]) -> tuple[int, int]:
+    """Returns the entries of the first and of the last axes, split to the least sum."""
+    splits = [
+        (math.prod(shape[:k]), math.prod(shape[k:])) for k in range(len(shape) + 1)
+    ]
+    return min(splits, key=sum)
 
 
 def _wrap(value) -> np.ndarray:
