@@ -75,13 +75,14 @@ def _convert(progress, console: Console) -> dict:
     from tflite_odl.exporter.export import export
 
     start = time.perf_counter()
+    learning = learning_flags.options()
     dataset = _open_dataset()
     model, classes = _model(dataset, console)
     method = methods.METHODS[_METHOD.value](
         model,
         classes=classes,
         choices=_choices(),
-        **learning_flags.options(),
+        **learning,
         target=_TARGET.value,
         seed=_SEED.value,
         preprocessing=_preprocessing(dataset),
