@@ -11,7 +11,7 @@ import pytest
 from tests.nets import BATCH, CASES, CLASSES
 from tflite_odl import contract
 from tflite_odl.errors import ContractError
-from tflite_odl.host import goldens
+from tflite_odl.host import goldens, loop
 from tflite_odl.host.artifact import Artifact
 from tflite_odl.host.runtimes import RUNTIMES
 from tflite_odl.host.session import Session
@@ -213,6 +213,21 @@ def test_bad_input_is_refused_before_the_runtime_is_touched(session, change, mes
     with pytest.raises(ContractError, match=message):
         session.train(**change(batch(session)))
     assert same(before, session.state(include_buffers=True)) and session.position == 0
+
+
+def test_loop_trains_on_several_inputs(build, tmp_path):
+    def batches(start):
+        while True:
+            inputs = batch(session, start)
+            y = inputs.pop("y")
+            yield inputs, y
+            start += 1
+
+    folder = build("finetune-two-inputs-regression")
+    with Session(folder, checkpoint_dir=tmp_path) as session:
+        summary = loop.run(session, batches, 3, tmp_path)
+    assert summary.steps == 3 and summary.accuracy is None
+    assert 0 < summary.absolute_error < 10 and summary.loss > 0
 
 
 def test_goldens_hold(artifact):

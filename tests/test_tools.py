@@ -27,7 +27,14 @@ def test_convert_emulate_resume(tmp_path):
         "--method=finetune",
         "--backbone=mlp",
         "--dataset=digits",
-        "--learning_rate=0.1",
+        "--optimizer=nesterov",
+        "--learning_rate=0.05",
+        "--hyperparameter=momentum=0.8",
+        "--schedule=cosine",
+        "--warmup_steps=5",
+        "--decay_steps=60",
+        "--accumulate=2",
+        "--label_smoothing=0.05",
         f"--out={artifact}",
     )
     assert last_line(made)["proofs"]["interpreter"]["train_whole_tensor"] < 1e-5
@@ -69,5 +76,7 @@ def test_convert_refuses_in_a_line_and_writes_nothing(tmp_path):
     done = tool("convert", *options)
     assert done.returncode == 2 and not out.exists()
     assert "matches no layer" in done.stderr and "Traceback" not in done.stderr
+    speed = tool("convert", "--backbone=mlp", "--hyperparameter=rho=fast", options[-1])
+    assert speed.returncode == 2 and "'fast' is no number" in speed.stderr
     neither = tool("convert", f"--out={out}")
     assert neither.returncode == 2 and "either --model or --backbone" in neither.stderr

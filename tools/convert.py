@@ -85,6 +85,7 @@ def _convert(progress, console: Console) -> dict:
     from tflite_odl.exporter.export import export
 
     start = time.perf_counter()
+    learning = learning_flags.options()
     dataset = _open_dataset()
     model, classes = _model(dataset, console)
     own = {}
@@ -95,7 +96,7 @@ def _convert(progress, console: Console) -> dict:
         methods.METHODS[_METHOD.value],
         model,
         classes=classes,
-        **learning_flags.options(),
+        **learning,
         target=_TARGET.value,
         seed=_SEED.value,
         preprocessing=_preprocessing(dataset),

@@ -119,6 +119,7 @@ def test_a_row_of_nan_is_unlabelled_and_part_of_one_is_bad(kind, largest):
     [
         (lambda: SQUARED(3, 0.1), "has no label_smoothing"),
         (lambda: SQUARED(3, class_weights=(1, 1, 1)), "has no class_weights"),
+        (lambda: SPARSE(1), "needs 2 outputs or more"),
         (lambda: SPARSE(3, 1.0), "below 1"),
         (lambda: SPARSE(3, class_weights=(1, 2)), "2 class_weights for 3"),
         (lambda: SPARSE(3, class_weights=(1, 2, -1)), "not negative"),

@@ -164,6 +164,6 @@ def test_bad_arguments(name, shape, options, message):
         models.backbone(name, shape, 10, **options)
 
 
-def test_one_class_is_refused():
-    with pytest.raises(ModelError, match="2 or more"):
-        models.backbone("mlp", (4,), 1)
+def test_no_output_is_refused():
+    with pytest.raises(ModelError, match="1 or more"):
+        models.backbone("mlp", (4,), 0)

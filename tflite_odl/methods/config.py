@@ -29,7 +29,7 @@ class FinetuneConfig:
       learning_rate: None takes the optimizer's own default.
       hyperparameters: the optimizer's others, by name, where they differ from its
         defaults; `configure` changes them all.
-      schedule: of the learning rate.
+      schedule: of the learning rate; a kind alone takes the others' defaults.
       accumulate: batches whose mean gradient makes one update; their gradients are
         summed in the state, one more slot for each weight if above 1.
       clip_norm: largest global norm of the gradients; None does not clip, and then
@@ -49,7 +49,7 @@ class FinetuneConfig:
     optimizer: str = "sgd"
     learning_rate: float | None = None
     hyperparameters: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    schedule: Schedule = dataclasses.field(default_factory=Schedule)
+    schedule: Schedule | str = dataclasses.field(default_factory=Schedule)
     accumulate: int = 1
     clip_norm: float | None = None
     noise: float = 0.0
@@ -61,6 +61,8 @@ class FinetuneConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "class_weights", tuple(self.class_weights))
+        if isinstance(self.schedule, str):
+            object.__setattr__(self, "schedule", Schedule(self.schedule))
         for name, known in (
             ("loss", losses.LOSSES),
             ("optimizer", optimizers.OPTIMIZERS),
@@ -84,11 +86,11 @@ class FinetuneConfig:
         given: dict[str, Any] = dict(self.hyperparameters)
         if self.learning_rate is not None:
             given["learning_rate"] = self.learning_rate
-        unknown = sorted(set(given) - set(known))
-        if unknown or not np.isfinite(list(given.values())).all():
+        in_range = all(0 <= value < np.inf for value in given.values())
+        if set(given) - set(known) or not in_range or given.get("momentum") == 0:
             raise ModelError(
-                f"optimizer {self.optimizer!r} has hyper-parameters {list(known)}, all "
-                f"finite, got {given}"
+                f"optimizer {self.optimizer!r} has hyper-parameters {list(known)}, "
+                f"finite and not negative, momentum above 0; got {given}"
             )
         return kind(**given)
 

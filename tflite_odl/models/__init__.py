@@ -57,7 +57,7 @@ def backbone(
     Args:
       name: key of `BACKBONES`.
       input_shape: of one example, without the batch.
-      num_classes: 2 or more.
+      num_classes: 1 or more, the outputs; a regression's are no classes.
       seed: of the initial weights; nothing global is read or changed.
       **options: the backbone's own, such as `width`, `depth`, `alpha`.
 
@@ -66,8 +66,8 @@ def backbone(
     """
     if name not in BACKBONES:
         raise ModelError(f"no backbone {name!r}, there are {', '.join(BACKBONES)}")
-    if num_classes < 2:
-        raise ModelError(f"num_classes is {num_classes}, needs 2 or more")
+    if num_classes < 1:
+        raise ModelError(f"num_classes is {num_classes}, needs 1 or more")
     make = BACKBONES[name]
     known = list(inspect.signature(make).parameters)[3:]
     unknown = [option for option in options if option not in known]

@@ -20,10 +20,10 @@ def replace_head(
     The other weights, all layer names and the final activation are kept.
 
     Raises:
-      ModelError: `num_classes` below 2, or the last layer with weights is no Dense.
+      ModelError: `num_classes` below 1, or the last layer with weights is no Dense.
     """
-    if num_classes < 2:
-        raise ModelError(f"num_classes is {num_classes}, needs 2 or more")
+    if num_classes < 1:
+        raise ModelError(f"num_classes is {num_classes}, needs 1 or more")
     weighted = [pair for pair in rebuild.all_layers(model) if pair[1].weights]
     path, head = weighted[-1] if weighted else ("", None)
     if not isinstance(head, tf_keras.layers.Dense):

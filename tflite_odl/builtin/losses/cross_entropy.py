@@ -17,6 +17,7 @@ from tflite_odl.builtin.losses.base import (
     total,
 )
 from tflite_odl.contract import UNLABELLED, TensorSpec
+from tflite_odl.errors import ModelError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +29,14 @@ class SparseCrossEntropy(Loss):
     """
 
     ending = "softmax"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.outputs < 2:
+            raise ModelError(
+                "sparse_cross_entropy needs 2 outputs or more, the model has one: use "
+                "binary_cross_entropy or mean_squared_error"
+            )
 
     def target(self, batch_size: int) -> TensorSpec:
         return TensorSpec("y", "int32", (batch_size,), about="label, -1 = unlabelled")
