@@ -11,7 +11,7 @@ import matplotlib
 matplotlib.use("agg")
 from environments import ENGINES, LIMIT, OURS
 from figures import Figures
-from matplotlib import pyplot
+from matplotlib import pyplot, ticker
 
 NAMES = ("step_time.png", "memory.png")
 COLORS = dict(zip((e.name for e in ENGINES), pyplot.get_cmap("tab10").colors))
@@ -31,8 +31,8 @@ def draw(figures: Figures, name: str, unit: str, threads: list[int], per_row: bo
     for case in figures.cases:
         net, _, batch = case.rpartition("-b")
         nets.setdefault(net, {})[int(batch)] = case
-    across = (len(threads), len(nets)) if len(threads) > 1 else (1, len(nets))
-    size = (3.2 * across[1], 2.8 * across[0] + 0.8)
+    size = (3.2 * len(nets), 2.8 * len(threads) + 0.8)
+    across = (len(threads), len(nets))
     figure, axes = pyplot.subplots(*across, figsize=size, squeeze=False)
     for row, count in zip(axes, threads):
         for axis, (net, cases) in zip(row, nets.items()):
@@ -46,12 +46,17 @@ def draw(figures: Figures, name: str, unit: str, threads: list[int], per_row: bo
                     for batch, value in found.items()
                     if value is not None
                 }
-                _line(axis, points, engine)
+                if points:
+                    _line(axis, points, engine)
             _finish(axis, f"{net}, {count} thread{'s'[: count > 1]}", sorted(cases))
         row[0].set_ylabel(unit)
-    lines, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(lines, labels, loc="lower center", ncols=len(labels), frameon=False)
-    figure.tight_layout(rect=(0, 0.4 / size[1], 1, 1))
+    known = [axis.get_legend_handles_labels() for axis in axes.flat]
+    lines = {name: line for each in known for line, name in zip(*each)}
+    columns = max(2, int(size[0] / 1.9))
+    about = {"loc": "lower center", "ncols": columns, "frameon": False}
+    figure.legend(lines.values(), lines, **about)
+    rows = -(-len(lines) // columns)
+    figure.tight_layout(rect=(0, (0.1 + 0.25 * rows) / size[1], 1, 1))
     return figure
 
 
@@ -66,6 +71,9 @@ def _finish(axis, title: str, batches: list[int]) -> None:
     axis.set(title=title, xscale="log", yscale="log", xlabel="batch")
     axis.set_xticks(batches, [str(batch) for batch in batches], minor=False)
     axis.set_xticks([], minor=True)
+    axis.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_locator(ticker.NullLocator())
     axis.grid(True, which="major", alpha=0.3)
 
 
