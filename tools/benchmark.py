@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import shlex
 import sys
 
 from absl import app, flags, logging
@@ -26,11 +27,10 @@ _QUICK = flags.DEFINE_boolean("quick", False, "one net, one round: three minutes
 _CASES = flags.DEFINE_list("cases", None, "names of nets or cases, default all")
 _THREADS = flags.DEFINE_list("threads", ["1", "2"], "numbers of threads")
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "interleaved repetitions")
-_SECONDS = flags.DEFINE_float("seconds", 1.0, "of measuring in each process")
+_SECONDS = flags.DEFINE_float("seconds", 0.7, "of measuring in each process")
 _WORK = flags.DEFINE_string("work", ".cache/speed", "environments, models, records")
 _OUT = flags.DEFINE_string("out", "docs/results/speed", "where page and data go")
 
-COMMAND = "python tools/benchmark.py --suite=speed"
 PLOTS = ("step_time.png", "memory.png")
 
 
@@ -51,21 +51,28 @@ def main(argv: list[str]) -> int:
     work, out = pathlib.Path(_WORK.value), pathlib.Path(_OUT.value)
     say = lambda text: console.print(text, markup=False, highlight=False)  # noqa: E731
     found = suite.run(work, plan, say)
-    results = {
-        "machine": page.machine(),
-        "records": found.records,
-        "skipped": found.skipped,
-        "overhead": processes.measure([sys.executable, HERE / "overhead.py"]),
-    }
-    if not _QUICK.value:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "records.json").write_text(json.dumps(results, indent=1) + "\n")
-    plots = () if _QUICK.value else _draw(work, out, say)
-    text = page.page(results, COMMAND, plots)
-    if not _QUICK.value:
-        (out / "README.md").write_text(text)
+    try:
+        overhead = processes.measure([sys.executable, HERE / "overhead.py"])
+    except processes.Failed as error:
+        overhead, found.skipped["a call beside its work"] = [], str(error)
+    command = shlex.join(["python", *sys.argv])
+    results = {"machine": page.machine(), "overhead": overhead, **vars(found)}
+    if _QUICK.value:
+        print(page.page(results, command))
+        return 0
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "records.json").write_text(_lines(results))
+    text = page.page(results, command, _draw(work, out, say))
+    (out / "README.md").write_text(text)
     print(text)
     return 0
+
+
+def _lines(results: dict) -> str:
+    """Returns the results as JSON, a record to a line."""
+    records = ",\n".join(map(json.dumps, results["records"]))
+    others = json.dumps({k: v for k, v in results.items() if k != "records"})
+    return f'{others[:-1]}, "records": [\n{records}\n]}}\n'
 
 
 def _draw(work: pathlib.Path, out: pathlib.Path, say) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import measuring
 import nets
 import numpy as np
 
-SIZE = 2048
+SIZE = 1536
 
 
 def main(name: str, threads: int, seconds: float, path: str) -> None:

@@ -18,6 +18,10 @@ class Figures:
     def __init__(self, records: list[dict]) -> None:
         self.agreements = agreements(records)
         self.cases = list(dict.fromkeys(r["case"] for r in records))
+        self.nets: dict[str, dict[int, str]] = {}  # {net: {batch: case}}
+        for case in self.cases:
+            net, _, batch = case.rpartition("-b")
+            self.nets.setdefault(net, {})[int(batch)] = case
         self.threads = sorted({r["threads"] for r in records})
         self.rounds = sorted({r["round"] for r in records})
         self.engines = [

@@ -100,39 +100,33 @@ def _memory(figures: Figures) -> str:
 
 
 def _sizes(figures: Figures) -> str:
-    last = {case.rpartition("-b")[0]: case for case in figures.cases}
+    most, last = figures.threads[-1], [figures.nets[net] for net in figures.nets]
     rows = []
     for engine in (name for name in figures.engines if name != LIMIT):
-        most = figures.threads[-1]
-        runtime = [figures.least("runtime_mb", c, most, engine) for c in figures.cases]
-        known = [size for size in runtime if size is not None]
-        artifacts = [
-            figures.least("artifact_mb", case, most, engine) for case in last.values()
+        found = (figures.least("runtime_mb", c, most, engine) for c in figures.cases)
+        runtime = next((size for size in found if size is not None), None)
+        shipped = [
+            figures.least("artifact_mb", each[max(each)], most, engine) for each in last
         ]
-        cells = [_number(size, 2) for size in artifacts]
-        rows.append([engine, _number(max(known, default=None), 0), *cells])
-    return _table(["engine", "runtime MB", *(f"{c} MB" for c in last.values())], rows)
+        sizes = [_number(size, 2) for size in shipped]
+        rows.append([engine, _number(runtime, 0), *sizes])
+    return _table(["engine", "runtime MB", *(f"{n} MB" for n in figures.nets)], rows)
 
 
 def _agreement(figures: Figures) -> str:
     engines = [e for e in figures.engines if e not in (REFERENCE, LIMIT)]
-    nets = list(dict.fromkeys(case.rpartition("-b")[0] for case in figures.cases))
     rows = []
-    for net in nets:
-        cases = [c for c in figures.cases if c.rpartition("-b")[0] == net]
-        allowed = [
-            figures.agreements[c, REFERENCE].tolerances
-            for c in cases
-            if (c, REFERENCE) in figures.agreements
-        ]
-        cells = [_worst(figures, cases, engine) for engine in engines]
-        rows.append([net, *cells, _pair(allowed)])
+    for net, each in figures.nets.items():
+        references = [figures.agreements.get((c, REFERENCE)) for c in each.values()]
+        allowed = _pair([a.tolerances for a in references if a])
+        cells = [_worst(figures, list(each.values()), engine) for engine in engines]
+        rows.append([net, *cells, allowed])
     return _table(["net", *engines, "allowed, most"], rows)
 
 
 def _worst(figures: Figures, cases: list[str], engine: str) -> str:
-    found = [figures.agreements.get((case, engine)) for case in cases]
-    found = [each for each in found if each is not None]
+    known = [figures.agreements.get((case, engine)) for case in cases]
+    found = [each for each in known if each]
     mark = "" if all(each.holds for each in found) else " **no match**"
     return _pair([each.errors for each in found]) + mark
 

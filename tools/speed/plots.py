@@ -27,10 +27,7 @@ def main(records: str, folder: str) -> None:
 
 def draw(figures: Figures, name: str, unit: str, threads: list[int], per_row: bool):
     """Returns a figure of nets by threads, one line for each engine over batches."""
-    nets: dict[str, dict[int, str]] = {}
-    for case in figures.cases:
-        net, _, batch = case.rpartition("-b")
-        nets.setdefault(net, {})[int(batch)] = case
+    nets = figures.nets
     size = (3.2 * len(nets), 2.8 * len(threads) + 0.8)
     across = (len(threads), len(nets))
     figure, axes = pyplot.subplots(*across, figsize=size, squeeze=False)

@@ -42,17 +42,20 @@ def prepare(
     """
     stamps = {}
     for name in names:
+        if cases.CASES[name].net.name in skipped:
+            continue
         net = _net(folder, name, say)
         for engine in (e for e in ENGINES if e.name in pythons):
             try:
                 stamp = _source(engine, pythons[engine.name], folder, name, net, say)
             except processes.Failed as error:
-                # Without ours there is nothing to compare with.
-                missing = engine.name in OURS and "ModelError" in str(error)
-                skipped[name if missing else f"{name}, {engine.name}"] = str(error)
                 say(f"{name}, {engine.name}: {error}")
-                if missing:
+                _, refused, reason = str(error).partition("ModelError: ")
+                if refused and engine.name in OURS:
+                    # Without ours there is nothing to compare with.
+                    skipped[cases.CASES[name].net.name] = reason
                     break
+                skipped[f"{name}, {engine.name}"] = str(error)
             else:
                 if stamp not in stamps.values():  # not the same artifact once more
                     stamps[name, engine.name] = stamp

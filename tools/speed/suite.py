@@ -29,7 +29,7 @@ class Results:
 
     Attributes:
       records: one for each case, number of threads, engine and round.
-      skipped: {an engine, a case, or "case, engine": why there is no record of it}.
+      skipped: {an engine, a net, or "case, engine": why there is no record of it}.
     """
 
     records: list[dict]
