@@ -1,18 +1,35 @@
-"""The same step as tf.function: engine_tf_function.py CASE THREADS SECONDS WEIGHTS."""
+"""The same step as tf.function: engine_tf_function.py CASE THREADS SECONDS NET.
 
-import sys
+It also says how far TensorFlow parts from itself when the input is off by 1e-6:
+batch statistics and relus make some nets chaotic, and no engine can be held to more.
+"""
 
+import agreement
 import cases
+import measuring
+import nets
+import numpy as np
 import tensorflow as tf
 
+TWINS = 4
 
-def main(name: str, threads: str, seconds: str, weights: str) -> None:
-    tf.config.threading.set_intra_op_parallelism_threads(int(threads))
+
+def main(name: str, threads: int, seconds: float, path: str) -> None:
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    before = cases.resident_mb()
+    before = measuring.resident_mb()
     x, y = map(tf.constant, cases.data(cases.CASES[name]))
-    step = train_step(cases.keras_model(cases.CASES[name], weights))
-    cases.measure(lambda: step(x, y), float(seconds), before)
+    model = nets.keras_model(cases.CASES[name], path)
+    start, step = model.get_weights(), train_step(model)
+    result = measuring.measure(lambda: step(x, y), seconds, before)
+    result["twin_losses"] = []
+    for seed in range(TWINS):
+        model.set_weights(start)
+        noise = np.random.default_rng(seed).uniform(-1e-6, 1e-6, x.shape)
+        twin = x * (1 + noise.astype(np.float32))
+        losses = [float(step(twin, y)) for _ in range(agreement.STEPS)]
+        result["twin_losses"].append(losses)
+    measuring.report(result, "tensorflow")
 
 
 def train_step(model):
@@ -33,4 +50,4 @@ def train_step(model):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*measuring.arguments())
