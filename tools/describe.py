@@ -1,7 +1,7 @@
 """Shows what an artifact is: python tools/describe.py ARTIFACT [--json]
 
 ARTIFACT is a folder written by the exporter or a bare .tflite with its manifest inside.
-A rejected artifact is shown too, with the reason. The last table is not from the manifest:
+A rejected artifact is shown too, with the reason. The last table is made on the spot:
 how the runtime installed here shares the ops out between XNNPACK and plain kernels.
 """
 
