@@ -1,29 +1,54 @@
-"""Long studies: python tools/benchmark.py --suite=speed [--quick]"""
+"""Long studies: python tools/benchmark.py --suite=speed|skip [--quick]"""
 
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import sys
+
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from absl import app, flags, logging
 from rich.console import Console
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent / "speed"))
-import suite
+HERE = pathlib.Path(__file__).parent
 
-_SUITE = flags.DEFINE_enum("suite", None, ["speed"], "what to study", required=True)
+_SUITE = flags.DEFINE_enum(
+    "suite", None, ["speed", "skip"], "what to study", required=True
+)
 _QUICK = flags.DEFINE_boolean("quick", False, "one net, one round: three minutes")
 _CASES = flags.DEFINE_list("cases", None, "names of the cases, default all")
 _THREADS = flags.DEFINE_list("threads", ["1", "2"], "numbers of threads")
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "interleaved repetitions")
-_WORK = flags.DEFINE_string("work", ".cache/speed", "environments, models, records")
-_OUT = flags.DEFINE_string("out", "docs/results/speed", "where page and data go")
+_WORK = flags.DEFINE_string(
+    "work", None, "models, records, environments; .cache/SUITE if unset"
+)
+_OUT = flags.DEFINE_string(
+    "out", None, "where page and data go; docs/results/SUITE if unset"
+)
 
 
 def main(argv: list[str]) -> int:
     logging.set_verbosity(logging.WARNING)
     console = Console(stderr=True)
+    # Each suite is a folder of plain scripts, some of which run in other environments.
+    sys.path.insert(0, str(HERE / _SUITE.value))
+    work = _WORK.value or f".cache/{_SUITE.value}"
+    out = _OUT.value or f"docs/results/{_SUITE.value}"
+    say = lambda text: console.print(text, markup=False, highlight=False)  # noqa: E731
+    if _SUITE.value == "skip":
+        import suite
+
+        print(suite.main(_CASES.value, _QUICK.value, work, out, say))
+        return 0
+    return _speed(argv, console, pathlib.Path(work), pathlib.Path(out), say)
+
+
+def _speed(argv: list[str], console: Console, work, out, say) -> int:
+    import suite
+
     names = _CASES.value or list(suite.cases.CASES)
     unknown = sorted(set(names) - set(suite.cases.CASES))
     if unknown or len(argv) > 1:
@@ -33,8 +58,6 @@ def main(argv: list[str]) -> int:
     threads, rounds = [int(t) for t in _THREADS.value], _ROUNDS.value
     if _QUICK.value:
         names, threads, rounds = names[:1], [2], 1
-    work, out = pathlib.Path(_WORK.value), pathlib.Path(_OUT.value)
-    say = lambda text: console.print(text, markup=False, highlight=False)  # noqa: E731
     records = suite.run(work, names, threads, rounds, say)
     page = suite.page(records, "python tools/benchmark.py --suite=speed")
     if not _QUICK.value:

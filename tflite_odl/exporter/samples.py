@@ -57,7 +57,8 @@ def _from_sample(method: Method, sample: Sample):
         )
 
     def draw(rng: np.random.Generator, rows: int) -> Sample:
-        chosen = rng.integers(0, len(x), rows)
+        # Without replacement: equal rows would tie where a method ranks them.
+        chosen = rng.choice(len(x), rows, replace=rows > len(x))
         return x[chosen], y[chosen].astype(np.int32)
 
     return draw
