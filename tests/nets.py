@@ -219,7 +219,12 @@ CASES = {
     ),
     "skip-recompute": Case(
         conv_net,
-        {"forward": "recompute", "learning_rate": 0.1, "gradient_ends": "probe"},
+        {
+            "forward": "recompute",
+            "learning_rate": 0.1,
+            "gradient_ends": "probe",
+            "norm_means": "batch",
+        },
         Skip,
     ),
     "skip-keep-skipped": Case(

@@ -1,89 +1,92 @@
-"""Long studies: python tools/benchmark.py --suite=speed [--quick]
+"""Long studies: python tools/benchmark.py --suite=speed|skip [--quick]
 
-Each engine gets an environment of its own under --work, made at the first run; one that
-cannot be had is named on the page. A run that was stopped goes on where it was, and
-measures again what has changed since.
+Each suite is a folder beside this file, with `entry.py`. A run that was stopped goes on
+where it was, and measures again what has changed since.
 """
 
 from __future__ import annotations
 
-import json
+import dataclasses
+import importlib
+import os
 import pathlib
 import shlex
 import sys
+from collections.abc import Callable
+
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from absl import app, flags, logging
 from rich.console import Console
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent / "speed"))
-import cases
-import page
-import processes
-import suite
-from environments import HERE, PLOTTING, python
+SUITES = ("speed", "skip")
 
-_SUITE = flags.DEFINE_enum("suite", None, ["speed"], "what to study", required=True)
-_QUICK = flags.DEFINE_boolean("quick", False, "one net, one round: three minutes")
+_SUITE = flags.DEFINE_enum("suite", None, SUITES, "what to study", required=True)
+_QUICK = flags.DEFINE_boolean("quick", False, "a taste: three minutes, no page")
 _CASES = flags.DEFINE_list("cases", None, "names of nets or cases, default all")
-_THREADS = flags.DEFINE_list("threads", ["1", "2"], "numbers of threads")
-_ROUNDS = flags.DEFINE_integer("rounds", 3, "interleaved repetitions")
-_SECONDS = flags.DEFINE_float("seconds", 0.7, "of measuring in each process")
-_WORK = flags.DEFINE_string("work", ".cache/speed", "environments, models, records")
-_OUT = flags.DEFINE_string("out", "docs/results/speed", "where page and data go")
+_THREADS = flags.DEFINE_list("threads", ["1", "2"], "speed: numbers of threads")
+_ROUNDS = flags.DEFINE_integer("rounds", 3, "speed: interleaved repetitions")
+_SECONDS = flags.DEFINE_float("seconds", 0.7, "speed: of measuring in each process")
+_WORK = flags.DEFINE_string(
+    "work", None, "models, records, environments; .cache/SUITE if unset"
+)
+_OUT = flags.DEFINE_string(
+    "out", None, "where page and data go; docs/results/SUITE if unset"
+)
 
-PLOTS = ("step_time.png", "memory.png")
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What a suite is asked for.
+
+    Attributes:
+      cases: names, empty for all.
+      quick: three minutes; the page is only printed.
+      threads, rounds, seconds: of the suite speed.
+      work: folder that keeps what is found between runs.
+      out: folder of page and data.
+      command: as it was typed.
+      say: takes one line of progress.
+    """
+
+    cases: tuple[str, ...]
+    quick: bool
+    threads: tuple[int, ...]
+    rounds: int
+    seconds: float
+    work: pathlib.Path
+    out: pathlib.Path
+    command: str
+    say: Callable[[str], None]
 
 
 def main(argv: list[str]) -> int:
     logging.set_verbosity(logging.WARNING)
     console = Console(stderr=True)
-    wanted = _CASES.value or list(cases.CASES)
-    known = {*cases.CASES, *(net.name for net in cases.NETS)}
-    unknown = sorted({*wanted, *argv[1:]} - known)
-    if unknown or len(argv) > 1:
-        console.print(f"unknown {unknown}: cases are {list(cases.CASES)}", markup=False)
+    suite = _SUITE.value
+    if len(argv) > 1:
+        console.print(f"unknown arguments {argv[1:]}: this tool takes flags only")
         return 2
-    names = [n for n, c in cases.CASES.items() if {n, c.net.name} & set(wanted)]
-    threads = tuple(int(count) for count in _THREADS.value)
-    plan = suite.Plan(tuple(names), threads, _ROUNDS.value, _SECONDS.value)
-    if _QUICK.value:
-        plan = suite.Plan(("resnet8-b16",), (2,), 1, _SECONDS.value)
-    work, out = pathlib.Path(_WORK.value), pathlib.Path(_OUT.value)
-    say = lambda text: console.print(text, markup=False, highlight=False)  # noqa: E731
-    found = suite.run(work, plan, say)
+    # Plain scripts, some of which run in environments without this package.
+    sys.path.insert(0, str(pathlib.Path(__file__).parent / suite))
+    request = Request(
+        tuple(_CASES.value or ()),
+        _QUICK.value,
+        tuple(map(int, _THREADS.value)),
+        _ROUNDS.value,
+        _SECONDS.value,
+        pathlib.Path(_WORK.value or f".cache/{suite}"),
+        pathlib.Path(_OUT.value or f"docs/results/{suite}"),
+        shlex.join(["python", *sys.argv]),
+        lambda text: console.print(text, markup=False, highlight=False),
+    )
     try:
-        overhead = processes.measure([sys.executable, HERE / "overhead.py"])
-    except processes.Failed as error:
-        overhead, found.skipped["a call beside its work"] = [], str(error)
-    command = shlex.join(["python", *sys.argv])
-    results = {"machine": page.machine(), "overhead": overhead, **vars(found)}
-    if _QUICK.value:
-        print(page.page(results, command))
-        return 0
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "records.json").write_text(_lines(results))
-    text = page.page(results, command, _draw(work, out, say))
-    (out / "README.md").write_text(text)
-    print(text)
+        print(importlib.import_module("entry").main(request))
+    except KeyError as error:
+        console.print(f"--cases: {error.args[0]}", markup=False)
+        return 2
     return 0
-
-
-def _lines(results: dict) -> str:
-    """Returns the results as JSON, a record to a line."""
-    records = ",\n".join(map(json.dumps, results["records"]))
-    others = json.dumps({k: v for k, v in results.items() if k != "records"})
-    return f'{others[:-1]}, "records": [\n{records}\n]}}\n'
-
-
-def _draw(work: pathlib.Path, out: pathlib.Path, say) -> tuple[str, ...]:
-    """Returns the names of the plots; none where matplotlib cannot be had."""
-    try:
-        drawer = python(work, "plots", PLOTTING, say)
-        processes.run([drawer, HERE / "plots.py", out / "records.json", out])
-    except (OSError, processes.Failed) as error:
-        say(f"no plots: {error}")
-        return ()
-    return PLOTS
 
 
 if __name__ == "__main__":

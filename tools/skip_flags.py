@@ -32,6 +32,12 @@ _SKIP = (
         "divide", None, ["batch", "kept"], "skip: the gradient, by these rows"
     ),
     flags.DEFINE_enum(
+        "norm_means",
+        "kept",
+        ["kept", "batch"],
+        "skip: rows that batch norms' backward means are divided by",
+    ),
+    flags.DEFINE_enum(
         "forward",
         "auto",
         ["auto", "shared", "recompute"],

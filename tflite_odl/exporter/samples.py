@@ -96,7 +96,9 @@ def _from_sample(
         raise ContractError(
             f"the sample needs N rows of {', '.join(wanted)}, got {', '.join(found)}"
         )
-    chosen = rng.integers(0, len(given["y"]), count)
+    total = len(given["y"])
+    # Without replacement: equal rows would tie where a method ranks them.
+    chosen = rng.choice(total, count, replace=count > total)
     return {name: value[chosen] for name, value in given.items()}
 
 

@@ -27,16 +27,15 @@ def order(kept: tf.Tensor) -> tf.Tensor:
     return tf.math.top_k(key, size).indices
 
 
-def gathered(record: Tape, rows: tf.Tensor | None, kept: tf.Tensor) -> Tape:
+def gathered(record: Tape, rows: tf.Tensor | None, kept: Rows) -> Tape:
     """Returns the record of some rows only, to run backward from: `shared`.
 
-    Batch norms keep the statistics of the whole batch; in backward their means run
-    over the kept rows, divided by the whole count.
+    Batch norms keep the statistics of the whole batch.
 
     Args:
       record: of the whole batch.
       rows: [K] int32; None takes all.
-      kept: [K] float32, which of them take part.
+      kept: which of these take part, and what means over them are divided by.
     """
     found: dict = {}
 
@@ -49,13 +48,13 @@ def gathered(record: Tape, rows: tf.Tensor | None, kept: tf.Tensor) -> Tape:
         name: Residual({k: pick(t) for k, t in r.rows.items()}, r.shared)
         for name, r in record.residuals.items()
     }
-    run = dataclasses.replace(record.run, rows=Rows(kept, record.run.rows.count))
+    run = dataclasses.replace(record.run, rows=kept)
     zeros = (record.zeros[0], {})
     return dataclasses.replace(record, residuals=residuals, run=run, zeros=zeros)
 
 
 def recomputed(
-    record: Tape, x: Sequence[tf.Tensor], rows: tf.Tensor | None, kept: tf.Tensor
+    record: Tape, x: Sequence[tf.Tensor], rows: tf.Tensor | None, kept: Rows
 ) -> Tape:
     """Returns the record of some rows, forwarded again: `recompute`.
 
@@ -66,12 +65,12 @@ def recomputed(
       record: of the whole batch.
       x: its inputs, each [B, ...] float32.
       rows: [K] int32; None takes all.
-      kept: [K] float32.
+      kept: as for `gathered`.
     """
     found = record.residuals.items()
     run = dataclasses.replace(
         record.run,
-        rows=Rows(kept, record.run.rows.count),
+        rows=kept,
         statistics={name: r.shared for name, r in found if "mean" in r.shared},
     )
     picked = list(x) if rows is None else [tf.gather(one, rows) for one in x]

@@ -14,6 +14,7 @@ CHOICES = {
     "confidence": ("true_label", "max"),
     "gradient_ends": ("head", "probe"),
     "divide": (None, "batch", "kept"),
+    "norm_means": ("kept", "batch"),
     "forward": ("auto", "shared", "recompute"),
 }
 # The baselines as published train on what they keep as on a smaller batch.
@@ -42,6 +43,9 @@ class SkipConfig(FinetuneConfig):
         weight 1 / r; 0 keeps none.
       divide: by the rows of the "batch" or by those "kept"; None takes "batch", and
         "kept" for the baselines that are published so.
+      norm_means: what the two means in a batch norm's backward pass are divided by:
+        the "kept" rows' count, or that of the whole "batch" (then what would flow into
+        skipped rows is lost: 2 - 5 times the error).
       forward: kept rows' activations are gathered from the "shared" forward pass, or
         these rows are forwarded once more ("recompute"); "auto" by estimated cost.
       buckets: fractions of the batch that backward is built for, and the whole.
@@ -61,6 +65,7 @@ class SkipConfig(FinetuneConfig):
     gradient_ends: str = "head"
     keep_skipped: float = 0.0
     divide: str | None = None
+    norm_means: str = "kept"
     forward: str = "auto"
     buckets: tuple[float, ...] = (0.25, 0.5)
     skip_rate: float = 0.5

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tflite_odl.builtin.lowering import Rows
 from tflite_odl.builtin.rows import Checked
 from tflite_odl.builtin.tape import Tape
 from tflite_odl.errors import ModelError
@@ -106,9 +107,16 @@ class Skip(Finetune):
 
     def _record_of(self, record: Tape, x: Sequence[tf.Tensor]):
         """Returns (rows, kept) -> the record that backward runs from."""
-        if self.config.forward == "recompute":
-            return functools.partial(compaction.recomputed, record, x)
-        return functools.partial(compaction.gathered, record)
+
+        def of(rows: tf.Tensor | None, kept: tf.Tensor) -> Tape:
+            counted = Rows(kept, record.run.rows.count)
+            if self.config.norm_means == "kept":
+                counted = Rows.of(kept)
+            if self.config.forward == "recompute":
+                return compaction.recomputed(record, x, rows, counted)
+            return compaction.gathered(record, rows, counted)
+
+        return of
 
     def _scores(self, state, batch: Checked, record: Tape, record_of) -> Scores:
         """Returns what the policy sees of the batch."""

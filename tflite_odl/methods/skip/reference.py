@@ -1,8 +1,8 @@
 """The skipping step in plain Keras and NumPy loops: what an artifact is compared with.
 
 Nothing is packed here: the whole batch goes forward, skipped rows' losses weigh zero,
-and a gate before each batch norm drops what would flow into skipped rows through the
-statistics.
+and each batch norm's gradient is gated: what flows through its statistics reaches the
+kept rows alone, multiplied by rows / kept rows where the means are over these.
 """
 
 from __future__ import annotations
@@ -33,22 +33,48 @@ class SkipReference(KerasReference):
         if method.graph.output.op == "dense":
             self._head = self.variables[method.graph.output.weights["kernel"]]
         for layer in self.model._flatten_layers(include_self=False):
-            if isinstance(layer, tf_keras.layers.BatchNormalization):
-                layer.call = self._gated(layer.call)
+            batch_norm = isinstance(layer, tf_keras.layers.BatchNormalization)
+            if batch_norm and layer.trainable:
+                layer.call = self._gated(layer, layer.call)
 
-    def _gated(self, call):
-        """Returns a batch norm's call whose gradient reaches kept rows only."""
+    def _gated(self, layer, call):
+        """Returns a batch norm's call, its gradient gated.
+
+        dx = direct + stretch (all - direct) in kept rows, 0 in others, where direct is
+        the gradient with the statistics held constant, by a term whose value is 0.
+        """
+
+        def direct(x):
+            axes = list(range(len(x.shape) - 1))
+            inverse = tf.math.rsqrt(tf.math.reduce_variance(x, axes) + layer.epsilon)
+            factor = inverse if layer.gamma is None else inverse * layer.gamma
+            return x * tf.stop_gradient(factor)
+
+        def gated(x, training=None):
+            if not training:
+                return call(x, training=training)
+            constant = direct(self._gate(x, lambda stretch: 1 - stretch))
+            y = call(self._gate(x, lambda stretch: stretch), training=training)
+            return y + (constant - tf.stop_gradient(constant))
+
+        return gated
+
+    def _gate(self, x, share):
+        """Returns x; its gradient is multiplied by share(stretch) in kept rows."""
 
         @tf.custom_gradient
         def gate(x):
             def backward(dy):
-                if self._passes is None:
-                    return dy
-                return dy * self._passes.reshape([-1] + [1] * (len(dy.shape) - 1))
+                passes = self._passes
+                stretch = 1.0
+                if self.method.config.norm_means == "kept":
+                    stretch = len(passes) / passes.sum()
+                column = passes.reshape([-1] + [1] * (len(dy.shape) - 1))
+                return dy * (column * share(stretch)).astype(self.dtype)
 
             return tf.identity(x), backward
 
-        return lambda x, training=None: call(gate(x), training=training)
+        return gate(x)
 
     def step(self, state: Arrays, batch: Batch) -> tuple[dict[str, np.ndarray], dict]:
         self._load(state)
@@ -58,8 +84,14 @@ class SkipReference(KerasReference):
             noise = self._noise(state, len(batch.y))
             x = [one + more[good] for one, more in zip(x, noise, strict=True)]
         self.drawn.set(state["random"], good)
-        with tf.GradientTape(persistent=True) as tape:
-            tape.watch([*self.learning, self._head])
+        persistent = {"persistent": True, "watch_accessed_variables": False}
+        # The last layer's own tape: rows' gradients, one by one, stay cheap.
+        with (
+            tf.GradientTape(**persistent) as tape,
+            tf.GradientTape(**persistent) as head,
+        ):
+            tape.watch(self.learning)
+            head.watch(self._head)
             logits = self._run(x, training=True)
             losses = self._row_losses(logits, y)
         labelled = y >= 0
@@ -68,7 +100,7 @@ class SkipReference(KerasReference):
         weights = policy.weights(losses.numpy())
         news = policy.counters(weights)
         if self.method.config.policy == "threshold":
-            sizes = self._gradient_sizes(state, tape, losses, policy)
+            sizes = self._gradient_sizes(state, tape, head, losses, policy)
             news |= policy.threshold(*sizes)
         self.margins = np.array(policy.margins)
         optimizer = self._optimizer(state, int(state["updates"][0]))
@@ -109,7 +141,7 @@ class SkipReference(KerasReference):
         self._passes = None
         return found
 
-    def _gradient_sizes(self, state, tape, losses, policy) -> tuple[list, list]:
+    def _gradient_sizes(self, state, tape, head, losses, policy) -> tuple[list, list]:
         """Returns (rows, their mean |dL_i / dW|) that are measured in this step."""
         if self.method.config.gradient_ends == "probe":
             row = policy.probed(state)
@@ -122,7 +154,7 @@ class SkipReference(KerasReference):
         for i in policy.rows:
             alone = np.zeros(len(policy.y), self.dtype)
             alone[i] = 1
-            found = tape.gradient(losses, self._head, alone)
+            found = head.gradient(losses, self._head, alone)
             sizes.append(np.abs(found.numpy()).mean())
         return policy.rows, sizes
 

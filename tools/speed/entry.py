@@ -1,0 +1,71 @@
+"""The suite speed: one training step, ours and every other engine's.
+
+Each engine has an environment of its own, made at the first run; one that cannot be had
+is named on the page.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import sys
+
+import cases
+import page
+import processes
+import suite
+from environments import HERE, PLOTTING, python
+
+PLOTS = ("step_time.png", "memory.png")
+
+
+def main(request) -> str:
+    """Measures what is missing, writes page and data unless quick; returns the page.
+
+    Raises:
+      KeyError: a case is unknown.
+    """
+    seconds = request.seconds
+    plan = suite.Plan(_names(request.cases), request.threads, request.rounds, seconds)
+    if request.quick:
+        plan = suite.Plan(("resnet8-b16",), (2,), 1, seconds)
+    found = suite.run(request.work, plan, request.say)
+    try:
+        overhead = processes.measure([sys.executable, HERE / "overhead.py"])
+    except processes.Failed as error:
+        overhead, found.skipped["a call beside its work"] = [], str(error)
+    results = {"machine": page.machine(), "overhead": overhead, **vars(found)}
+    if request.quick:
+        return page.page(results, request.command)
+    request.out.mkdir(parents=True, exist_ok=True)
+    (request.out / "records.json").write_text(_lines(results))
+    plots = _draw(request.work, request.out, request.say)
+    text = page.page(results, request.command, plots)
+    (request.out / "README.md").write_text(text)
+    return text
+
+
+def _names(wanted: tuple[str, ...]) -> tuple[str, ...]:
+    known = {*cases.CASES, *(net.name for net in cases.NETS)}
+    if unknown := sorted(set(wanted) - known):
+        raise KeyError(f"unknown {unknown}, there are {list(cases.CASES)}")
+    chosen = set(wanted) or set(cases.CASES)
+    return tuple(n for n, c in cases.CASES.items() if {n, c.net.name} & chosen)
+
+
+def _lines(results: dict) -> str:
+    """Returns the results as JSON, a record to a line."""
+    records = ",\n".join(map(json.dumps, results["records"]))
+    others = json.dumps({k: v for k, v in results.items() if k != "records"})
+    return f'{others[:-1]}, "records": [\n{records}\n]}}\n'
+
+
+def _draw(work: pathlib.Path, out: pathlib.Path, say) -> tuple[str, ...]:
+    """Returns the names of the plots; none where matplotlib cannot be had."""
+    try:
+        drawer = python(work, "plots", PLOTTING, say)
+        processes.run([drawer, HERE / "plots.py", out / "records.json", out])
+    except (OSError, processes.Failed) as error:
+        say(f"no plots: {error}")
+        return ()
+    return PLOTS
