@@ -4,11 +4,17 @@ import itertools
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 from tf_keras import layers as kl
 
 from tests.builtin.single import compare, randomize
 from tests.builtin.test_gradients import TOLERANCE, check
+from tests.exporter import tiny_trainer
+from tflite_odl.builtin import keras_graph, tape
+from tflite_odl.builtin.lowering import Pass, Rows
+from tflite_odl.builtin.plan import plan
+from tflite_odl.exporter.partitions import partitions
 
 WINDOWS = list(
     itertools.product(
@@ -74,3 +80,30 @@ def test_global_pooling(keepdims):
 @pytest.mark.parametrize("kind", [kl.GlobalMaxPooling2D, kl.GlobalAveragePooling2D])
 def test_global_pooling_of_one_pixel(kind):
     check(kind(), shape=(1, 1, 3), batch=1)
+
+
+def test_padded_below():
+    """As DenseNet's stem: no pooling has padding of its own that is zero."""
+    check(kl.ReLU(), kl.ZeroPadding2D(1), kl.MaxPooling2D(3, 2), shape=(8, 7, 3))
+
+
+def test_pooling_stays_in_the_partition():
+    model = tf_keras.Sequential(
+        [
+            kl.Input((8, 8, 2)),
+            kl.Conv2D(3, 1, name="below"),
+            kl.MaxPooling2D(3, 2, "same"),
+            kl.AveragePooling2D(2, 1, "same"),
+            kl.GlobalMaxPooling2D(),
+        ]
+    )
+    graph = keras_graph.from_keras(model, {"below"})
+    weights = {name: tf.constant(graph.weights[name]) for name in graph.trainable}
+
+    def step(x, dy):
+        run = Pass(True, Rows.of(tf.ones([2])), graph.differentiated())
+        return tape.forward(graph, plan(graph), weights, [x], run).backward(dy)
+
+    specs = tf.TensorSpec([2, 8, 8, 2], name="x"), tf.TensorSpec([2, 3], name="dy")
+    found = partitions(tiny_trainer.convert_one(step, *specs))
+    assert found["train"].outside == {}

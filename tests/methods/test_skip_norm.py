@@ -60,7 +60,7 @@ def test_kept_rows_see_the_whole_batch_statistics(net, forward, norm_means, divi
     inputs = tf.constant(x)
     record = tape.forward(graph, method.plan, graph.weights, [inputs], run)
     rows = tf.constant(KEPT)
-    part = method._record_of(record, inputs)(rows, tf.ones(len(KEPT)))
+    part = method._record_of(record, [inputs])(rows, tf.ones(len(KEPT)))
     found = part.backward(tf.gather(tf.constant(dlogits), rows))
     for name, expected in by_loops(graph.weights, x, dlogits, divisor).items():
         # A dozen float32 sums of numbers about 1.
