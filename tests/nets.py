@@ -222,6 +222,9 @@ CASES = {
         {"forward": "recompute", "learning_rate": 0.1, "gradient_ends": "probe"},
         Skip,
     ),
+    "skip-recompute-noisy": Case(
+        noisy_net, {"forward": "recompute", "learning_rate": 0.1}, Skip
+    ),
     "skip-keep-skipped": Case(
         mlp,
         {
