@@ -1,7 +1,8 @@
 """Shows what an artifact is: python tools/describe.py ARTIFACT [--json]
 
 ARTIFACT is a folder written by the exporter or a bare .tflite with its manifest inside.
-A rejected artifact is shown too, with the reason.
+A rejected artifact is shown too, with the reason. The last table is made on the spot:
+how the runtime installed here shares the ops out between XNNPACK and plain kernels.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from rich.table import Table
 
 from tflite_odl import contract
 from tflite_odl.errors import ArtifactError, OdlError
+from tflite_odl.exporter.partitions import Delegation, partitions
 from tflite_odl.host.artifact import embedded_manifest
 
 _JSON = flags.DEFINE_bool(
@@ -45,7 +47,19 @@ def load(path: pathlib.Path) -> tuple[contract.Manifest, str]:
     return embedded_manifest(path.read_bytes(), path), ""
 
 
-def show(console: Console, manifest: contract.Manifest, rejected: str) -> None:
+def shares(path: pathlib.Path) -> dict[str, Delegation]:
+    """Returns what XNNPACK takes of the signatures that compute."""
+    model = path / contract.MODEL_FILE if path.is_dir() else path
+    names = (contract.TRAIN, contract.INFER, contract.EVALUATE)
+    return partitions(model.read_bytes(), names)
+
+
+def show(
+    console: Console,
+    manifest: contract.Manifest,
+    rejected: str,
+    shares: Mapping[str, Delegation] | None = None,
+) -> None:
     """Prints the tables."""
     if rejected:
         console.print(f"REJECTED: {escape(rejected)}", style="bold red")
@@ -62,6 +76,8 @@ def show(console: Console, manifest: contract.Manifest, rejected: str) -> None:
             for name, parts in manifest.memory.items()
         }
         console.print(_matrix("Peak memory", "part", sizes, sort=False))
+    if shares:
+        console.print(_delegation(shares))
 
 
 def size_text(size: int) -> str:
@@ -146,6 +162,24 @@ def _sizes(sizes: Mapping[str, int]) -> Table:
     return table
 
 
+def _delegation(shares: Mapping[str, Delegation]) -> Table:
+    columns = (
+        "signature",
+        "ops per XNNPACK partition",
+        "ops outside",
+        "of them between",
+    )
+    table = Table(*columns, title="Delegation")
+    for name, share in shares.items():
+        sizes = ", ".join(map(str, share.partitions))
+        table.add_row(name, sizes, _counts(share.outside), _counts(share.breaks))
+    return table
+
+
+def _counts(ops: Mapping[str, int]) -> str:
+    return ", ".join(f"{n} {op}" for op, n in sorted(ops.items()))
+
+
 def _matrix(
     title: str, corner: str, columns: Mapping[str, Mapping[str, Any]], sort: bool = True
 ) -> Table:
@@ -162,7 +196,8 @@ def main(arguments: list[str]) -> int:
         print("usage: python tools/describe.py ARTIFACT [--json]", file=sys.stderr)
         return 2
     try:
-        manifest, rejected = load(pathlib.Path(arguments[1]))
+        path = pathlib.Path(arguments[1])
+        manifest, rejected = load(path)
     except (OdlError, OSError) as error:
         print(f"describe: {error}", file=sys.stderr)
         return 2
@@ -172,7 +207,7 @@ def main(arguments: list[str]) -> int:
     console = Console()
     if not console.is_terminal:
         console = Console(width=120)
-    show(console, manifest, rejected)
+    show(console, manifest, rejected, shares(path))
     return 0
 
 

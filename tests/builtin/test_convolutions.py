@@ -27,9 +27,13 @@ def test_grouped_pads_and_dilates():
     check(kl.ZeroPadding2D(((1, 2), (0, 1))), conv, shape=(6, 7, 3))
 
 
-def test_groups_over_many_rows():
-    """Enough rows for the filter gradient to be taken in groups of images."""
-    check(kl.Conv2D(4, 3, groups=2), shape=(20, 20, 2), batch=4)
+@pytest.mark.parametrize("stride", [1, 2])
+def test_groups_in_several_blocks(stride):
+    """128 channels are two blocks of 64; the norm leaves its scale to fold in."""
+    wide = kl.Conv2D(128, 1, use_bias=False)
+    conv = kl.Conv2D(64, 3, stride, groups=8, use_bias=False)
+    check(wide, conv, kl.BatchNormalization(), shape=(5, 6, 3))
+    check(wide, kl.Conv2D(64, 3, stride, groups=8), shape=(5, 6, 3))
 
 
 @pytest.mark.parametrize("kind", [kl.Conv2D, kl.DepthwiseConv2D])
@@ -137,6 +141,7 @@ def test_transposed_oblong_dilated_and_with_output_padding(padding):
     "frozen",
     [
         kl.Conv2D(4, 3, groups=2),
+        kl.Conv2D(8, 2, 2, groups=4, padding="same"),
         kl.Conv2D(4, 3, dilation_rate=2),
         kl.Conv2D(4, 3, dilation_rate=2, padding="same"),
         kl.Conv2D(4, 3, (2, 1), padding="same"),

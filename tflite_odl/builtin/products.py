@@ -37,26 +37,13 @@ def filter_product(a: tf.Tensor, d: tf.Tensor) -> tf.Tensor:
     spreads over threads and keeps each accumulation short.
     """
     rows = math.prod(a.shape[:-1])
-    flat = (tf.reshape(x, [1, rows, x.shape[-1]]) for x in (a, d))
-    product = filter_products(*flat, a.shape[0])
-    return tf.reshape(product, product.shape[1:])
-
-
-def filter_products(a: tf.Tensor, d: tf.Tensor, batch: int) -> tf.Tensor:
-    """Returns `filter_product` of each of G pairs: [G, N, K], [G, N, M] -> [G, K, M].
-
-    Args:
-      batch: images in the N rows of a pair, each as many rows as the others.
-    """
-    pairs, rows = a.shape[:2]
-    groups = _groups(batch, rows)
-    a = tf.reshape(a, [pairs * groups, rows // groups, a.shape[-1]])
-    d = tf.reshape(d, [pairs * groups, rows // groups, d.shape[-1]])
+    groups = _groups(a.shape[0], rows)
+    a = tf.reshape(a, [groups, rows // groups, a.shape[-1]])
+    d = tf.reshape(d, [groups, rows // groups, d.shape[-1]])
     product = matmul(a, d, transpose_a=True)
     if groups == 1:
-        return product
-    split = tf.reshape(product, [pairs, groups, *product.shape[1:]])
-    return tf.reduce_sum(split, 1)
+        return tf.reshape(product, product.shape[1:])
+    return tf.reduce_sum(product, 0)
 
 
 def _groups(batch: int, rows: int) -> int:

@@ -14,6 +14,7 @@ import collections
 import copy
 import dataclasses
 import itertools
+from collections.abc import Collection
 
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
@@ -42,15 +43,23 @@ class Delegation:
     breaks: dict[str, int]
 
 
-def partitions(model: bytes) -> dict[str, Delegation]:
+def partitions(
+    model: bytes, signatures: Collection[str] | None = None
+) -> dict[str, Delegation]:
     """Returns what XNNPACK takes of each signature, branches of IF and WHILE included.
 
     Initial values (CALL_ONCE) are left out: they run once.
+
+    Args:
+      model: a .tflite file.
+      signatures: names of those to look at, None for all.
     """
     tree = flatbuffer.read(model)
     graphs: dict[int, Delegation] = {}
     found = {}
     for name, entry in flatbuffer.signatures(tree).items():
+        if signatures is not None and name not in signatures:
+            continue
         used = _steady(tree, entry.subgraph)
         for index in used:
             if index not in graphs:

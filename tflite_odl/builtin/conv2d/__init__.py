@@ -7,5 +7,6 @@ from tflite_odl.builtin.conv2d.patches import Patches
 from tflite_odl.builtin.conv2d.split_width import SplitWidth
 from tflite_odl.builtin.conv2d.transposed import Transposed
 
-LOWERINGS = (Constant(), SplitWidth(), PairedColumns(), Patches(), Grouped())
+DENSE = (SplitWidth(), PairedColumns(), Patches())
+LOWERINGS = (Constant(), *DENSE, *map(Grouped, DENSE))
 TRANSPOSED = (Transposed(),)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from tflite_odl.builtin.conv2d.base import window_of
+from tflite_odl.builtin.conv2d.grouped import input_gradient
 from tflite_odl.builtin.conv2d.patches import Patches
 from tflite_odl.builtin.graph import Node
 from tflite_odl.builtin.lowering import (
@@ -26,7 +27,7 @@ class Constant(Lowering):
     name = "constant"
 
     def supports(self, node: Node, inputs: Sequence[tuple[int, ...]]) -> bool:
-        return not node.trainable and node.attributes["groups"] == 1
+        return not node.trainable
 
     def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
         a, window = site.node.attributes, window_of(site.node)
@@ -40,9 +41,10 @@ class Constant(Lowering):
         if not site.wanted[0]:
             return Gradients([None])
         window = window_of(site.node)
-        if window.dilation != (1, 1):  # TRANSPOSE_CONV knows none
-            kernel = tf.convert_to_tensor(site.weights["kernel"])
-            dx = Patches().back(window, gradient.dense(), kernel)
+        groups = site.node.attributes["groups"]
+        if groups > 1 or window.dilation != (1, 1):  # TRANSPOSE_CONV knows neither
+            dy, kernel = gradient.dense(), site.weights["kernel"]
+            dx = input_gradient(Patches(), window, dy, kernel, groups)
             return Gradients([Gradient.of(dx)])
         (top, bottom), (left, right) = window.padding
         h, w = window.size

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 
-from tflite_odl.builtin.conv2d.base import window_of
+from tflite_odl.builtin.conv2d.base import Conv2D
 from tflite_odl.builtin.graph import Node
 from tflite_odl.builtin.lowering import (
     Gradient,
@@ -16,85 +18,122 @@ from tflite_odl.builtin.lowering import (
     Residual,
     Site,
 )
-from tflite_odl.builtin.products import filter_products, matmul
-from tflite_odl.builtin.space import Window
-from tflite_odl.builtin.sums import channel_sums, vector
+from tflite_odl.builtin.space import Window, parts, side_by_side
+
+# Channels of a block, and blocks of a layer at most: narrower products and many small
+# ops cost more than the zeros multiplied.
+BLOCK_CHANNELS = 64
+MOST_BLOCKS = 8
 
 
 class Grouped(Lowering):
-    """P_g: the patches of group g; y_g = P_g K_g, dK_g = P_g^T dy_g, dP_g = dy_g K_g^T.
+    """The layer in blocks of several groups, each a convolution by another lowering.
 
-    The groups come before the batch, [G, B, H, W, C / G], so that one BATCH_MATMUL
-    serves them all.
+    A block's kernel [kh, kw, m C / G, m F / G] has the kernels of its m groups on the
+    diagonal and zeros elsewhere; only the diagonal of its gradient counts.
     """
 
-    name = "grouped_patches"
+    def __init__(self, inner: Conv2D) -> None:
+        self.inner, self.name = inner, inner.name
 
     def supports(self, node: Node, inputs: Sequence[tuple[int, ...]]) -> bool:
-        return node.attributes["groups"] > 1
+        grouped = node.attributes["groups"] > 1
+        return grouped and self.inner.supports(_block_node(node), inputs)
 
     def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
-        window, groups = window_of(site.node), site.node.attributes["groups"]
-        patches = _patches(window, inputs[0], groups)
-        y = matmul(patches, _matrices(site.weights["kernel"], groups))
-        y = _joined(y, (inputs[0].shape[0], *window.out))
-        if "bias" in site.weights:
-            y = y + site.weights["bias"]
-        return Output(y, Residual(rows={"x": inputs[0]}))
+        sites = _block_sites(site)
+        outputs = [
+            self.inner.forward(block, [x])
+            for block, x in zip(sites, parts(inputs[0], len(sites)), strict=True)
+        ]
+        rows = {
+            f"{name}{k}": value
+            for k, output in enumerate(outputs)
+            for name, value in output.residual.rows.items()
+        }
+        return Output(side_by_side([o.value for o in outputs]), Residual(rows=rows))
 
     def backward(self, site: Site, residual: Residual, gradient: Gradient) -> Gradients:
-        window, groups = window_of(site.node), site.node.attributes["groups"]
-        dy, x = gradient.dense(), residual.rows["x"]
-        kernel = site.weights["kernel"]
-        parts = _rows(_apart(dy, groups), groups)
-        found = {}
-        if site.node.trainable:
-            patches = _patches(window, x, groups)
-            product = filter_products(patches, parts, x.shape[0])
-            found["kernel"] = _kernel(product, kernel.shape)
-            if "bias" in site.weights:
-                found["bias"] = vector(channel_sums(dy))
+        sites = _block_sites(site)
+        found = []
+        for k, part in enumerate(_split(gradient.full(), len(sites))):
+            columns = Residual(rows={"columns": residual.rows[f"columns{k}"]})
+            found.append(self.inner.backward(sites[k], columns, part))
+        weights = {
+            role: side_by_side([block.weights[role] for block in found])
+            for role in site.weights
+            if role != "kernel"
+        }
+        merged = site.node.attributes["groups"] // len(sites)
+        kernels = [diagonal(block.weights["kernel"], merged) for block in found]
+        weights["kernel"] = side_by_side(kernels)
         if not site.wanted[0]:
-            return Gradients([None], found)
-        back = matmul(parts, _matrices(kernel, groups), transpose_b=True)
-        batch = groups * x.shape[0]
-        dx = window.scatter(tf.reshape(back, [batch, *window.out, back.shape[-1]]))
-        shape = (x.shape[0], *window.size)
-        return Gradients([Gradient.of(_joined(_rows(dx, groups), shape))], found)
+            return Gradients([None], weights)
+        dx = side_by_side([block.inputs[0].dense() for block in found])
+        return Gradients([Gradient.of(dx)], weights)
 
 
-def _patches(window: Window, x: tf.Tensor, groups: int) -> tf.Tensor:
-    """Returns [G, B H' W', kh kw C / G]."""
-    return _rows(window.patches(_apart(x, groups)), groups)
+def input_gradient(
+    lowering: Conv2D, window: Window, dy: tf.Tensor, kernel: tf.Tensor, groups: int
+) -> tf.Tensor:
+    """Returns dx [B, H, W, C] of a convolution in any number of groups."""
+    kernels = block_kernels(kernel, groups)
+    pairs = zip(parts(dy, len(kernels)), kernels, strict=True)
+    return side_by_side([lowering.back(window, part, k) for part, k in pairs])
 
 
-def _apart(x: tf.Tensor, groups: int) -> tf.Tensor:
-    """Returns x [B, H, W, C] as [G B, H, W, C / G]."""
-    b, h, w, c = x.shape
-    split = tf.reshape(x, [b, h * w, groups, c // groups])
-    moved = tf.transpose(split, [2, 0, 1, 3])
-    return tf.reshape(moved, [groups * b, h, w, c // groups])
+def block_kernels(kernel: tf.Tensor, groups: int) -> list[tf.Tensor]:
+    """Returns the kernels of all blocks, from [kh, kw, C / G, F]."""
+    merged = _merged(groups, kernel.shape[2])
+    blocks = parts(tf.convert_to_tensor(kernel), groups // merged)
+    return [_spread(block, merged) for block in blocks]
 
 
-def _rows(x: tf.Tensor, groups: int) -> tf.Tensor:
-    """Returns x [G B, H, W, C / G] as [G, B H W, C / G]."""
-    batch, h, w, c = x.shape
-    return tf.reshape(x, [groups, batch // groups * h * w, c])
+def diagonal(kernel: tf.Tensor, merged: int) -> tf.Tensor:
+    """Returns the diagonal [kh, kw, C, m F] of a block's kernel [kh, kw, m C, m F]."""
+    kh, kw, channels, f = kernel.shape
+    c = channels // merged
+    rows = tf.reshape(kernel, [kh * kw, merged, c, f]) * _mask(merged, f)
+    return tf.reshape(tf.reduce_sum(rows, 1), [kh, kw, c, f])
 
 
-def _joined(x: tf.Tensor, shape: Sequence[int]) -> tf.Tensor:
-    """Returns x [G, B H W, C / G] as [B, H, W, C], `shape` being [B, H, W]."""
-    groups, _, c = x.shape
-    return tf.reshape(tf.transpose(x, [1, 0, 2]), [*shape, groups * c])
-
-
-def _matrices(kernel: tf.Tensor, groups: int) -> tf.Tensor:
-    """Returns the kernel [kh, kw, C / G, F] as [G, kh kw C / G, F / G]."""
+def _spread(kernel: tf.Tensor, merged: int) -> tf.Tensor:
+    """Returns the transpose of `diagonal`."""
     kh, kw, c, f = kernel.shape
-    split = tf.reshape(kernel, [kh * kw * c, groups, f // groups])
-    return tf.transpose(split, [1, 0, 2])
+    rows = tf.reshape(kernel, [kh * kw, 1, c, f]) * _mask(merged, f)
+    return tf.reshape(rows, [kh, kw, merged * c, f])
 
 
-def _kernel(matrices: tf.Tensor, shape: Sequence[int]) -> tf.Tensor:
-    """Returns the transpose of `_matrices`."""
-    return tf.reshape(tf.transpose(matrices, [1, 0, 2]), shape)
+def _mask(merged: int, filters: int) -> np.ndarray:
+    """Returns 1 where a group's channels meet its own filters: [1, m, 1, F]."""
+    own = np.repeat(np.eye(merged, dtype=np.float32), filters // merged, axis=1)
+    return own[None, :, None, :]
+
+
+def _merged(groups: int, channels: int) -> int:
+    """Returns how many groups of so many channels make a block."""
+    widest = max(BLOCK_CHANNELS, groups * channels // MOST_BLOCKS)
+    fitting = [m for m in range(1, groups + 1) if groups % m == 0]
+    return max([m for m in fitting if m * channels <= widest], default=1)
+
+
+def _block_node(node: Node) -> Node:
+    return dataclasses.replace(node, attributes={**node.attributes, "groups": 1})
+
+
+def _block_sites(site: Site) -> list[Site]:
+    """Returns the site of each block, with its own weights."""
+    kernels = block_kernels(site.weights["kernel"], site.node.attributes["groups"])
+    weights = [{"kernel": kernel} for kernel in kernels]
+    if "bias" in site.weights:
+        biases = parts(tf.convert_to_tensor(site.weights["bias"]), len(kernels))
+        weights = [{**w, "bias": b} for w, b in zip(weights, biases, strict=True)]
+    return [Site(_block_node(site.node), w, site.run) for w in weights]
+
+
+def _split(gradient: Gradient, count: int) -> list[Gradient]:
+    values = parts(gradient.value, count)
+    scales = [None] * count
+    if gradient.scale is not None:
+        scales = parts(gradient.scale, count)
+    return [Gradient(v, tuple(v.shape), s) for v, s in zip(values, scales, strict=True)]
