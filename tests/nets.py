@@ -227,6 +227,9 @@ CASES = {
         },
         Skip,
     ),
+    "skip-recompute-noisy": Case(
+        noisy_net, {"forward": "recompute", "learning_rate": 0.1}, Skip
+    ),
     "skip-keep-skipped": Case(
         mlp,
         {

@@ -51,3 +51,10 @@ def test_salt_tells_draws_of_one_step_apart():
     state = tf.constant(random.initial(3))
     a, b = (random.uniform(state, [1000], salt).numpy() for salt in (0, 1))
     assert (a != b).mean() > 0.99
+
+
+def test_rows_of_a_larger_draw():
+    state, places = tf.constant(random.initial(3)), tf.constant([4, 0, 6])
+    whole = random.uniform(state, [7, 5, 2], 3).numpy()
+    some = random.uniform(state, [3, 5, 2], 3, places).numpy()
+    np.testing.assert_array_equal(some, whole[[4, 0, 6]])

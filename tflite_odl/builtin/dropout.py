@@ -38,12 +38,16 @@ class Factor(Lowering):
         x = inputs[0]
         if not site.run.training:
             return Output(x)
-        factor = drawn(site.node, _state(site), x.shape[0])
-        return Output(x * factor, Residual({"factor": factor}))
+        factor = {"factor": _drawn(site, x.shape[0])}
+        by_row = site.node.attributes["rows"]
+        residual = Residual(factor) if by_row else Residual(shared=factor)
+        return Output(x * factor["factor"], residual)
 
     def backward(self, site: Site, residual: Residual, gradient: Gradient) -> Gradients:
-        factor = residual.rows.get("factor")
-        return Gradients([gradient if factor is None else gradient.times(factor)])
+        if not site.run.training:
+            return Gradients([gradient])
+        factor = {**residual.rows, **residual.shared}["factor"]
+        return Gradients([gradient.times(factor)])
 
 
 class Term(Lowering):
@@ -55,16 +59,25 @@ class Term(Lowering):
         x = inputs[0]
         if not site.run.training:
             return Output(x)
-        return Output(x + drawn(site.node, _state(site), x.shape[0]))
+        return Output(x + _drawn(site, x.shape[0]))
 
     def backward(self, site: Site, residual: Residual, gradient: Gradient) -> Gradients:
         return Gradients([gradient])
 
 
-def drawn(node: Node, state: tf.Tensor, batch: int) -> tf.Tensor:
+def _drawn(site: Site, batch: int) -> tf.Tensor:
+    run, layer = site.run, site.node.layer
+    if run.random is None:
+        raise ModelError(f"layer {layer!r} draws noise, the method has no seed for it")
+    return drawn(site.node, run.random, batch, run.places)
+
+
+def drawn(
+    node: Node, state: tf.Tensor, batch: int, places: tf.Tensor | None = None
+) -> tf.Tensor:
     """Returns a step's factor or term for a node, [batch, ...], broadcasting to x."""
     a = node.attributes
-    uniform, *more = uniforms(node, state, batch)
+    uniform, *more = uniforms(node, state, batch, places)
     if "rate" in a:
         # 1 where uniform >= rate; uniforms are multiples of 2^-24.
         return positive(uniform - (a["rate"] - 2.0**-25)) * (1.0 / (1.0 - a["rate"]))
@@ -73,7 +86,9 @@ def drawn(node: Node, state: tf.Tensor, batch: int) -> tf.Tensor:
     return radius * tf.cos(more[0] * (2.0 * math.pi)) * a["stddev"] + a["mean"]
 
 
-def uniforms(node: Node, state: tf.Tensor, batch: int) -> list[tf.Tensor]:
+def uniforms(
+    node: Node, state: tf.Tensor, batch: int, places: tf.Tensor | None = None
+) -> list[tf.Tensor]:
     """Returns what a node draws in a step: a uniform tensor in [0, 1) for dropout, two
     for Gaussian noise, [batch, ...] or [1, ...].
 
@@ -82,20 +97,13 @@ def uniforms(node: Node, state: tf.Tensor, batch: int) -> list[tf.Tensor]:
         false where all rows share the draw; `salt`.
       state: [2] int32, see `builtin.random`.
       batch: number of rows.
+      places: [batch] int32, which rows of a larger batch these are; else the first.
     """
     a = node.attributes
     shape = [batch if a["rows"] else 1, *a["shape"]]
-    count = 1 if "rate" in a else 2
-    return [random.uniform(state, shape, a["salt"] + k) for k in range(count)]
-
-
-def _state(site: Site) -> tf.Tensor:
-    if site.run.random is None:
-        layer = site.node.layer
-        raise ModelError(
-            f"layer {layer!r} draws noise, for which the method has no seed"
-        )
-    return site.run.random
+    salts = range(a["salt"], a["salt"] + (1 if "rate" in a else 2))
+    places = places if a["rows"] else None
+    return [random.uniform(state, shape, salt, places) for salt in salts]
 
 
 FAMILIES = {

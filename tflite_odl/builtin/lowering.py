@@ -114,12 +114,14 @@ class Pass:
     """How the graph is being run: `training` uses batch statistics where a layer has
     them; `rows` says which rows count; `wants` names the nodes gradients must reach;
     `random` is the state dropout is drawn from, [2] int32, needed in training only;
+    `places` [B] int32 says which rows of the batch these are, if not all of them;
     `statistics` holds, by node, batch statistics to take instead of the batch's own."""
 
     training: bool
     rows: Rows
     wants: frozenset[str] = frozenset()
     random: tf.Tensor | None = None
+    places: tf.Tensor | None = None
     statistics: Mapping[str, Tensors] = dataclasses.field(default_factory=dict)
 
 

@@ -30,24 +30,33 @@ def advance(state: tf.Tensor) -> tf.Tensor:
     return state + tf.constant([0, 1], tf.int32)
 
 
-def uniform(state: tf.Tensor, shape: Sequence[int], salt: int = 0) -> tf.Tensor:
+def uniform(
+    state: tf.Tensor,
+    shape: Sequence[int],
+    salt: int = 0,
+    places: tf.Tensor | None = None,
+) -> tf.Tensor:
     """Returns float32 of the given shape in [0, 1), multiples of 2**-24.
 
     Args:
       state: [2] int32.
       shape: fixed.
       salt: tells apart the draws of one step.
+      places: [shape[0]] int32, which rows of a larger draw these are; else the first.
     """
     # INDEX i + SEED seed + COUNTER counter + SALT salt, in two parts that broadcast: a
     # table of all i would be stored in the file, for each shape. Each part has what is
     # no constant, or the converter would add the constants up to that table.
-    outer, inner = _split(shape)
-    rows = np.arange(outer, dtype=np.int64)[:, None] * inner * INDEX
-    columns = np.arange(inner, dtype=np.int64) * INDEX
+    if places is None:
+        outer, inner = _split(shape)
+        rows = np.arange(outer, dtype=np.int64)[:, None] * inner * INDEX
+        rows = tf.constant(_wrap(rows))
+    else:
+        inner = math.prod(shape[1:])
+        rows = tf.reshape(places, [shape[0], 1]) * _wrap(inner * INDEX)
+    columns = tf.constant(_wrap(np.arange(inner, dtype=np.int64) * INDEX))
     seed = state[:1] * _wrap(SEED) + _wrap(salt * SALT)
-    z = (tf.constant(_wrap(rows)) + seed) + (
-        tf.constant(_wrap(columns)) + state[1:] * _wrap(COUNTER)
-    )
+    z = (rows + seed) + (columns + state[1:] * _wrap(COUNTER))
     for shift, factor in ROUNDS:
         z = tf.bitwise.bitwise_xor(z, tf.bitwise.right_shift(z, shift))
         z = z * _wrap(factor)

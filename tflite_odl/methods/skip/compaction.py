@@ -72,6 +72,7 @@ def recomputed(
         record.run,
         rows=kept,
         statistics={name: r.shared for name, r in found if "mean" in r.shared},
+        places=rows,
     )
     picked = list(x) if rows is None else [tf.gather(one, rows) for one in x]
     return tape.forward(record.graph, record.plan, record.weights, picked, run)

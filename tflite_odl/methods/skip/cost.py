@@ -41,7 +41,8 @@ def residual_bytes(graph: Graph, plan: tape.Plan) -> int:
     """Returns the bytes that backward needs of one row."""
     with tf.Graph().as_default():
         inputs = [tf.zeros([1, *node.shape]) for node in graph.inputs]
-        run = Pass(True, Rows.of(tf.ones([1])), graph.differentiated())
+        seed = tf.zeros([2], tf.int32)
+        run = Pass(True, Rows.of(tf.ones([1])), graph.differentiated(), seed)
         record = tape.forward(graph, plan, {}, inputs, run)
         kept = {
             tensor.ref(): tensor.shape.num_elements() * tensor.dtype.size
