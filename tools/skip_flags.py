@@ -33,8 +33,8 @@ _SKIP = (
     ),
     flags.DEFINE_enum(
         "norm_means",
-        "kept",
-        ["kept", "batch"],
+        "batch",
+        ["batch", "kept"],
         "skip: rows that batch norms' backward means are divided by",
     ),
     flags.DEFINE_enum(

@@ -10,6 +10,7 @@ from tf_keras import layers as kl
 from tests import nets
 from tflite_odl.builtin import dense, ops
 from tflite_odl.builtin.lowering import Gradients, Output, Residual
+from tflite_odl.builtin.optimizers import Adam
 from tflite_odl.builtin.preprocess import Preprocessing
 from tflite_odl.errors import ArtifactError, ContractError, ExportError, ModelError
 from tflite_odl.exporter import flatbuffer
@@ -72,6 +73,26 @@ def test_slightly_wrong_gradient_is_caught(families):
         ParityError, match=r"'train', tensor 'head_kernel', index \[., 1"
     ):
         export(method, nets.BATCH)
+
+
+def test_slightly_wrong_update_is_caught_beside_noise(monkeypatch):
+    """The biases' gradients are exactly 0; Adam makes an update of their rounding."""
+    right = Adam.step
+
+    def wrong(self, weight, gradient, slots, state, rate):
+        return right(self, weight, gradient, slots, state, rate * 1.001)
+
+    net = model(
+        kl.Conv2D(4, 3, name="conv"),
+        kl.BatchNormalization(),
+        kl.Conv2D(4, 3, name="conv2"),
+        kl.BatchNormalization(),
+        kl.Flatten(),
+        kl.Dense(3),
+    )
+    monkeypatch.setattr(Adam, "step", wrong)
+    with pytest.raises(ParityError, match="'train', tensor 'conv_kernel'"):
+        export(Finetune(net, optimizer="adam"), nets.BATCH)
 
 
 def test_flex_op_fails_with_its_layer(monkeypatch):

@@ -20,6 +20,7 @@ from tflite_odl.builtin.optimizers.rmsprop import (
 __all__ = [
     "OPTIMIZERS",
     "SUM",
+    "Adam",
     "Gathered",
     "Optimizer",
     "clip",
