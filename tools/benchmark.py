@@ -18,7 +18,7 @@ HERE = pathlib.Path(__file__).parent
 _SUITE = flags.DEFINE_enum(
     "suite", None, ["speed", "skip"], "what to study", required=True
 )
-_QUICK = flags.DEFINE_boolean("quick", False, "one net, one round: three minutes")
+_QUICK = flags.DEFINE_boolean("quick", False, "one net, one round: minutes")
 _CASES = flags.DEFINE_list("cases", None, "names of the cases, default all")
 _THREADS = flags.DEFINE_list("threads", ["1", "2"], "numbers of threads")
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "interleaved repetitions")
@@ -35,26 +35,26 @@ def main(argv: list[str]) -> int:
     console = Console(stderr=True)
     # Each suite is a folder of plain scripts, some of which run in other environments.
     sys.path.insert(0, str(HERE / _SUITE.value))
-    work = _WORK.value or f".cache/{_SUITE.value}"
-    out = _OUT.value or f"docs/results/{_SUITE.value}"
-    say = lambda text: console.print(text, markup=False, highlight=False)  # noqa: E731
-    if _SUITE.value == "skip":
-        import suite
-
-        print(suite.main(_CASES.value, _QUICK.value, work, out, say))
-        return 0
-    return _speed(argv, console, pathlib.Path(work), pathlib.Path(out), say)
-
-
-def _speed(argv: list[str], console: Console, work, out, say) -> int:
+    import cases
     import suite
 
-    names = _CASES.value or list(suite.cases.CASES)
-    unknown = sorted(set(names) - set(suite.cases.CASES))
+    names = _CASES.value or list(cases.CASES)
+    unknown = sorted(set(names) - set(cases.CASES))
     if unknown or len(argv) > 1:
-        known = list(suite.cases.CASES)
+        known = list(cases.CASES)
         console.print(f"unknown {unknown or argv[1:]}: cases are {known}", markup=False)
         return 2
+    work = pathlib.Path(_WORK.value or f".cache/{_SUITE.value}")
+    out = pathlib.Path(_OUT.value or f"docs/results/{_SUITE.value}")
+    say = lambda text: console.print(text, markup=False, highlight=False)  # noqa: E731
+    if _SUITE.value == "skip":
+        print(suite.main(names, _QUICK.value, work, out, say))
+    else:
+        print(_speed(suite, names, work, out, say))
+    return 0
+
+
+def _speed(suite, names: list[str], work: pathlib.Path, out: pathlib.Path, say) -> str:
     threads, rounds = [int(t) for t in _THREADS.value], _ROUNDS.value
     if _QUICK.value:
         names, threads, rounds = names[:1], [2], 1
@@ -64,8 +64,7 @@ def _speed(argv: list[str], console: Console, work, out, say) -> int:
         out.mkdir(parents=True, exist_ok=True)
         (out / "README.md").write_text(page)
         (out / "records.json").write_text(json.dumps(records, indent=1) + "\n")
-    print(page)
-    return 0
+    return page
 
 
 if __name__ == "__main__":
