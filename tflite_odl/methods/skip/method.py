@@ -44,9 +44,9 @@ class Skip(Finetune):
     def __init__(self, *args: Any, **config: Any) -> None:
         super().__init__(*args, **config)
         if self.config.forward == "auto":
-            self.config = dataclasses.replace(
-                self.config, forward=cost.cheaper(self.graph, self.plan)
-            )
+            full = self.config.policy == "full"
+            forward = "shared" if full else cost.cheaper(self.graph, self.plan)
+            self.config = dataclasses.replace(self.config, forward=forward)
         kind = BASELINES.get(self.config.policy, Threshold)
         self.policy: Policy = kind(self.config)
         by_head = self.config.policy == "threshold" and not self.policy.probes
