@@ -28,6 +28,7 @@ _CASES = flags.DEFINE_list("cases", None, "names of nets or cases, default all")
 _THREADS = flags.DEFINE_list("threads", ["1", "2"], "numbers of threads")
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "interleaved repetitions")
 _SECONDS = flags.DEFINE_float("seconds", 0.7, "of measuring in each process")
+_MINUTES = flags.DEFINE_float("minutes", 55, "after which only round one goes on")
 _WORK = flags.DEFINE_string("work", ".cache/speed", "environments, models, records")
 _OUT = flags.DEFINE_string("out", "docs/results/speed", "where page and data go")
 
@@ -45,9 +46,10 @@ def main(argv: list[str]) -> int:
         return 2
     names = [n for n, c in cases.CASES.items() if {n, c.net.name} & set(wanted)]
     threads = tuple(int(count) for count in _THREADS.value)
-    plan = suite.Plan(tuple(names), threads, _ROUNDS.value, _SECONDS.value)
+    limits = (_SECONDS.value, _MINUTES.value)
+    plan = suite.Plan(tuple(names), threads, _ROUNDS.value, *limits)
     if _QUICK.value:
-        plan = suite.Plan(("resnet8-b16",), (2,), 1, _SECONDS.value)
+        plan = suite.Plan(("resnet8-b16",), (2,), 1, *limits)
     work, out = pathlib.Path(_WORK.value), pathlib.Path(_OUT.value)
     say = lambda text: console.print(text, markup=False, highlight=False)  # noqa: E731
     found = suite.run(work, plan, say)
