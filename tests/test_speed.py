@@ -119,6 +119,11 @@ def test_a_peer_that_does_other_work_is_marked_and_not_quoted():
     assert "4.32" not in text and "- X: y" in text
 
 
+def test_a_page_without_records_says_why():
+    results = {"records": [], "overhead": [], "machine": "", "skipped": {"X": "y"}}
+    assert "- X: y" in page.page(results, "command")
+
+
 def test_ratios_compare_the_better_plan_within_a_round():
     times = {"ours": (20.0, 90.0), "ours, avx512": (24.0, 60.0), "MNN": (40.0, 100.0)}
     found = figures.Figures(
