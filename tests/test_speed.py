@@ -51,8 +51,12 @@ def study(tmp_path, monkeypatch):
     monkeypatch.setattr(suite, "python", python)
     monkeypatch.setattr(sources, "prepare", prepare)
     monkeypatch.setattr(processes, "measure", measure)
-    plan = suite.Plan((CASE,), (2,), 2, 0.0)
-    return stamps, ran, lambda: suite.run(tmp_path, plan, lambda text: None)
+
+    def run(minutes=10.0):
+        plan = suite.Plan((CASE,), (2,), 2, 0.0, minutes)
+        return suite.run(tmp_path, plan, lambda text: None)
+
+    return stamps, ran, run
 
 
 def test_missing_and_failing_engines_are_named_and_stop_nothing(study):
@@ -76,6 +80,16 @@ def test_only_what_changed_is_measured_again(study):
     same = [r for r in after.records if r["engine"] != "ours"]
     assert same == [r for r in before.records if r["engine"] != "ours"]
     assert {r["stamp"] for r in after.records} == {"first", "another artifact"}
+
+
+def test_out_of_time_a_run_ends_after_a_round_and_goes_on_when_run_again(study):
+    _, ran, run = study
+    results = run(minutes=-1.0)
+    assert {r["round"] for r in results.records} == {0}
+    assert "no time" in results.skipped["further rounds"]
+    ran.clear()
+    assert {r["round"] for r in run().records} == {0, 1}
+    assert ran.count("engine_flex") == 1
 
 
 @pytest.mark.parametrize(
@@ -103,6 +117,11 @@ def test_a_peer_that_does_other_work_is_marked_and_not_quoted():
     text = page.page(results, "command")
     assert f"| {CASE} | 20.0 | 10.0 (2.00) | no match |" in text
     assert "4.32" not in text and "- X: y" in text
+
+
+def test_a_page_without_records_says_why():
+    results = {"records": [], "overhead": [], "machine": "", "skipped": {"X": "y"}}
+    assert "- X: y" in page.page(results, "command")
 
 
 def test_ratios_compare_the_better_plan_within_a_round():

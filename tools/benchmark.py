@@ -28,6 +28,9 @@ _CASES = flags.DEFINE_list("cases", None, "names of nets or cases, default all")
 _THREADS = flags.DEFINE_list("threads", ["1", "2"], "speed: numbers of threads")
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "speed: interleaved repetitions")
 _SECONDS = flags.DEFINE_float("seconds", 0.7, "speed: of measuring in each process")
+_MINUTES = flags.DEFINE_float(
+    "minutes", 55, "speed: after which only round one goes on"
+)
 _WORK = flags.DEFINE_string(
     "work", None, "models, records, environments; .cache/SUITE if unset"
 )
@@ -43,7 +46,7 @@ class Request:
     Attributes:
       cases: names, empty for all.
       quick: three minutes; the page is only printed.
-      threads, rounds, seconds: of the suite speed.
+      threads, rounds, seconds, minutes: of the suite speed.
       work: folder that keeps what is found between runs.
       out: folder of page and data.
       command: as it was typed.
@@ -55,6 +58,7 @@ class Request:
     threads: tuple[int, ...]
     rounds: int
     seconds: float
+    minutes: float
     work: pathlib.Path
     out: pathlib.Path
     command: str
@@ -76,6 +80,7 @@ def main(argv: list[str]) -> int:
         tuple(map(int, _THREADS.value)),
         _ROUNDS.value,
         _SECONDS.value,
+        _MINUTES.value,
         pathlib.Path(_WORK.value or f".cache/{suite}"),
         pathlib.Path(_OUT.value or f"docs/results/{suite}"),
         shlex.join(["python", *sys.argv]),

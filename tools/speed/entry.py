@@ -25,10 +25,10 @@ def main(request) -> str:
     Raises:
       KeyError: a case is unknown.
     """
-    seconds = request.seconds
-    plan = suite.Plan(_names(request.cases), request.threads, request.rounds, seconds)
+    limits = (request.seconds, request.minutes)
+    plan = suite.Plan(_names(request.cases), request.threads, request.rounds, *limits)
     if request.quick:
-        plan = suite.Plan(("resnet8-b16",), (2,), 1, seconds)
+        plan = suite.Plan(("resnet8-b16",), (2,), 1, *limits)
     found = suite.run(request.work, plan, request.say)
     try:
         overhead = processes.measure([sys.executable, HERE / "overhead.py"])

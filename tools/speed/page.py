@@ -50,17 +50,23 @@ shapes; in microseconds. The goal is 30 beside copying the input."""
 def page(results: dict, command: str, plots: Iterable[str] = ()) -> str:
     """Returns the page of {"records", "skipped", "overhead", "machine"}."""
     figures = Figures(results["records"])
-    parts = ["# Speed of a training step", ABOUT, f"    {command}", _made(results)]
-    parts += [f"![{name}]({name})" for name in plots]
-    for threads in figures.threads:
-        parts += [f"## {threads} thread{'s'[: threads > 1]}", _times(figures, threads)]
-    parts += ["## Memory", MEMORY, _memory(figures)]
-    parts += ["## Sizes", SIZES, _sizes(figures)]
-    parts += ["## The same work", CHECKED, _agreement(figures)]
+    parts = ["# Speed of a training step", ABOUT, f"    {command}"]
+    if results["records"]:
+        parts += [_made(results), *(f"![{name}]({name})" for name in plots)]
+        parts += _measured(figures)
     if results["overhead"]:
         parts += ["## A call beside its work", OVERHEAD, _overhead(results["overhead"])]
     parts += ["## Not measured", _skipped(results["skipped"])]
     return "\n\n".join(parts) + "\n"
+
+
+def _measured(figures: Figures) -> list[str]:
+    parts = []
+    for threads in figures.threads:
+        parts += [f"## {threads} thread{'s'[: threads > 1]}", _times(figures, threads)]
+    parts += ["## Memory", MEMORY, _memory(figures)]
+    parts += ["## Sizes", SIZES, _sizes(figures)]
+    return [*parts, "## The same work", CHECKED, _agreement(figures)]
 
 
 def _made(results: dict) -> str:
@@ -79,11 +85,8 @@ def _times(figures: Figures, threads: int) -> str:
     def cell(case: str, engine: str) -> str:
         if figures.disagrees(case, engine):
             return "no match"
-        ms, ratio = (
-            figures.least("ms", case, threads, engine),
-            figures.ratio(case, threads, engine),
-        )
-        shown = _number(ms)
+        ratio = figures.ratio(case, threads, engine)
+        shown = _number(figures.least("ms", case, threads, engine))
         return shown if engine in OURS or not ratio else f"{shown} ({ratio:.2f})"
 
     return _by_case(figures, figures.engines, cell)

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import time
 from collections.abc import Callable, Iterator
 
 import processes
@@ -15,12 +16,21 @@ from environments import ENGINES, Engine, python
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """Names of cases, numbers of threads, rounds, and the seconds of each process."""
+    """What to measure, and how long.
+
+    Attributes:
+      cases: their names.
+      threads: numbers of threads.
+      rounds: interleaved repetitions.
+      seconds: of measuring in each process.
+      minutes: after which no engine is started any more, but for the first round.
+    """
 
     cases: tuple[str, ...]
     threads: tuple[int, ...]
     rounds: int
     seconds: float
+    minutes: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +39,7 @@ class Results:
 
     Attributes:
       records: one for each case, number of threads, engine and round.
-      skipped: {an engine, a net, or "case, engine": why there is no record of it}.
+      skipped: {an engine, a net, "case, engine", ...: why it was not measured}.
     """
 
     records: list[dict]
@@ -44,6 +54,7 @@ def run(folder: pathlib.Path, plan: Plan, say: Callable[[str], None]) -> Results
       say: called with one line of progress at a time.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    end = time.monotonic() + plan.minutes * 60
     path, skipped, found = folder / "records.json", {}, []
     kept = json.loads(path.read_text()) if path.exists() else []
     known = {_key(record): record for record in kept}
@@ -54,6 +65,9 @@ def run(folder: pathlib.Path, plan: Plan, say: Callable[[str], None]) -> Results
         if name in skipped:
             continue
         if known.get(key, {}).get("stamp") != job["stamp"]:
+            if job["round"] and time.monotonic() > end:
+                skipped["further rounds"] = "no time was left: run it again"
+                continue
             about = (folder, job["case"], job["threads"], plan.seconds)
             command = sources.command(engine, pythons[engine.name], *about)
             try:
