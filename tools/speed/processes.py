@@ -16,7 +16,7 @@ class Failed(Exception):
     """A process ended without its result; says why."""
 
 
-def run(command: Sequence[object]) -> str:
+def run(command: Sequence[object], most_seconds: float = MOST_SECONDS) -> str:
     """Returns what the command prints.
 
     Raises:
@@ -31,23 +31,23 @@ def run(command: Sequence[object]) -> str:
             capture_output=True,
             text=True,
             env=environment,
-            timeout=MOST_SECONDS,
+            timeout=most_seconds,
         )
     except subprocess.TimeoutExpired as error:
-        raise Failed(f"no end after {MOST_SECONDS} s") from error
+        raise Failed(f"no end after {most_seconds:g} s") from error
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["no message"]
         raise Failed(f"exit {done.returncode}: {lines[-1][:300]}")
     return done.stdout
 
 
-def measure(command: Sequence[object]) -> dict:
+def measure(command: Sequence[object], most_seconds: float = MOST_SECONDS) -> dict:
     """Returns the record that an engine's script prints last.
 
     Raises:
       Failed: it printed none.
     """
-    lines = run(command).strip().splitlines() or [""]
+    lines = run(command, most_seconds).strip().splitlines() or [""]
     try:
         return json.loads(lines[-1])
     except ValueError as error:
