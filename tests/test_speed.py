@@ -8,7 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "tools" / "speed"))
+TOOLS = pathlib.Path(__file__).parents[1] / "tools"
+sys.path[:0] = [str(TOOLS / "speed"), str(TOOLS)]
 import agreement
 import cases
 import environments

@@ -1,4 +1,4 @@
-"""Long studies: python tools/benchmark.py --suite=speed|skip [--quick]
+"""Long studies: python tools/benchmark.py --suite=speed|coverage|skip [--quick]
 
 Each suite is a folder beside this file, with `entry.py`. A run that was stopped goes on
 where it was, and measures again what has changed since.
@@ -20,7 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from absl import app, flags, logging
 from rich.console import Console
 
-SUITES = ("speed", "skip")
+SUITES = ("speed", "coverage", "skip")
 
 _SUITE = flags.DEFINE_enum("suite", None, SUITES, "what to study", required=True)
 _QUICK = flags.DEFINE_boolean("quick", False, "a taste: three minutes, no page")
@@ -31,6 +31,7 @@ _SECONDS = flags.DEFINE_float("seconds", 0.7, "speed: of measuring in each proce
 _MINUTES = flags.DEFINE_float(
     "minutes", 55, "speed: after which only round one goes on"
 )
+_KEEP = flags.DEFINE_boolean("keep", False, "coverage: keep an older library's rows")
 _WORK = flags.DEFINE_string(
     "work", None, "models, records, environments; .cache/SUITE if unset"
 )
@@ -47,6 +48,7 @@ class Request:
       cases: names, empty for all.
       quick: three minutes; the page is only printed.
       threads, rounds, seconds, minutes: of the suite speed.
+      keep: of the suite coverage.
       work: folder that keeps what is found between runs.
       out: folder of page and data.
       command: as it was typed.
@@ -59,6 +61,7 @@ class Request:
     rounds: int
     seconds: float
     minutes: float
+    keep: bool
     work: pathlib.Path
     out: pathlib.Path
     command: str
@@ -81,6 +84,7 @@ def main(argv: list[str]) -> int:
         _ROUNDS.value,
         _SECONDS.value,
         _MINUTES.value,
+        _KEEP.value,
         pathlib.Path(_WORK.value or f".cache/{suite}"),
         pathlib.Path(_OUT.value or f"docs/results/{suite}"),
         shlex.join(["python", *sys.argv]),

@@ -34,7 +34,7 @@ def main(request) -> str:
         overhead = processes.measure([sys.executable, HERE / "overhead.py"])
     except processes.Failed as error:
         overhead, found.skipped["a call beside its work"] = [], str(error)
-    results = {"machine": page.machine(), "overhead": overhead, **vars(found)}
+    results = {"machine": processes.machine(), "overhead": overhead, **vars(found)}
     if request.quick:
         return page.page(results, request.command)
     request.out.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -170,11 +169,3 @@ def _number(value: float | None, digits: int | None = None) -> str:
     if value is None:
         return "-"
     return f"{value:,.{(value < 100) + (value < 10) if digits is None else digits}f}"
-
-
-def machine() -> str:
-    """Returns the processor's name and its cores."""
-    with open("/proc/cpuinfo") as file:
-        found = (line.split(":")[1].strip() for line in file if "model name" in line)
-        name = next(found, "unknown processor")
-    return f"{name}, {os.cpu_count()} cores"
