@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-TOOLS = pathlib.Path(__file__).parents[1] / "tools"
-sys.path[:0] = [str(TOOLS / "speed"), str(TOOLS)]
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "tools"))
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "tools" / "speed"))
 import agreement
 import cases
 import environments
