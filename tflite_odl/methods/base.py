@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from tflite_odl.contract import TensorSpec, check_unique
+from tflite_odl.methods.features import Feature
 
 Tensors = Mapping[str, tf.Tensor]
 Array = np.ndarray
@@ -76,11 +77,13 @@ class Method:
       name: key in `methods.METHODS`.
       config: a frozen dataclass, written whole into the manifest.
       classes: class names, may be empty.
+      parts: the model's inputs.
     """
 
     name = ""
     config: Any
     classes: tuple[str, ...] = ()
+    parts: tuple[Feature, ...] = ()
 
     def state(self) -> dict[str, StateTensor]:
         """Returns the state by name, in the order of the save signature."""
