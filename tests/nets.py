@@ -83,7 +83,8 @@ def noisy_net(shape=(5, 4, 3)) -> tf_keras.Model:
     inputs = kl.Input(shape)
     x = kl.Conv2D(8, 3, padding="same", name="conv")(kl.GaussianNoise(0.1)(inputs))
     x = kl.ReLU()(kl.GroupNormalization(4, name="groups")(x))
-    x = kl.Dropout(0.2, noise_shape=(None, 1, 1, 1))(kl.SpatialDropout2D(0.3)(x))
+    y = kl.Dropout(0.2, noise_shape=(None, 1, 1, 1))(kl.SpatialDropout2D(0.3)(x))
+    x = kl.Add()([x, y])  # a row of zeros would make a huge gradient further down
     x = kl.Reshape((10, 16))(kl.GaussianDropout(0.1)(x))
     x = kl.LayerNormalization(name="layers")(kl.Dense(16, name="hidden")(x))
     drop = kl.Dropout(0.4)
@@ -226,9 +227,6 @@ CASES = {
             "norm_means": "batch",
         },
         Skip,
-    ),
-    "skip-recompute-noisy": Case(
-        noisy_net, {"forward": "recompute", "learning_rate": 0.1}, Skip
     ),
     "skip-keep-skipped": Case(
         mlp,
