@@ -47,7 +47,7 @@ class Grouped(Lowering):
             for block, x in zip(sites, parts(inputs[0], len(sites)), strict=True)
         ]
         rows = {
-            f"{name}{k}": value
+            f"{k}/{name}": value
             for k, output in enumerate(outputs)
             for name, value in output.residual.rows.items()
         }
@@ -57,8 +57,13 @@ class Grouped(Lowering):
         sites = _block_sites(site)
         found = []
         for k, part in enumerate(_split(gradient.full(), len(sites))):
-            columns = Residual(rows={"columns": residual.rows[f"columns{k}"]})
-            found.append(self.inner.backward(sites[k], columns, part))
+            prefix = f"{k}/"
+            kept = {
+                name.removeprefix(prefix): value
+                for name, value in residual.rows.items()
+                if name.startswith(prefix)
+            }
+            found.append(self.inner.backward(sites[k], Residual(rows=kept), part))
         weights = {
             role: side_by_side([block.weights[role] for block in found])
             for role in site.weights
