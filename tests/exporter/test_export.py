@@ -135,9 +135,9 @@ def two(names, outputs=1):
             "layer 'c'.*exponential",
         ),
         (
-            lambda: model(kl.ReLU(3.0, name="r"), kl.Flatten(), kl.Dense(3)),
+            lambda: model(kl.Softmax([1, 2], name="s"), kl.Flatten(), kl.Dense(3)),
             {},
-            "layer 'r'.*max_value 3.0.*use",
+            "layer 's'.*softmax over the axes.*use one axis",
         ),
         (lambda: model(kl.Flatten()), {}, "no layer that computes"),
         (lambda: model(kl.Conv2D(3, 3)), {}, r"output \[C\]"),
