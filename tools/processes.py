@@ -37,7 +37,10 @@ def run(command: Sequence[object], most_seconds: float = MOST_SECONDS) -> str:
     except subprocess.TimeoutExpired as error:
         raise Failed(f"no end after {most_seconds:g} s") from error
     if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["no message"]
+        # LiteRT's notes come after Python's last word.
+        found = done.stderr.strip().splitlines()
+        lines = [line for line in found if not line.startswith("INFO:")]
+        lines = lines or ["no message"]
         raise Failed(f"exit {done.returncode}: {lines[-1][:300]}")
     return done.stdout
 

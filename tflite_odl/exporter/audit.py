@@ -51,7 +51,7 @@ class Audit:
             raise ExportError("the converted model is unsafe: " + "; ".join(self.flags))
 
 
-def audit(model: bytes, layers: Sequence[str]) -> Audit:
+def audit(model: bytes | schema.ModelT, layers: Sequence[str]) -> Audit:
     """Counts the ops of each signature and looks for the known traps.
 
     Args:

@@ -11,13 +11,14 @@ from tflite_odl.exporter.schedule import schedule
 CONVERTER_NOTES = b"CONVERSION_METADATA"
 
 
-def compact(model: bytes) -> bytes:
+def compact(model: bytes | schema.ModelT) -> bytes:
     """Returns the same model without names, notes and repetitions, in a good order.
 
     What goes: names of tensors (signatures find theirs by index), quantization tables
     without a scale, the converter's notes, empty buffers, equal constants; what is
     equal in the tables is shared. The ops run in another order (see `schedule`), each
-    on the same values, so both runtimes compute the same bits.
+    on the same values, so both runtimes compute the same bits. A model that is read
+    already is changed in place.
     """
     tree = flatbuffer.read(model)
     tree.description = None

@@ -10,6 +10,8 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ai_edge_litert import schema_py_generated as schema
+
 import tflite_odl
 from tflite_odl import contract
 from tflite_odl.errors import ExportError
@@ -81,12 +83,13 @@ def export(
     progress("trace")
     module = TrainableModule(method, batch_size, infer_batch_size)
     progress("convert")
-    raw = convert(module)
+    tree = flatbuffer.read(convert(module))
     progress("audit")
-    audited = audit.audit(raw, method.layers)
+    audited = audit.audit(tree, method.layers)
     audited.check()
-    model = compact(raw)
-    manifest = _manifest(method, module, model, audited)
+    progress("compact")
+    model = compact(tree)
+    manifest = _manifest(method, module, model, tree, audited)
     _check_memory(manifest, memory_limit)
     progress("prove")
 
@@ -136,7 +139,11 @@ def _prove(
 
 
 def _manifest(
-    method: Method, module: TrainableModule, model: bytes, audited: audit.Audit
+    method: Method,
+    module: TrainableModule,
+    model: bytes,
+    tree: schema.ModelT,
+    audited: audit.Audit,
 ) -> contract.Manifest:
     state = tuple(module.specs.values())
     return contract.Manifest(
@@ -148,8 +155,8 @@ def _manifest(
         preprocessing=_preprocessing(method),
         plan=method.plan_names,
         ops=audited.ops_by_signature,
-        sizes=flatbuffer.sizes(model),
-        memory=memory.memory(model, state),
+        sizes=flatbuffer.sizes(model, tree),
+        memory=memory.memory(tree, state),
         versions=_versions(),
     )
 

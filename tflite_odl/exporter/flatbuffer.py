@@ -45,13 +45,15 @@ class Entry:
     outputs: dict[str, int]
 
 
-def read(model: bytes) -> schema.ModelT:
-    """Returns the model as schema objects.
+def read(model: bytes | schema.ModelT) -> schema.ModelT:
+    """Returns the model as schema objects; one that is read already, as it is.
 
     Raises:
       ArtifactError: not a TFLite file, a damaged one, or one with its weights outside
         of its tables.
     """
+    if isinstance(model, schema.ModelT):
+        return model
     if bytes(model[4:8]) != IDENTIFIER:
         raise ArtifactError(
             f"not a .tflite model: bytes 4 - 8 are {bytes(model[4:8])!r}, "
@@ -195,14 +197,16 @@ def share_buffers(tree: schema.ModelT) -> None:
     tree.buffers = kept
 
 
-def sizes(model: bytes) -> dict[str, int]:
+def sizes(model: bytes, tree: schema.ModelT | None = None) -> dict[str, int]:
     """Returns {"state", "constants", "graph", "metadata", "total"} in bytes.
+
+    `tree` is the same model, if it is read already.
 
     state: initial values of the variables; constants: every other tensor with data;
     metadata: the manifest and other notes; graph: ops, tensors and tables. A buffer
     that serves as initial value and as constant counts as state.
     """
-    tree = read(model)
+    tree = read(model if tree is None else tree)
     state = set(_initial_buffers(tree))
     notes = {m.buffer for m in tree.metadata or ()} - state
     parts = {"state": 0, "constants": 0, "graph": len(model), "metadata": 0}

@@ -65,7 +65,7 @@ _PACKED = {
 
 
 def memory(
-    model: bytes, state: Sequence[contract.TensorSpec]
+    model: bytes | schema.ModelT, state: Sequence[contract.TensorSpec]
 ) -> dict[str, dict[str, int]]:
     """Returns {signature: {part: bytes}}, at the peak.
 

@@ -11,7 +11,6 @@ output; it is delegated if its value is hidden, or is an input that only it want
 from __future__ import annotations
 
 import collections
-import copy
 import dataclasses
 import itertools
 from collections.abc import Collection
@@ -133,19 +132,22 @@ def _has_memory(interpreter: Interpreter, index: int) -> bool:
 
 def _first(tree: schema.ModelT, subgraph: int) -> bytes:
     """Returns the model with one subgraph in the first place."""
-    swapped = copy.copy(tree)
-    swapped.subgraphs = [copy.deepcopy(graph) for graph in tree.subgraphs]
-    swapped.signatureDefs = copy.deepcopy(tree.signatureDefs)
-    graphs = swapped.subgraphs
+    _swap(tree, subgraph)
+    model = flatbuffer.write(tree)
+    _swap(tree, subgraph)
+    return model
+
+
+def _swap(tree: schema.ModelT, subgraph: int) -> None:
+    """Exchanges a subgraph with the first, and every reference to them."""
+    graphs, place = tree.subgraphs, {0: subgraph, subgraph: 0}
     graphs[0], graphs[subgraph] = graphs[subgraph], graphs[0]
-    place = {0: subgraph, subgraph: 0}
-    for signature in swapped.signatureDefs or ():
+    for signature in tree.signatureDefs or ():
         index = signature.subgraphIndex
         signature.subgraphIndex = place.get(index, index)
     for graph in graphs:
         for op in graph.operators or ():
             flatbuffer.redirect_calls(op, place)
-    return flatbuffer.write(swapped)
 
 
 def _places(

@@ -84,7 +84,7 @@ def _proofs(proofs: dict) -> dict:
 
 
 def _delegation(model: bytes) -> dict:
-    found = partitions.partitions(model)[contract.TRAIN]
+    found = partitions.partitions(model, [contract.TRAIN])[contract.TRAIN]
     return {
         "partitions": list(found.partitions),
         "outside": found.outside,
