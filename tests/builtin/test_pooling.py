@@ -12,7 +12,7 @@ from tests.builtin.test_gradients import TOLERANCE, check
 
 WINDOWS = list(
     itertools.product(
-        ((2, 2), (3, 2), (3, 1), (2, 3), ((3, 2), (1, 2)), (5, 1)),
+        ((2, 2), (3, 2), (3, 1), (2, 3), ((3, 2), (1, 2)), (5, 1), (1, 2)),
         ("same", "valid"),
         ((8, 8), (7, 9)),
     )
