@@ -18,7 +18,7 @@ from tflite_odl.exporter.partitions import partitions
 
 WINDOWS = list(
     itertools.product(
-        ((2, 2), (3, 2), (3, 1), (2, 3), ((3, 2), (1, 2)), (5, 1)),
+        ((2, 2), (3, 2), (3, 1), (2, 3), ((3, 2), (1, 2)), (5, 1), (1, 2)),
         ("same", "valid"),
         ((8, 8), (7, 9)),
     )

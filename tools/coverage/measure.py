@@ -42,7 +42,7 @@ def main(name: str, folder: str, seconds: str) -> None:
     model = models.build(case)
     stages("read")
     begin = time.process_time()
-    method = odl.methods.Finetune(model, learning_rate=0.05)
+    method = odl.methods.Finetune(model)
     done = odl.export(method, case.batch, progress=stages)
     stages()
     cpu_s = time.process_time() - begin

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tflite_odl.builtin.keras_layers.shapes import add_slice
 from tflite_odl.builtin.keras_layers.windows import window
 
 
@@ -13,6 +14,9 @@ def pooling(op: str):
         ones = (1,) * (len(context.shape) - 1)
         kernel, strides = _pair(layer.pool_size, ones), _pair(layer.strides, ones)
         attributes, out = window(context, kernel, strides, ones)
+        if kernel == ones:  # XNNPACK pools no window shorter than its stride
+            kept = [(0, step, size) for step, size in zip(strides, out)]
+            return add_slice(context, [*kept, (0, 1, context.shape[-1])])
         return context.add(op, (*out, context.shape[-1]), attributes)
 
     return convert

@@ -53,7 +53,11 @@ class SparseCrossEntropy(Loss):
             weights = np.asarray(self.class_weights, np.float32)
             share = share * tf.reduce_sum(target * weights, 1, keepdims=True)
         target = _smoothed(target, self.label_smoothing, 1.0 / self.outputs)
-        loss = -total(target * tf.nn.log_softmax(z) * share)
+        # Not LOG_SOFTMAX, which would leave the XNNPACK partition; t sums to 1.
+        below = z - tf.reduce_max(z, 1, keepdims=True)
+        log_sum = tf.math.log(tf.reduce_sum(tf.exp(below), 1, keepdims=True))
+        picked = tf.reduce_sum(target * below, 1, keepdims=True)
+        loss = total((log_sum - picked) * share)
         return loss, (tf.nn.softmax(z) - target) * share
 
     def predict(self, z):
