@@ -46,9 +46,10 @@ def main(name: str, folder: str, seconds: str) -> None:
     taken = Preprocessing(case.dtype)
     method = odl.methods.Finetune(model, preprocessing=taken)
     done = odl.export(method, case.batch, progress=stages)
+    stages("write")
+    path = done.save(pathlib.Path(folder) / name)
     stages()
     cpu_s = time.process_time() - begin
-    path = done.save(pathlib.Path(folder) / name)
     record = {
         "parameters": model.count_params(),
         "layers": len(method.layers),
