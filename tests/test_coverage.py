@@ -76,7 +76,7 @@ def test_a_crash_is_a_row_with_its_cause(study):
     _, _, run = study
     text = page.page({"records": run(), "machine": "", "versions": []}, "command")
     assert "| VGG16 | exit -9: no message |" in text
-    assert "mlp, 8 x 64 | 4,810 | 134, 56 | 0 | 5, 2, 5 |" in text
+    assert "mlp, 8 x 64 | 4,810 | 134 | 3, 56 | 0 | 5, 2, 5 |" in text
     assert "1e-07, 1e-07 | 4 |" in text
     assert "Every model: ARG_MAX 3, CAST 1." in text and "ARG_MAX 4: keyword." in text
 

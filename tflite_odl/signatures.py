@@ -62,11 +62,7 @@ class TrainableModule(tf.Module):
         )
 
     def _read(self) -> dict[str, tf.Tensor]:
-        """Returns the state, integers read first: the runtime keeps the order of
-        reads, and one that XNNPACK does not take would split those that it takes."""
-        order = sorted(self.state, key=lambda name: self.state[name].dtype.is_floating)
-        found = {name: self.state[name].read_value() for name in order}
-        return {name: found[name] for name in self.state}
+        return {name: v.read_value() for name, v in self.state.items()}
 
     def _train(self, inputs: Tensors) -> dict[str, tf.Tensor]:
         step = self.method.train(self._read(), inputs)

@@ -4,8 +4,10 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
+from tests.exporter import tiny_trainer
 from tflite_odl.exporter import flatbuffer
 from tflite_odl.exporter.memory import arena
+from tflite_odl.exporter.partitions import partitions
 from tflite_odl.exporter.schedule import schedule
 
 LAYERS = 6
@@ -68,3 +70,13 @@ def test_schedule_keeps_every_bit_and_needs_no_more_memory():
         assert arena(tree, main)[0] <= min(worse, 1.2 * needs)
         for before, after in zip(expected, run(flatbuffer.write(tree), x)):
             assert all((before[name] == after[name]).all() for name in before)
+
+
+def test_integers_are_read_first_so_that_float_reads_share_a_partition():
+    """The converter puts the step counter between the reads of slot and kernel."""
+    tree = flatbuffer.read(tiny_trainer.model())
+    before = partitions(flatbuffer.write(tree))["train"].breaks
+    schedule(tree)
+    after = partitions(flatbuffer.write(tree))["train"].breaks
+    # What is left is read anew after its assignment.
+    assert before["READ_VARIABLE"] == 2 and after["READ_VARIABLE"] == 1

@@ -9,6 +9,7 @@ the same values, and ops that touch variables or call subgraphs keep their order
 from __future__ import annotations
 
 import collections
+import itertools
 
 from ai_edge_litert import schema_py_generated as schema
 
@@ -19,6 +20,7 @@ from tflite_odl.exporter.memory import arena
 _ORDERED = frozenset(
     "ASSIGN_VARIABLE CALL_ONCE IF READ_VARIABLE VAR_HANDLE WHILE".split()
 )
+_READS = frozenset(("READ_VARIABLE", "VAR_HANDLE"))
 
 
 def schedule(tree: schema.ModelT) -> None:
@@ -29,6 +31,30 @@ def schedule(tree: schema.ModelT) -> None:
         graph.operators = [ops[at] for at in _Schedule(tree, graph, ops).order()]
         if arena(tree, number)[0] > before:
             graph.operators = ops
+
+
+def _chain(tree, graph: schema.SubGraphT, ops: list, names: list[str]) -> list[int]:
+    """Returns the ops that keep their order; of handles and reads in a row, those of
+    float32 variables last. The runtime keeps that order, and XNNPACK takes float32
+    only: another variable between them would split its partition.
+    """
+    floats = {
+        int(op.inputs[0])
+        for op, name in zip(ops, names)
+        if name == "READ_VARIABLE"
+        and flatbuffer.dtype(graph.tensors[op.outputs[0]]) == "float32"
+    }
+
+    def rank(at: int) -> tuple[bool, bool]:
+        read = names[at] == "READ_VARIABLE"
+        handle = ops[at].inputs[0] if read else ops[at].outputs[0]
+        return int(handle) in floats, read
+
+    chain = [at for at, name in enumerate(names) if name in _ORDERED]
+    found: list[int] = []
+    for reads, run in itertools.groupby(chain, lambda at: names[at] in _READS):
+        found += sorted(run, key=rank if reads else None)
+    return found
 
 
 class _Schedule:
@@ -52,7 +78,7 @@ class _Schedule:
         self.readers = collections.defaultdict(set)
         self.after = collections.defaultdict(set)
         waits = [{producer[t] for t in read if t in producer} for read in self.inputs]
-        chain = [at for at, name in enumerate(names) if name in _ORDERED]
+        chain = _chain(tree, graph, ops, names)
         for before, at in zip(chain, chain[1:]):
             waits[at].add(before)
         for at, needed in enumerate(waits):

@@ -15,6 +15,7 @@ import numpy as np
 
 import tflite_odl as odl
 from tflite_odl import contract
+from tflite_odl.builtin.preprocess import Preprocessing
 from tflite_odl.exporter import partitions
 from tflite_odl.host.session import Session
 from tools.coverage import models
@@ -42,11 +43,13 @@ def main(name: str, folder: str, seconds: str) -> None:
     model = models.build(case)
     stages("read")
     begin = time.process_time()
-    method = odl.methods.Finetune(model)
+    taken = Preprocessing(case.dtype)
+    method = odl.methods.Finetune(model, preprocessing=taken)
     done = odl.export(method, case.batch, progress=stages)
+    stages("write")
+    path = done.save(pathlib.Path(folder) / name)
     stages()
     cpu_s = time.process_time() - begin
-    path = done.save(pathlib.Path(folder) / name)
     record = {
         "parameters": model.count_params(),
         "layers": len(method.layers),
@@ -95,7 +98,9 @@ def _delegation(model: bytes) -> dict:
 def _step_ms(path: pathlib.Path, case: models.Case, seconds: float) -> float:
     """Returns the median time of a train call."""
     rng = np.random.default_rng(7)
-    x = rng.normal(size=(case.batch, *case.shape)).astype(np.float32)
+    x = rng.normal(0, 1, (case.batch, *case.shape)).astype(np.float32)
+    if case.dtype == "uint8":
+        x = rng.integers(0, 256, x.shape).astype(np.uint8)
     y = rng.integers(0, models.CLASSES, case.batch).astype(np.int32)
     times, begin = [], time.perf_counter()
     with Session(path, threads=THREADS) as session:

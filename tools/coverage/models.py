@@ -23,6 +23,7 @@ class Case:
       shape: of one row.
       batch: rows of a train call.
       options: the model's own.
+      dtype: of the input: "uint8" for those that rescale pixels themselves.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Case:
     shape: tuple[int, ...]
     batch: int
     options: tuple[tuple[str, Any], ...] = ()
+    dtype: str = "float32"
 
 
 def _ours(model: str, shape: tuple[int, ...], batch: int = 8, **options: Any) -> Case:
@@ -39,10 +41,18 @@ def _ours(model: str, shape: tuple[int, ...], batch: int = 8, **options: Any) ->
 
 
 def _application(model: str, side: int, batch: int = 8, **options: Any) -> Case:
-    shape = (side, side, 3)
-    return Case(model, "applications", model, shape, batch, tuple(options.items()))
+    shape, dtype = (side, side, 3), "uint8" if model in _OF_PIXELS else "float32"
+    given = tuple(options.items())
+    return Case(model, "applications", model, shape, batch, given, dtype)
 
 
+_OF_PIXELS = (
+    "MobileNetV3Small",
+    "EfficientNetB0",
+    "EfficientNetV2B0",
+    "ConvNeXtTiny",
+    "RegNetX002",
+)
 IMAGE = (32, 32, 3)
 _ALL = (
     _ours("mlp", (64,)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import statistics
 import textwrap
 from collections.abc import Iterable
 
@@ -18,8 +19,8 @@ interpreter. A row without a cause passed the parity gate, which compares every
 signature on both runtimes with Keras in float64."""
 
 COLUMNS = """\
-- ops: of the train signature, its branches included, and those of XNNPACK's largest
-  partition of it; what is left is the table below.
+- ops: of the train signature, its branches included; partitions: how many XNNPACK makes
+  of them, and the ops of the largest.
 - conversion: seconds from the Keras model to the artifact, those of the gate among
   them, CPU seconds of the whole, and the process' peak of memory.
 - error: the worst tensor after a step on either runtime, relative to its update; beside
@@ -28,14 +29,17 @@ COLUMNS = """\
 - memory: of a train call, as the manifest predicts it."""
 
 SPLITS = """\
-Ops that stand between two that XNNPACK takes. Those of every model check labels and
-rows, count and decide whether the step is taken; they touch [B] or a counter and
-handle the step's order, not its activations. Below, what a model has besides."""
+Ops that stand between two that XNNPACK takes. Those of every model look at labels and
+rows: a bad row must be known before its pixels are replaced by zeros, and XNNPACK has
+neither comparisons nor integers. So the least is two partitions: sums over the pixels
+of each row, beside what depends on the weights alone, and the step itself. Below, what
+a model has besides."""
 
 HEAD = (
     "model, rows",
     "parameters",
-    "ops, largest partition",
+    "ops",
+    "partitions, largest",
     "Flex ops",
     "conversion s, gate, CPU",
     "peak MB",
@@ -57,6 +61,7 @@ def page(results: dict, command: str) -> str:
         if rows:
             parts += [f"## {title}", table(HEAD, rows)]
     if proven:
+        parts += ["## Where the time of a conversion goes", _stages(proven)]
         parts += ["## What splits the train step", SPLITS, _splits(proven)]
     parts += ["## Not converted", _failures(records)]
     return "\n\n".join(parts) + "\n"
@@ -81,7 +86,8 @@ def _row(record: dict) -> list[str]:
     return [
         f"{record['name']}, {case['batch']} x {_shape(case['shape'])}",
         f"{record['parameters']:,}",
-        f"{record['train_ops']:,}, {max(record['partitions']):,}",
+        f"{record['train_ops']:,}",
+        f"{len(record['partitions'])}, {max(record['partitions']):,}",
         str(record["flex_ops"]),
         ", ".join(f"{value:.0f}" for value in seconds),
         f"{record['conversion_mb']:,.0f}",
@@ -91,6 +97,17 @@ def _row(record: dict) -> list[str]:
         f"{record['memory_mb']:,.0f}",
         f"{record['ms']:,.1f}",
     ]
+
+
+def _stages(records: list[dict]) -> str:
+    """Returns the median share of each stage."""
+    shares = collections.defaultdict(list)
+    for record in records:
+        stages = record["conversion_s"]
+        for name, seconds in stages.items():
+            shares[name].append(100 * seconds / sum(stages.values()))
+    found = (f"{name} {statistics.median(v):.0f} %" for name, v in shares.items())
+    return textwrap.fill(f"In the median: {', '.join(found)}.", 88)
 
 
 def _splits(records: list[dict]) -> str:
