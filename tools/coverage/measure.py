@@ -44,7 +44,8 @@ def main(name: str, folder: str, seconds: str) -> None:
     stages("read")
     begin = time.process_time()
     taken = Preprocessing(case.dtype)
-    method = odl.methods.Finetune(model, preprocessing=taken)
+    rate = case.learning_rate
+    method = odl.methods.Finetune(model, learning_rate=rate, preprocessing=taken)
     done = odl.export(method, case.batch, progress=stages)
     stages("write")
     path = done.save(pathlib.Path(folder) / name)
