@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -65,6 +67,19 @@ def test_dropped_relu_is_caught_and_our_lowering_avoids_it(families, tmp_path):
     with pytest.raises(ArtifactError, match="was rejected when it was exported"):
         Artifact.open(tmp_path / "kept")
     assert export(Finetune(nets.mlp()), nets.BATCH).manifest.plan["hidden"] == "product"
+
+
+def test_slightly_wrong_loss_is_caught(monkeypatch):
+    right = Finetune.train
+
+    def wrong(self, state, inputs):
+        step = right(self, state, inputs)
+        metrics = {**step.metrics, "loss": step.metrics["loss"] * 1.0001}
+        return dataclasses.replace(step, metrics=metrics)
+
+    monkeypatch.setattr(Finetune, "train", wrong)
+    with pytest.raises(ParityError, match="'train', tensor 'loss'"):
+        export(Finetune(nets.mlp()), nets.BATCH)
 
 
 def test_slightly_wrong_gradient_is_caught(families):

@@ -23,14 +23,20 @@ from tflite_odl.methods.reference import Batch
 Arrays = Mapping[str, np.ndarray]
 
 ATTEMPTS = 4
+# A loss or a count that is off by more is wrong, relative where above 1.
+NEAR = 1e-3
 
 
 class ParityError(ExportError):
     """The artifact and TensorFlow disagree; the message shows the first difference."""
 
 
-class NearKink(ParityError):
-    """Off by more than rounding; a relu that fell the other way could explain it."""
+class NearMiss(ParityError):
+    """Off by more than rounding usually is; other rows must show that it was chance.
+
+    A relu that fell the other way could explain it, or a figure of which TensorFlow's
+    own float32 happened to be nearly exact.
+    """
 
 
 def prove(
@@ -101,7 +107,7 @@ def _agreed(
         try:
             for gate in gates:
                 gate.check(reference)
-        except NearKink:
+        except NearMiss:
             if attempt == ATTEMPTS - 1:
                 raise
         else:
@@ -154,20 +160,27 @@ class _Gate:
         outputs = self.runtime.run(contract.TRAIN, reference.batch.inputs())
         norm = "gradient_norm"
         for name in reference.metrics64.keys() - {norm}:
-            self.metric(reference, name, outputs)
+            self.metric(reference, name, outputs, NEAR)
         after = self.save()
         for name, value in reference.after64.items():
             if name in reference.limits:
                 self.updated(reference, name, after[name])
             else:
                 self.same(contract.TRAIN, name, value, after[name])
-        self.metric(reference, norm, outputs, NearKink)
+        self.metric(reference, norm, outputs, np.inf)
 
-    def metric(self, reference: Reference, name: str, outputs, kind=ParityError):
-        """Checks one output of train."""
-        value = reference.metrics64[name]
-        off = abs(reference.metrics32[name] - value)
-        tolerance = max(OUTPUT_TOLERANCE * max(1, value), TENSORFLOW_MULTIPLE * off)
+    def metric(self, reference: Reference, name: str, outputs, near: float) -> None:
+        """Checks one output of train; what is off by less than `near` is a near miss.
+
+        TensorFlow's own error of a single number is a poor measure: by chance alone,
+        one of two equally good results is more than four times as far off as the other
+        in every seventh pair.
+        """
+        value, scale = reference.metrics64[name], max(1, reference.metrics64[name])
+        own = abs(reference.metrics32[name] - value)
+        tolerance = max(OUTPUT_TOLERANCE * scale, TENSORFLOW_MULTIPLE * own)
+        off = abs(float(outputs[name][0]) - value)
+        kind = NearMiss if off <= near * scale else ParityError
         expected = np.array([value])
         self.close(contract.TRAIN, name, expected, outputs[name], tolerance, kind)
 
@@ -180,7 +193,7 @@ class _Gate:
         else:
             off = f"off by {error.whole:.3g} of the update (limit {limit.whole:.3g}), "
             off += f"one entry by {error.entry:.3g} (limit {limit.entry:.3g})"
-            kind = ParityError if error.gross() else NearKink
+            kind = ParityError if error.gross() else NearMiss
             self.fail(contract.TRAIN, name, reference.after64[name], after, off, kind)
 
     def reject(self, reference: Reference, bad: np.ndarray) -> None:
