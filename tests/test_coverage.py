@@ -48,7 +48,7 @@ def study(tmp_path, monkeypatch):
         return figures(breaks={"CAST": 1, "ARG_MAX": len(ran[-1])})
 
     monkeypatch.setattr(processes, "measure", measure)
-    monkeypatch.setattr(suite, "fingerprint", lambda: library[0])
+    monkeypatch.setattr(processes, "fingerprint", lambda: library[0])
 
     def run(*names, **options):
         ran.clear()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib.metadata
 import json
 import os
 import pathlib
 import subprocess
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 
 MOST_SECONDS = 900
 TOOLS = pathlib.Path(__file__).parent
+PACKAGES = ("tensorflow", "tf_keras", "ai-edge-litert", "numpy")
+PLOTTING = ("matplotlib>=3.8,<4",)
 
 
 class Failed(Exception):
@@ -64,3 +69,43 @@ def machine() -> str:
         found = (line.split(":")[1].strip() for line in file if "model name" in line)
         name = next(found, "unknown processor")
     return f"{name}, {os.cpu_count()} cores"
+
+
+def fingerprint() -> str:
+    """Returns what tells the library's sources and the packages from other ones."""
+    found = hashlib.sha256()
+    for path in sorted((TOOLS.parent / "tflite_odl").rglob("*.py")):
+        found.update(path.read_bytes())
+    found.update(" ".join(versions()).encode())
+    return found.hexdigest()[:12]
+
+
+def versions() -> list[str]:
+    return [f"{name}=={importlib.metadata.version(name)}" for name in PACKAGES]
+
+
+def python(
+    folder: pathlib.Path, name: str, packages: tuple[str, ...], say: Callable
+) -> str:
+    """Returns the Python of an environment with the packages, made if need be.
+
+    Raises:
+      OSError: they cannot be installed here; says why.
+    """
+    if not packages:
+        return sys.executable
+    wanted, ready = "\n".join(packages), folder / name / "ready"
+    path = str(folder / name / "bin" / "python")
+    if ready.exists() and ready.read_text() == wanted:
+        return path
+    say(f"make an environment with {', '.join(packages)}")
+    for command in (
+        [sys.executable, "-m", "venv", folder / name],
+        [path, "-m", "pip", "install", "-q", *packages],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            lines = [line for line in done.stderr.splitlines() if "ERROR" in line]
+            raise OSError(lines[-1] if lines else f"{name}: no environment")
+    ready.write_text(wanted)
+    return path

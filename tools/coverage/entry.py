@@ -28,7 +28,7 @@ def main(request) -> str:
         records = [record for record in records if record["name"] in names]
     results = {
         "machine": processes.machine(),
-        "versions": suite.versions(),
+        "versions": processes.versions(),
         "records": records,
     }
     text = page.page(results, request.command)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import importlib.metadata
 import json
 import os
 import pathlib
@@ -15,8 +13,6 @@ import processes
 
 from tools.coverage import models
 
-ROOT = pathlib.Path(__file__).parents[2]
-PACKAGES = ("tensorflow", "tf_keras", "ai-edge-litert", "numpy")
 MOST_SECONDS = 2400
 
 
@@ -53,7 +49,7 @@ def run(folder: pathlib.Path, plan: Plan, say: Callable[[str], None]) -> list[di
     known = {record["name"]: record for record in kept}
     for name in plan.cases:
         case = json.loads(json.dumps(dataclasses.asdict(models.CASES[name])))
-        before, library = known.get(name, {}), fingerprint()
+        before, library = known.get(name, {}), processes.fingerprint()
         same = before.get("library") == library or plan.keep
         if before.get("case") == case and same and not plan.again:
             continue
@@ -62,19 +58,6 @@ def run(folder: pathlib.Path, plan: Plan, say: Callable[[str], None]) -> list[di
         say(f"{name}: {known[name].get('cause', 'proven')}")
         _write(path, list(known.values()))
     return [known[name] for name in models.CASES if name in known]
-
-
-def fingerprint() -> str:
-    """Returns what tells the library's sources and the packages from other ones."""
-    found = hashlib.sha256()
-    for path in sorted((ROOT / "tflite_odl").rglob("*.py")):
-        found.update(path.read_bytes())
-    found.update(" ".join(versions()).encode())
-    return found.hexdigest()[:12]
-
-
-def versions() -> list[str]:
-    return [f"{name}=={importlib.metadata.version(name)}" for name in PACKAGES]
 
 
 def _measure(folder: pathlib.Path, name: str, plan: Plan) -> dict:

@@ -1,4 +1,4 @@
-"""What the skip suite trains: data, nets, and the policies that are compared."""
+"""What the skip suite trains: data, nets, and the policies that are compared. NumPy."""
 
 from __future__ import annotations
 
@@ -6,56 +6,103 @@ import dataclasses
 import pathlib
 
 RECORDINGS = pathlib.Path(__file__).parents[3] / "shared" / "data"
+SIGNS = f"npz:{RECORDINGS}/traffic_sign_tracks.npz"
+CIFAR10 = f"npz:{RECORDINGS}/cifar10_jpeg.npz"
+PHONE = f"npz:{RECORDINGS}/phone_activity.npz"
 BOUNDS = (0.0025, 0.01, 0.03, 0.05, 0.1)
 # Random skipping is given the rate that this bound reached with the same seed.
-SAME_RATE_AS = 0.05
+SAME_RATE_AS = "threshold 0.05"
+MOST_PERIOD = 200
+PLAIN = "full"
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """One way to choose rows.
+
+    Attributes:
+      name: on the page.
+      policy: of `skip`; "full" is the method finetune, which skips nothing.
+      settings: what `configure` is given.
+      options: further configuration of the artifact.
+    """
+
+    name: str
+    policy: str
+    settings: tuple[tuple[str, float], ...] = ()
+    options: tuple[tuple[str, object], ...] = ()
+
+    @property
+    def artifact(self) -> str:
+        """Variants of the same name here share one artifact."""
+        return "-".join([self.policy, *(str(value) for _, value in self.options)])
+
+    @property
+    def bounded(self) -> bool:
+        """Whether it keeps a bound on the gradient's error."""
+        return self.policy == "threshold"
+
+
+def _bounded(name: str, bounds, **options: object) -> tuple[Variant, ...]:
+    given = tuple(options.items())
+    return tuple(
+        Variant(f"{name} {bound:g}", "threshold", (("error_bound", bound),), given)
+        for bound in bounds
+    )
+
+
+UNIFORM = _bounded("threshold", BOUNDS)
+GEOMETRIC = _bounded("geometric", (0.05, 0.1), norm_means="kept")
+BASELINES = (
+    Variant("fixed 0.9", "fixed", (("fixed_threshold", 0.9),)),
+    Variant("selective 0.5", "selective", (("skip_rate", 0.5),)),
+    Variant("infobatch 0.5", "infobatch", (("skip_rate", 0.5),)),
+    Variant("random", "random"),
+)
+ALL = (Variant(PLAIN, "full"), *UNIFORM, *GEOMETRIC, *BASELINES)
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One net on one dataset; a decision on the threshold every epoch."""
+    """One net on one dataset.
+
+    Attributes:
+      name: unique.
+      dataset: as `streams.open` takes it.
+      backbone, width: of `models`; width None is the backbone's own.
+      epochs: of `full`.
+      learning_rate: at the start; it falls along a cosine to 0 at the end.
+      budget: "seconds": every variant takes as long as `full`, with more steps where
+        these are shorter; "steps": every variant takes as many.
+      variants: that are compared.
+      batch: rows of a step.
+    """
 
     name: str
     dataset: str
     backbone: str
     epochs: float
+    learning_rate: float
+    budget: str = "seconds"
+    width: int | None = None
+    variants: tuple[Variant, ...] = ALL
     batch: int = 32
-    learning_rate: float = 0.05
-    test_rows: int = 2500
-
-
-CASES = {
-    case.name: case
-    for case in (
-        Case("digits", "digits", "resnet8", 15),
-        Case("signs", f"npz:{RECORDINGS}/traffic_sign_tracks.npz", "resnet8", 5),
-        Case("cifar10", f"npz:{RECORDINGS}/cifar10_jpeg.npz", "resnet8", 5),
-        Case("phone", f"npz:{RECORDINGS}/phone_activity.npz", "inertial", 5),
-    )
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Variant:
-    """A policy with its setting; `setting` is a name that `configure` knows."""
-
-    policy: str
-    setting: str = ""
-    value: float = 0.0
 
     @property
-    def name(self) -> str:
-        return f"{self.policy} {self.value:g}" if self.setting else self.policy
+    def net(self) -> str:
+        """Cases of the same net, data and batch share artifacts and times."""
+        stem = self.dataset.rpartition("/")[2].removesuffix(".npz")
+        return f"{stem}-{self.backbone}-{self.width or 'own'}-b{self.batch}"
 
 
-VARIANTS = {
-    variant.name: variant
-    for variant in (
-        Variant("full"),
-        *(Variant("threshold", "error_bound", bound) for bound in BOUNDS),
-        Variant("fixed", "fixed_threshold", 0.9),
-        Variant("selective", "skip_rate", 0.5),
-        Variant("infobatch", "skip_rate", 0.5),
-        Variant("random"),
-    )
-}
+_FEW = (ALL[0], *UNIFORM[-3:], *GEOMETRIC)
+_ALL = (
+    Case("digits", "digits", "resnet8", 20, 0.05),
+    Case("digits, equal steps", "digits", "resnet8", 20, 0.05, "steps"),
+    Case("phone", PHONE, "inertial", 40, 0.02),
+    Case("phone, equal steps", PHONE, "inertial", 40, 0.02, "steps"),
+    Case("signs", SIGNS, "resnet8", 8, 0.05, width=8),
+    Case("cifar10", CIFAR10, "resnet8", 1.5, 0.05, width=8),
+    Case("signs resnet20", SIGNS, "resnet20", 8, 0.05, "steps", 8, _FEW),
+)
+CASES = {case.name: case for case in _ALL}

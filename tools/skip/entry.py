@@ -1,32 +1,61 @@
-"""Entry of the skip suite; quick: digits, one seed, sixty steps."""
+"""The suite skip: every policy on real data, for the same seconds or the same steps."""
 
 from __future__ import annotations
 
 import json
+import pathlib
+import sys
 
-import cases
-import page
-import study
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
 
-SEEDS, QUICK_STEPS = 3, 60
+import processes
+
+from tools.skip import cases, page, suite
+
+HERE = pathlib.Path(__file__).parent
+QUICK = ("digits",)
+QUICK_EPOCHS = 3
 
 
 def main(request) -> str:
-    """Runs what is missing, writes page and data unless quick; returns the page.
+    """Runs what is missing, writes page, plots and data unless quick; returns the page.
 
     Raises:
       KeyError: a case is unknown.
     """
-    names = list(request.cases or cases.CASES)
-    if unknown := sorted(set(names) - set(cases.CASES)):
+    if unknown := sorted(set(request.cases) - set(cases.CASES)):
         raise KeyError(f"unknown {unknown}, there are {list(cases.CASES)}")
+    names = tuple(request.cases or cases.CASES)
+    plan = suite.Plan(names, keep=request.keep)
+    work = request.work
     if request.quick:
-        names = ["digits"]
-    seeds, steps = (1, QUICK_STEPS) if request.quick else (SEEDS, None)
-    records = study.run(request.work, names, seeds, 2, request.say, steps)
-    records = [r for r in records if r["steps"] == steps and r["case"] in names]
+        plan = suite.Plan(QUICK, 1, request.keep, 2, QUICK_EPOCHS)
+        work /= "quick"
+    results = suite.Study(work, plan, request.say).run()
+    results |= {"machine": processes.machine(), "versions": processes.versions()}
     if request.quick:
-        return page.page(records)
-    text = page.write(records, request.out)
-    (request.out / "records.json").write_text(json.dumps(records, indent=1) + "\n")
+        return page.page(results, request.command)
+    request.out.mkdir(parents=True, exist_ok=True)
+    (request.out / "records.json").write_text(_lines(results))
+    plots = _draw(request.work, request.out, request.say)
+    text = page.page(results, request.command, plots)
+    (request.out / "README.md").write_text(text)
     return text
+
+
+def _lines(results: dict) -> str:
+    """Returns the results as JSON, a record to a line."""
+    records = ",\n".join(map(json.dumps, results["records"]))
+    others = json.dumps({k: v for k, v in results.items() if k != "records"})
+    return f'{others[:-1]}, "records": [\n{records}\n]}}\n'
+
+
+def _draw(work: pathlib.Path, out: pathlib.Path, say) -> dict[str, str]:
+    """Returns {case: its plot}; none where matplotlib cannot be had."""
+    try:
+        drawer = processes.python(work, "plots", processes.PLOTTING, say)
+        made = processes.run([drawer, HERE / "plots.py", out / "records.json", out])
+    except (OSError, processes.Failed) as error:
+        say(f"no plots: {error}")
+        return {}
+    return json.loads(made)

@@ -14,7 +14,8 @@ import cases
 import page
 import processes
 import suite
-from environments import HERE, PLOTTING, python
+from environments import HERE
+from processes import PLOTTING, python
 
 PLOTS = ("step_time.png", "memory.png")
 

@@ -6,9 +6,6 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import pathlib
-import subprocess
-import sys
-from collections.abc import Callable
 
 HERE = pathlib.Path(__file__).parent
 
@@ -74,7 +71,6 @@ ENGINES = (
 )
 OURS = tuple(e.name for e in ENGINES if e.environment == "ours")
 REFERENCE, LIMIT = "tf.function", "GEMM limit"
-PLOTTING = ("matplotlib>=3.8,<4",)
 
 
 def script(name: str) -> str:
@@ -85,30 +81,3 @@ def script(name: str) -> str:
 def digest(*texts: str) -> str:
     """Returns a short hash of texts."""
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
-
-
-def python(
-    folder: pathlib.Path, name: str, packages: tuple[str, ...], say: Callable
-) -> str:
-    """Returns the Python of an environment with the packages, made if need be.
-
-    Raises:
-      OSError: they cannot be installed here; says why.
-    """
-    if not packages:
-        return sys.executable
-    wanted, ready = "\n".join(packages), folder / name / "ready"
-    path = str(folder / name / "bin" / "python")
-    if ready.exists() and ready.read_text() == wanted:
-        return path
-    say(f"make an environment with {', '.join(packages)}")
-    for command in (
-        [sys.executable, "-m", "venv", folder / name],
-        [path, "-m", "pip", "install", "-q", *packages],
-    ):
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            lines = [line for line in done.stderr.splitlines() if "ERROR" in line]
-            raise OSError(lines[-1] if lines else f"{name}: no environment")
-    ready.write_text(wanted)
-    return path

@@ -39,7 +39,7 @@ def measure(step: Callable[[], float], seconds: float, before_mb: float) -> dict
         float(step())
         times.append((time.perf_counter() - start) * 1e3)
     others = (_busy_elsewhere_s() - busy) / (time.perf_counter() - begin)
-    memory = _status("VmHWM") - before_mb
+    memory = peak_mb() - before_mb
     result = {"losses": losses, "ms": float(np.median(times)), "least_ms": min(times)}
     return {**result, "memory_mb": memory, "others": max(others, 0.0)}
 
@@ -65,6 +65,11 @@ def resident_mb() -> float:
     with open("/proc/self/clear_refs", "w") as file:
         file.write("5")
     return _status("VmRSS")
+
+
+def peak_mb() -> float:
+    """Returns the most resident memory since `resident_mb` was called."""
+    return _status("VmHWM")
 
 
 def _busy_elsewhere_s() -> float:

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 
 import processes
 import sources
-from environments import ENGINES, Engine, python
+from environments import ENGINES, Engine
+from processes import python
 
 
 @dataclasses.dataclass(frozen=True)

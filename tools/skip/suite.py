@@ -1,0 +1,187 @@
+"""The skip suite: times first, then every policy from the same weights, by seed."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import json
+import os
+import pathlib
+import statistics
+import sys
+import threading
+from collections.abc import Callable
+
+import processes
+
+from tflite_odl import streams
+from tools.skip import cases, sources
+
+THREADS = (1, 2)
+# Runs are one thread each, so that many at a time fill the machine.
+BUDGET_THREADS = 1
+MOST_SECONDS = 3600
+
+Say = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What to study.
+
+    Attributes:
+      cases: names in `cases.CASES`.
+      seeds: how many, each with its own weights and order of rows.
+      keep: whether what an older library made will do.
+      rounds: of timing the steps.
+      epochs: of `full`, instead of the case's.
+    """
+
+    cases: tuple[str, ...]
+    seeds: int = 3
+    keep: bool = False
+    rounds: int = 9
+    epochs: float | None = None
+
+
+class Study:
+    """What is known so far, in a folder.
+
+    Args:
+      folder: keeps artifacts, times, and a file for each run.
+      plan: what to study.
+      say: called with one line of progress at a time.
+    """
+
+    def __init__(self, folder: pathlib.Path, plan: Plan, say: Say) -> None:
+        self.folder, self.plan, self.say = folder.resolve(), plan, say
+        self.library = processes.fingerprint()
+        self.skipped: dict[str, str] = {}
+        self._exporting = threading.Lock()
+
+    def run(self) -> dict:
+        """Returns {"times", "memory", "records", "skipped"} of all cases."""
+        times, memory, records = {}, {}, []
+        for name in self.plan.cases:
+            case = cases.CASES[name]
+            try:
+                streams.open(case.dataset)
+            except streams.DataError as error:
+                self.skipped[name] = str(error)
+                self.say(f"{name} is skipped: {error}")
+                continue
+            found = self._measured(case)
+            times[case.net], memory[case.net] = found["times"], found["memory"]
+            records += self._trained(case, found["times"])
+        return {
+            "times": times,
+            "memory": memory,
+            "records": records,
+            "skipped": self.skipped,
+        }
+
+    def _place(self, case: cases.Case) -> pathlib.Path:
+        return self.folder / case.net / self.library
+
+    def _measured(self, case: cases.Case) -> dict:
+        """Returns {"times": {threads: {artifact: {rows: [ms]}}}, "memory"} of a net."""
+        path = self.folder / case.net / "steps.json"
+        if (known := self._known(path)) is not None:
+            return known
+        place = self._place(case)
+        sources.prepare(place, case, self.plan.seeds, self.say)
+        names = list(dict.fromkeys(v.artifact for v in case.variants))
+        self.say(f"time {case.net}")
+        measure = lambda script, *rest: processes.measure(  # noqa: E731
+            [sys.executable, "-m", f"tools.skip.{script}", place, *rest]
+        )
+        times = {
+            str(threads): measure("timing", threads, self.plan.rounds, *names)
+            for threads in THREADS
+        }
+        memory = {name: measure("memory", name)["memory_mb"] for name in names}
+        return self._note(path, {"times": times, "memory": memory})
+
+    def _trained(self, case: cases.Case, times: dict) -> list[dict]:
+        """Returns the records of all variants and seeds; random ones come last."""
+        ms = {
+            name: {rows: statistics.median(all_) for rows, all_ in by_rows.items()}
+            for name, by_rows in times[str(BUDGET_THREADS)].items()
+        }
+        rated = [v for v in case.variants if v.policy != "random"]
+        others = [v for v in case.variants if v.policy == "random"]
+        found = self._pool(case, rated, ms, {})
+        rates = {r["seed"]: r for r in found if r["variant"] == cases.SAME_RATE_AS}
+        return found + self._pool(case, others, ms, rates)
+
+    def _pool(self, case, variants, ms: dict, rates: dict) -> list[dict]:
+        """Returns the records of some variants, as many runs at a time as cores."""
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            waiting = [
+                pool.submit(self._one, case, variant, seed, ms, rates)
+                for seed in range(self.plan.seeds)
+                for variant in variants
+            ]
+            found = [done.result() for done in waiting]
+        return [record for record in found if record]
+
+    def _one(self, case, variant, seed: int, ms: dict, rates: dict) -> dict | None:
+        """Returns a run's record; None, and why in `skipped`, where it failed."""
+        name = f"{case.name}, {variant.name}, seed {seed}"
+        path = self.folder / "runs" / f"{name.replace(' ', '_')}.json"
+        epochs = self.plan.epochs or case.epochs
+        epoch = max(1, len(streams.open(case.dataset).train) // case.batch)
+        steps = round(epochs * epoch)
+        budget: float = steps
+        if case.budget == "seconds":
+            budget *= ms[cases.ALL[0].artifact][str(case.batch)] / 1e3
+        settings = dict(variant.settings)
+        if variant.bounded:
+            settings["update_period"] = min(epoch, cases.MOST_PERIOD)
+        if variant.policy == "random" and seed not in rates:
+            self.skipped[name] = f"no run of {cases.SAME_RATE_AS} has its rate"
+            return None
+        if variant.policy == "random":
+            settings["skip_rate"] = min(rates[seed]["skipped"], 0.99)
+        facts = {
+            "case": case.name,
+            "variant": variant.name,
+            "seed": seed,
+            "settings": settings,
+            "full_steps": steps,
+        }
+        known = self._known(path)
+        if known is not None and all(known[key] == facts[key] for key in facts):
+            return known
+        place = self._place(case)
+        with self._exporting:
+            if not (place / variant.artifact).exists():
+                sources.prepare(place, case, self.plan.seeds, self.say)
+        job = {"folder": str(place), "ms": ms[variant.artifact], "budget": budget}
+        script = [sys.executable, "-m", "tools.skip.training"]
+        try:
+            found = processes.measure(
+                [*script, json.dumps({**job, **facts})], MOST_SECONDS
+            )
+        except processes.Failed as error:
+            self.skipped[name] = str(error)
+            self.say(f"{name}: {error}")
+            return None
+        self.say(
+            f"{name}: accuracy {found['accuracy']:.4f}, skipped {found['skipped']:.3f}"
+        )
+        return self._note(path, {**facts, **found, "ms": ms[variant.artifact]})
+
+    def _known(self, path: pathlib.Path) -> dict | None:
+        """Returns what a file has, if this library made it or any will do."""
+        if not path.exists():
+            return None
+        known = json.loads(path.read_text())
+        return known if self.plan.keep or known["library"] == self.library else None
+
+    def _note(self, path: pathlib.Path, found: dict) -> dict:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_suffix(".new")
+        fresh.write_text(json.dumps({"library": self.library, **found}, indent=1))
+        os.replace(fresh, path)
+        return json.loads(path.read_text())
