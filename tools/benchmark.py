@@ -31,7 +31,7 @@ _SECONDS = flags.DEFINE_float("seconds", 0.7, "speed: of measuring in each proce
 _MINUTES = flags.DEFINE_float(
     "minutes", 55, "speed: after which only round one goes on"
 )
-_KEEP = flags.DEFINE_boolean("keep", False, "coverage: keep an older library's rows")
+_KEEP = flags.DEFINE_boolean("keep", False, "coverage, skip: keep what an older library made")
 _WORK = flags.DEFINE_string(
     "work", None, "models, records, environments; .cache/SUITE if unset"
 )
@@ -48,7 +48,7 @@ class Request:
       cases: names, empty for all.
       quick: three minutes; the page is only printed.
       threads, rounds, seconds, minutes: of the suite speed.
-      keep: of the suite coverage.
+      keep: of the suites coverage and skip.
       work: folder that keeps what is found between runs.
       out: folder of page and data.
       command: as it was typed.

@@ -32,8 +32,8 @@ SPLITS = """\
 Ops that stand between two that XNNPACK takes. Those of every model look at labels and
 rows: a bad row must be known before its pixels are replaced by zeros, and XNNPACK has
 neither comparisons nor integers. So the least is two partitions: sums over the pixels
-of each row, beside what depends on the weights alone, and the step itself. Below, what
-a model has besides."""
+of each row, beside what depends on the weights alone, and the step itself; and one
+where pixels are uint8, which cannot be bad. Below, what stands between."""
 
 HEAD = (
     "model, rows",
@@ -116,7 +116,7 @@ def _splits(records: list[dict]) -> str:
     common = counts[0]
     for count in counts:
         common = common & count
-    lines = [f"Every model: {_ops(common)}."]
+    lines = [f"Every model: {_ops(common)}."] if common else []
     own = collections.defaultdict(list)
     for record, count in zip(records, counts):
         own[_ops(count - common)].append(record["name"])
