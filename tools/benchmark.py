@@ -31,7 +31,9 @@ _SECONDS = flags.DEFINE_float("seconds", 0.7, "speed: of measuring in each proce
 _MINUTES = flags.DEFINE_float(
     "minutes", 55, "speed: after which only round one goes on"
 )
-_KEEP = flags.DEFINE_boolean("keep", False, "coverage, skip: keep what an older library made")
+_KEEP = flags.DEFINE_boolean(
+    "keep", False, "coverage, skip: keep what an older one made"
+)
 _WORK = flags.DEFINE_string(
     "work", None, "models, records, environments; .cache/SUITE if unset"
 )
