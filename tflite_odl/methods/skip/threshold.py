@@ -158,7 +158,9 @@ class Threshold(Policy):
         counts = state["confidence_counts"].cumsum()
         middle = np.searchsorted(counts, counts[-1] / 2) + 1
         due = np.maximum(np.round(state["update_period"]) - 1, 0)
-        return {**_cut(middle), "period_steps": due.astype(np.int32)}
+        # A bound that even few rows meet, by an estimate that is then compared.
+        bound = {"error_bound": np.array([self.config.kappa / 2], np.float32)}
+        return {**_cut(middle), **bound, "period_steps": due.astype(np.int32)}
 
     def closed(self, state: Arrays) -> Arrays:
         return _cut(0)
