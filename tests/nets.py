@@ -225,6 +225,8 @@ CASES = {
             "learning_rate": 0.1,
             "gradient_ends": "probe",
             "norm_means": "batch",
+            "spacing": "geometric",
+            "intervals": 60,  # the third one begins at .28: a new net reaches several
         },
         Skip,
     ),

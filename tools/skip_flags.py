@@ -15,6 +15,12 @@ _SKIP = (
     ),
     flags.DEFINE_float("error_bound", 0.05, "skip: largest relative squared error"),
     flags.DEFINE_integer("intervals", 20, "skip: of the confidence"),
+    flags.DEFINE_enum(
+        "spacing",
+        "uniform",
+        ["uniform", "geometric"],
+        "skip: of the intervals; geometric ones are ever finer towards 1",
+    ),
     flags.DEFINE_integer(
         "update_period", None, "skip: steps between decisions, an epoch or 200 if unset"
     ),

@@ -22,31 +22,101 @@ from tflite_odl.methods import Skip
 from tflite_odl.methods.skip import compaction, threshold
 
 N = 20
+EDGES = {spacing: threshold.edges(spacing, N) for spacing in ("uniform", "geometric")}
 
 
 def f32(*values) -> tf.Tensor:
     return tf.constant(values, tf.float32)
 
 
+def test_geometric_edges_shrink_the_distance_to_certainty_by_one_factor():
+    distance = 1 - threshold.edges("geometric", 4)
+    # The cube of the factor is 2^-14; the last interval goes on to 1.
+    expected = [1, 2 ** (-14 / 3), 2 ** (-28 / 3), 2**-14, 0]
+    np.testing.assert_allclose(distance, expected, rtol=1e-9)
+    np.testing.assert_array_equal(
+        threshold.edges("uniform", 4), [0, 0.25, 0.5, 0.75, 1]
+    )
+
+
 def test_an_interval_begins_at_its_edge_and_one_belongs_to_the_last():
-    k = threshold.interval(f32(0.0, 0.049, 0.25, 0.999, 1.0), N)
+    k = threshold.interval(f32(0.0, 0.049, 0.25, 0.999, 1.0), EDGES["uniform"])
     np.testing.assert_array_equal(k, [0, 0, 5, 19, 19])
+
+
+@pytest.mark.parametrize("intervals", [20, 41, 1000])
+@pytest.mark.parametrize("spacing", EDGES)
+def test_no_rounding_moves_a_confidence_over_an_edge(spacing, intervals):
+    """floor(20 c) does at .85, floor(41 c) at 1 / 41."""
+    edges = threshold.edges(spacing, intervals)
+    begins = edges[:-1].astype(np.float32)
+    below = np.nextafter(begins[1:], np.float32(0))
+    at, under = (threshold.interval(f32(*c), edges) for c in (begins, below))
+    np.testing.assert_array_equal(at, np.arange(intervals))
+    np.testing.assert_array_equal(under, np.arange(intervals - 1))
 
 
 def test_gradients_are_linear_between_the_nearest_occupied_intervals():
     sums, samples = np.zeros(6, np.float32), np.zeros(6, np.float32)
     sums[[1, 2, 4]], samples[[1, 2, 4]] = (8.0, 99.0, 2.0), (2, 1, 2)
-    found = threshold.interpolate(tf.constant(sums), tf.constant(samples))
+    middles = threshold.middles(threshold.edges("uniform", 6))
+    found = threshold.interpolate(tf.constant(sums), tf.constant(samples), middles)
     # From 4 in interval 1 to 1 in interval 4, relative to the larger.
     np.testing.assert_allclose(found, np.array([4, 4, 3, 2, 1, 1]) / 4, rtol=1e-6)
 
 
+@pytest.mark.parametrize("spacing", EDGES)
+def test_a_gradient_that_is_the_distance_to_certainty_is_found_from_its_ends(spacing):
+    """In every interval, near 1 too: in k it is not linear where they shrink."""
+    middles = threshold.middles(EDGES[spacing])
+    samples = np.zeros(N, np.float32)
+    samples[[2, N - 1]] = 1
+    sums = samples * (1 - middles).astype(np.float32)
+    found = threshold.interpolate(tf.constant(sums), tf.constant(samples), middles)
+    expected = (1 - np.maximum(middles, middles[2])) / (1 - middles[2])
+    # A few roundings of float32, relative to each.
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def confident(rows: int = 4096) -> np.ndarray:
+    """Returns [rows] confidences above .999, 1 - c of a heavy tail: log-normal."""
+    z = np.random.default_rng(0).normal(size=rows)
+    return (1 - np.minimum(1e-4 * np.exp(1.5 * z), 9.9e-4)).astype(np.float32)
+
+
+def decided(c: np.ndarray, spacing: str, bound: float) -> tuple[np.ndarray, float]:
+    """Returns (whether each row is skipped, the estimated error), sizes being 1 - c."""
+    edges = EDGES[spacing]
+    k = threshold.interval(tf.constant(c), edges)
+    counts = threshold.accumulate(k, tf.ones(len(c)), N)
+    sums = threshold.accumulate(k, tf.constant(1 - c), N)
+    gradients = threshold.interpolate(sums, counts, threshold.middles(edges))
+    error = threshold.relative_squared_error(counts, gradients, kappa=2.0)
+    j, estimated = threshold.decide(counts, error, f32(bound))
+    return k.numpy() >= j.numpy(), float(estimated[0])
+
+
+def test_of_confident_rows_uniform_intervals_skip_none():
+    assert not decided(confident(), "uniform", 0.05)[0].any()
+
+
+def test_of_confident_rows_geometric_intervals_skip_half_within_the_bound():
+    c = confident()
+    skipped, estimated = decided(c, "geometric", 0.05)
+    assert skipped.mean() > 0.4
+    # All gradients in one direction: no other rows of these sizes err more.
+    worst = ((1 - c)[skipped].sum() / (1 - c).sum()) ** 2
+    assert worst <= estimated < 0.05
+
+
+@pytest.mark.parametrize("spacing", EDGES)
 @pytest.mark.parametrize("seed", range(5))
-def test_error_never_grows_with_j_nor_threshold_with_the_bound(seed):
+def test_error_never_grows_with_j_nor_threshold_with_the_bound(seed, spacing):
     rng = np.random.default_rng(seed)
     counts = tf.constant(rng.integers(0, 40, N).astype(np.float32))
     sums = counts * tf.constant(rng.uniform(0, 1, N).astype(np.float32))
-    gradients = threshold.interpolate(sums, counts)
+    middles = threshold.middles(EDGES[spacing])
+    gradients = threshold.interpolate(sums, counts, middles)
     error = threshold.relative_squared_error(counts, gradients, kappa=2.0)
     assert (np.diff(error) <= 0).all() and error[0] == 2.0
     bounds = [0.0, 0.0025, 0.01, 0.03, 0.05, 0.1, 1.0, 3.0]
@@ -55,9 +125,11 @@ def test_error_never_grows_with_j_nor_threshold_with_the_bound(seed):
     assert cuts[0] == N and cuts[-1] == 0
 
 
-def test_nothing_counted_or_no_gradient_skips_nothing():
+@pytest.mark.parametrize("spacing", EDGES)
+def test_nothing_counted_or_no_gradient_skips_nothing(spacing):
+    middles = threshold.middles(EDGES[spacing])
     for counts in (tf.zeros(N), tf.ones(N)):
-        gradients = threshold.interpolate(tf.zeros(N), counts)
+        gradients = threshold.interpolate(tf.zeros(N), counts, middles)
         error = threshold.relative_squared_error(counts, gradients, 2.0)
         assert threshold.decide(counts, error, f32(1.0))[0][0] == N
 
@@ -71,6 +143,7 @@ def test_kept_rows_come_first_in_their_order():
     ("options", "message"),
     [
         ({"policy": "luck"}, "policy is 'luck', needs one of"),
+        ({"spacing": "even"}, "spacing is 'even', needs one of"),
         ({"error_bound": -1.0}, "error_bound is -1.0"),
         ({"buckets": (0.5, 1.5)}, "fractions between 0 and 1"),
         ({"final_full_fraction": 0.1}, "needs total_steps"),
@@ -137,7 +210,23 @@ def test_a_bound_above_kappa_learns_nothing_from_the_second_period_on(build):
             assert value.tobytes() == after[name].tobytes(), name
 
 
-def test_measured_error_stays_within_the_bound(tmp_path):
+@pytest.mark.parametrize(
+    ("case", "spacing"),
+    [("skip-shared", ("uniform", 20)), ("skip-recompute", ("geometric", 60))],
+)
+def test_the_threshold_is_the_edge_of_its_interval(case, spacing, build):
+    edges, cuts = threshold.edges(*spacing).astype(np.float32), []
+    with Session(build(case)) as session:
+        session.configure(error_bound=0.5, update_period=2)
+        for inputs in batches(8):
+            shown = session.train(**inputs)["threshold"][0]
+            cuts.append(session.state()["threshold_interval"][0])
+            assert shown == edges[cuts[-1]]
+    assert 0 < min(cuts) < spacing[1]
+
+
+@pytest.mark.parametrize("spacing", EDGES)
+def test_measured_error_stays_within_the_bound(spacing, tmp_path):
     """On held-out rows, in 95 % of periods of an epoch each.
 
     The first decision breaks it: it rests on the confidences of a net that was new.
@@ -158,6 +247,7 @@ def test_measured_error_stays_within_the_bound(tmp_path):
         learning_rate=0.1,
         error_bound=bound,
         update_period=period,
+        spacing=spacing,
         preprocessing=scaling,
     )
     folder = export(method, batch_size=16).save(tmp_path / "artifact")

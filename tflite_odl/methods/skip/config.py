@@ -11,6 +11,7 @@ from tflite_odl.methods.config import FinetuneConfig
 POLICIES = ("threshold", "full", "random", "fixed", "selective", "infobatch")
 CHOICES = {
     "policy": POLICIES,
+    "spacing": ("uniform", "geometric"),
     "confidence": ("true_label", "max"),
     "gradient_ends": ("head", "probe"),
     "divide": (None, "batch", "kept"),
@@ -31,6 +32,8 @@ class SkipConfig(FinetuneConfig):
         "infobatch".
       error_bound: largest relative squared error of the gradient, eps.
       intervals: of the confidence, N.
+      spacing: of these: "uniform", or "geometric", where the distance to certainty
+        shrinks by the same factor from one to the next, to 2^-14 at the last.
       update_period: steps between two decisions on the threshold, P.
       kappa: safety factor on the estimated error.
       warm_up: steps before anything is skipped.
@@ -56,6 +59,7 @@ class SkipConfig(FinetuneConfig):
     policy: str = "threshold"
     error_bound: float = 0.05
     intervals: int = 20
+    spacing: str = "uniform"
     update_period: int = 200
     kappa: float = 2.0
     warm_up: int = 0

@@ -132,8 +132,8 @@ class Skip(Finetune):
         if not self.policy.probes:
             sizes = _head_gradients(record, true)
             return dataclasses.replace(scores, gradients=sizes, measured=batch.labelled)
-        dlogits, intervals = probabilities - target, self.config.intervals
-        return _probed(state, scores, intervals, record_of, dlogits)
+        dlogits, edges = probabilities - target, self.policy.edges
+        return _probed(state, scores, edges, record_of, dlogits)
 
     def _weights(self, state: Tensors, scores: Scores) -> tf.Tensor:
         """Returns [B]: each row's weight, 0 where it is skipped."""
@@ -190,7 +190,7 @@ def _head_gradients(record: Tape, true: tf.Tensor) -> tf.Tensor:
 
 
 def _probed(
-    state: Tensors, scores: Scores, intervals: int, record_of, dlogits: tf.Tensor
+    state: Tensors, scores: Scores, edges: np.ndarray, record_of, dlogits: tf.Tensor
 ) -> Scores:
     """Returns the scores with one row's whole gradient measured.
 
@@ -198,10 +198,10 @@ def _probed(
     """
     size = scores.labelled.shape[0]
     sign = tf.math.floormod(state["step"], 2) * 2 - 1
-    k = interval(scores.confidence, intervals) * sign
+    k = interval(scores.confidence, edges) * sign
     wanted = tf.cast(k * size - tf.range(size), tf.float32)
     # Larger than any of these differences: a row without a label is never chosen.
-    wanted += scores.labelled * float(4 * size * intervals)
+    wanted += scores.labelled * float(4 * size * len(edges))
     chosen = tf.math.top_k(wanted, 1).indices
     record = record_of(chosen, tf.ones([1]))
     found = record.backward(tf.gather(dlogits, chosen)).values()

@@ -200,12 +200,29 @@ class _Policy:
         return drawn.numpy()[self.places]
 
     def _interval(self, confidence: float) -> int:
-        n = self.config.intervals
-        k = min(int(math.floor(confidence * n)), n - 1)
-        for edge in (k, k + 1):
-            if 0 < edge < n:
-                self.margins.append(confidence - edge / n)
+        """Returns k, and notes how far the confidence is from both edges.
+
+        In distances to certainty, with which what rounds the logits shrinks; from .95
+        on absolute, as a rounding near 1 does not.
+        """
+        n, k = self.config.intervals, 0
+        while k + 1 < n and confidence >= self._edge(k + 1):
+            k += 1
+        for edge in [self._edge(i) for i in (k, k + 1) if 0 < i < n]:
+            self.margins.append((confidence - edge) / max(1 - edge, 0.05))
         return k
+
+    def _edge(self, k: int) -> float:
+        n = self.config.intervals
+        if self.config.spacing == "uniform" or k == n:
+            return k / n
+        distance = 1.0
+        for _ in range(k):
+            distance *= 2 ** (-14 / (n - 1))
+        return 1 - distance
+
+    def _middle(self, k: int) -> float:
+        return (self._edge(k) + self._edge(k + 1)) / 2
 
     def _threshold(self, losses: np.ndarray) -> np.ndarray:
         cut = self.state["threshold_interval"][0]
@@ -294,8 +311,9 @@ class _Policy:
         g_low, g_high = sums[low] / samples[low], sums[high] / samples[high]
         g = []
         for k in range(n):
-            inside = min(max(k, low), high)
-            g.append(g_low + (g_high - g_low) * (inside - low) / max(high - low, 1))
+            inside = self._middle(min(max(k, low), high)) - self._middle(low)
+            whole = self._middle(high) - self._middle(low)
+            g.append(g_low + (g_high - g_low) * (inside / whole if inside else 0))
         top = max(k for k in range(n) if counts[k])
         mass = sum(counts[k] * g[k] for k in range(n))
         energy = sum(counts[k] * g[k] ** 2 for k in range(n))

@@ -15,11 +15,34 @@ from tflite_odl.methods.base import StateTensor, Tensors
 from tflite_odl.methods.skip.config import SkipConfig
 from tflite_odl.methods.skip.policy import Arrays, Policy, Scores
 
+# Of the last geometric interval: a thousand roundings of a float32 just below 1.
+LAST_WIDTH = 2.0**-14
 
-def interval(confidence: tf.Tensor, intervals: int) -> tf.Tensor:
-    """Returns [B] int32, the interval k of each confidence; 1 belongs to the last."""
-    k = tf.cast(tf.floor(confidence * float(intervals)), tf.int32)
-    return tf.clip_by_value(k, 0, intervals - 1)
+
+def edges(spacing: str, intervals: int) -> np.ndarray:
+    """Returns [N + 1]: interval k begins at edge k, the last one ends at edge N = 1.
+
+    uniform: edge_k = k / N; geometric: edge_k = 1 - r^k, r^(N - 1) = LAST_WIDTH.
+    """
+    k = np.arange(intervals)
+    if spacing == "geometric":
+        return np.append(1.0 - LAST_WIDTH ** (k / (intervals - 1)), 1.0)
+    return np.append(k / intervals, 1.0)
+
+
+def middles(edges: np.ndarray) -> np.ndarray:
+    """Returns [N]: halfway between edges, in the last geometric interval too."""
+    return (edges[:-1] + edges[1:]) / 2
+
+
+def interval(confidence: tf.Tensor, edges: np.ndarray) -> tf.Tensor:
+    """Returns [B] int32, the interval k of each confidence; 1 belongs to the last.
+
+    The edges that are reached are counted: floor(c N) rounds some confidences just
+    below an edge up to it.
+    """
+    reached = confidence[:, tf.newaxis] >= tf.constant(edges[1:-1], tf.float32)
+    return tf.cast(tf.reduce_sum(tf.cast(reached, tf.float32), 1), tf.int32)
 
 
 def accumulate(k: tf.Tensor, values: tf.Tensor, intervals: int) -> tf.Tensor:
@@ -28,27 +51,31 @@ def accumulate(k: tf.Tensor, values: tf.Tensor, intervals: int) -> tf.Tensor:
     return tf.reduce_sum(member, 0)
 
 
-def interpolate(sums: tf.Tensor, samples: tf.Tensor) -> tf.Tensor:
-    """Returns G [N], linear between the lowest and the highest occupied interval.
+def interpolate(sums: tf.Tensor, samples: tf.Tensor, middles: np.ndarray) -> tf.Tensor:
+    """Returns G [N], linear in the confidence between the occupied ends.
 
-    G_k = g_lo + (g_hi - g_lo) (k - lo) / (hi - lo), constant beyond; relative to the
-    larger end, for its scale cancels in the error and its square could vanish.
+    G_k = g_hi + (g_lo - g_hi) (d_k - d_hi) / (d_lo - d_hi) with d = 1 - middle, which
+    loses no digits near certainty; constant beyond. Relative to the larger end, for its
+    scale cancels in the error and its square could vanish.
 
     Args:
       sums: [N] float32, summed sizes of gradients.
       samples: [N] float32, how many were summed.
+      middles: [N], of the intervals.
     """
-    intervals = sums.shape[0]
-    k = tf.range(intervals, dtype=tf.float32)
+    distance = tf.constant(1.0 - middles, tf.float32)
     occupied = samples > 0.0
-    low = tf.reduce_min(tf.where(occupied, k, float(intervals)), keepdims=True)
-    high = tf.reduce_max(tf.where(occupied, k, -1.0), keepdims=True)
+    low = tf.reduce_max(tf.where(occupied, distance, 0.0), keepdims=True)
+    high = tf.reduce_min(tf.where(occupied, distance, 1.0), keepdims=True)
     means = sums / tf.maximum(samples, 1.0)
-    g_low = tf.reduce_sum(tf.where(tf.equal(k, low), means, 0.0), keepdims=True)
-    g_high = tf.reduce_sum(tf.where(tf.equal(k, high), means, 0.0), keepdims=True)
+    g_low = tf.reduce_sum(tf.where(tf.equal(distance, low), means, 0.0), keepdims=True)
+    g_high = tf.reduce_sum(
+        tf.where(tf.equal(distance, high), means, 0.0), keepdims=True
+    )
     larger = tf.maximum(tf.maximum(g_low, g_high), 1e-30)
-    share = tf.clip_by_value((k - low) / tf.maximum(high - low, 1.0), 0.0, 1.0)
-    return g_low / larger + (g_high - g_low) / larger * share
+    share = (distance - high) / tf.maximum(low - high, 1e-30)
+    share = tf.clip_by_value(share, 0.0, 1.0)
+    return g_high / larger + (g_low - g_high) / larger * share
 
 
 def relative_squared_error(
@@ -123,11 +150,17 @@ class Threshold(Policy):
     def probes(self) -> bool:
         return self.config.gradient_ends == "probe"
 
+    @property
+    def edges(self) -> np.ndarray:
+        return edges(self.config.spacing, self.config.intervals)
+
     def halfway(self, state: Arrays) -> Arrays:
         counts = state["confidence_counts"].cumsum()
         middle = np.searchsorted(counts, counts[-1] / 2) + 1
         due = np.maximum(np.round(state["update_period"]) - 1, 0)
-        return {**_cut(middle), "period_steps": due.astype(np.int32)}
+        # A bound that even few rows meet, by an estimate that is then compared.
+        bound = {"error_bound": np.array([self.config.kappa / 2], np.float32)}
+        return {**_cut(middle), **bound, "period_steps": due.astype(np.int32)}
 
     def closed(self, state: Arrays) -> Arrays:
         return _cut(0)
@@ -136,12 +169,12 @@ class Threshold(Policy):
         return _cut(self.config.intervals)
 
     def keep(self, state: Tensors, scores: Scores) -> tf.Tensor:
-        k = interval(scores.confidence, self.config.intervals)
+        k = interval(scores.confidence, self.edges)
         return tf.cast(k < state["threshold_interval"], tf.float32)
 
     def follow(self, state: Tensors, scores: Scores) -> tuple[dict, dict]:
         intervals = self.config.intervals
-        k = interval(scores.confidence, intervals)
+        k = interval(scores.confidence, self.edges)
         came = accumulate(k, scores.labelled, intervals)
         counts = tf.cast(state["confidence_counts"], tf.float32) + came
         measured = scores.measured
@@ -151,9 +184,8 @@ class Threshold(Policy):
         if self.probes:
             samples = tf.cast(state["gradient_counts"], tf.float32)
             samples += accumulate(k, measured, intervals)
-        error = relative_squared_error(
-            counts, interpolate(sums, samples), self.config.kappa
-        )
+        gradients = interpolate(sums, samples, middles(self.edges))
+        error = relative_squared_error(counts, gradients, self.config.kappa)
         j, rse = decide(counts, error, state["error_bound"])
         steps = state["period_steps"] + 1
         due = tf.cast(steps, tf.float32) >= tf.round(state["update_period"])
@@ -170,7 +202,7 @@ class Threshold(Policy):
         if self.probes:
             news["gradient_counts"] = tf.cast(cleared(samples), tf.int32)
         metrics = {
-            "threshold": tf.cast(j, tf.float32) * (1.0 / intervals),
+            "threshold": tf.gather(tf.constant(self.edges, tf.float32), j),
             "estimated_rse": rse + 0.0,
         }
         return news, metrics
