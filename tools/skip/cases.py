@@ -52,7 +52,7 @@ def _bounded(name: str, bounds, **options: object) -> tuple[Variant, ...]:
 
 
 UNIFORM = _bounded("threshold", BOUNDS)
-GEOMETRIC = _bounded("geometric", (0.05, 0.1), norm_means="kept")
+GEOMETRIC = _bounded("geometric", (0.05, 0.1), spacing="geometric", norm_means="kept")
 BASELINES = (
     Variant("fixed 0.9", "fixed", (("fixed_threshold", 0.9),)),
     Variant("selective 0.5", "selective", (("skip_rate", 0.5),)),
@@ -76,6 +76,7 @@ class Case:
         these are shorter; "steps": every variant takes as many.
       variants: that are compared.
       batch: rows of a step.
+      seeds: how many, each with its own weights and order of rows.
     """
 
     name: str
@@ -87,6 +88,12 @@ class Case:
     width: int | None = None
     variants: tuple[Variant, ...] = ALL
     batch: int = 32
+    seeds: int = 3
+
+    @property
+    def artifacts(self) -> list[str]:
+        """Names of what the variants run, each once."""
+        return list(dict.fromkeys(variant.artifact for variant in self.variants))
 
     @property
     def net(self) -> str:
@@ -97,10 +104,10 @@ class Case:
 
 _FEW = (ALL[0], *UNIFORM[-3:], *GEOMETRIC)
 _ALL = (
-    Case("digits", "digits", "resnet8", 20, 0.05),
-    Case("digits, equal steps", "digits", "resnet8", 20, 0.05, "steps"),
-    Case("phone", PHONE, "inertial", 40, 0.02),
-    Case("phone, equal steps", PHONE, "inertial", 40, 0.02, "steps"),
+    Case("digits", "digits", "resnet8", 20, 0.05, seeds=5),
+    Case("digits, equal steps", "digits", "resnet8", 20, 0.05, "steps", seeds=5),
+    Case("phone", PHONE, "inertial", 40, 0.02, seeds=5),
+    Case("phone, equal steps", PHONE, "inertial", 40, 0.02, "steps", seeds=5),
     Case("signs", SIGNS, "resnet8", 8, 0.05, width=8),
     Case("cifar10", CIFAR10, "resnet8", 1.5, 0.05, width=8),
     Case("signs resnet20", SIGNS, "resnet20", 8, 0.05, "steps", 8, _FEW),

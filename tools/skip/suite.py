@@ -15,6 +15,7 @@ from collections.abc import Callable
 import processes
 
 from tflite_odl import streams
+from tflite_odl.errors import DataError
 from tools.skip import cases, sources
 
 THREADS = (1, 2)
@@ -31,14 +32,14 @@ class Plan:
 
     Attributes:
       cases: names in `cases.CASES`.
-      seeds: how many, each with its own weights and order of rows.
+      seeds: how many, instead of the case's.
       keep: whether what an older library made will do.
       rounds: of timing the steps.
       epochs: of `full`, instead of the case's.
     """
 
     cases: tuple[str, ...]
-    seeds: int = 3
+    seeds: int | None = None
     keep: bool = False
     rounds: int = 9
     epochs: float | None = None
@@ -60,46 +61,55 @@ class Study:
         self._exporting = threading.Lock()
 
     def run(self) -> dict:
-        """Returns {"times", "memory", "records", "skipped"} of all cases."""
-        times, memory, records = {}, {}, []
-        for name in self.plan.cases:
-            case = cases.CASES[name]
-            try:
-                streams.open(case.dataset)
-            except streams.DataError as error:
-                self.skipped[name] = str(error)
-                self.say(f"{name} is skipped: {error}")
-                continue
-            found = self._measured(case)
-            times[case.net], memory[case.net] = found["times"], found["memory"]
-            records += self._trained(case, found["times"])
+        """Returns {"times", "memory", "records", "skipped"} of all cases.
+
+        All steps are timed before the first run, which would disturb them.
+        """
+        chosen = [cases.CASES[name] for name in self.plan.cases]
+        chosen = [case for case in chosen if self._has_data(case)]
+        for case in chosen:
+            if not self._timed(case):
+                sources.prepare(self._place(case), case, self._seeds(case), self.say)
+        steps = {case.net: self._timed(case) or self._time(case) for case in chosen}
+        records = [r for c in chosen for r in self._trained(c, steps[c.net]["times"])]
         return {
-            "times": times,
-            "memory": memory,
+            "times": {net: found["times"] for net, found in steps.items()},
+            "memory": {net: found["memory"] for net, found in steps.items()},
             "records": records,
             "skipped": self.skipped,
         }
 
+    def _has_data(self, case: cases.Case) -> bool:
+        try:
+            streams.open(case.dataset)
+        except DataError as error:
+            self.skipped[case.name] = str(error)
+            self.say(f"{case.name} is skipped: {error}")
+            return False
+        return True
+
     def _place(self, case: cases.Case) -> pathlib.Path:
         return self.folder / case.net / self.library
 
-    def _measured(self, case: cases.Case) -> dict:
-        """Returns {"times": {threads: {artifact: {rows: [ms]}}}, "memory"} of a net."""
-        path = self.folder / case.net / "steps.json"
-        if (known := self._known(path)) is not None:
-            return known
-        place = self._place(case)
-        sources.prepare(place, case, self.plan.seeds, self.say)
-        names = list(dict.fromkeys(v.artifact for v in case.variants))
+    def _seeds(self, case: cases.Case) -> int:
+        return self.plan.seeds or case.seeds
+
+    def _timed(self, case: cases.Case) -> dict | None:
+        """Returns {"times": {threads: {artifact: {rows: [ms]}}}, "memory"} if known."""
+        known = self._known(self.folder / case.net / "steps.json")
+        return known if known and {*case.artifacts} <= {*known["memory"]} else None
+
+    def _time(self, case: cases.Case) -> dict:
         self.say(f"time {case.net}")
         measure = lambda script, *rest: processes.measure(  # noqa: E731
-            [sys.executable, "-m", f"tools.skip.{script}", place, *rest]
+            [sys.executable, "-m", f"tools.skip.{script}", self._place(case), *rest]
         )
         times = {
-            str(threads): measure("timing", threads, self.plan.rounds, *names)
+            str(threads): measure("timing", threads, self.plan.rounds, *case.artifacts)
             for threads in THREADS
         }
-        memory = {name: measure("memory", name)["memory_mb"] for name in names}
+        memory = {name: measure("memory", name)["memory_mb"] for name in case.artifacts}
+        path = self.folder / case.net / "steps.json"
         return self._note(path, {"times": times, "memory": memory})
 
     def _trained(self, case: cases.Case, times: dict) -> list[dict]:
@@ -119,7 +129,7 @@ class Study:
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             waiting = [
                 pool.submit(self._one, case, variant, seed, ms, rates)
-                for seed in range(self.plan.seeds)
+                for seed in range(self._seeds(case))
                 for variant in variants
             ]
             found = [done.result() for done in waiting]
@@ -156,7 +166,7 @@ class Study:
         place = self._place(case)
         with self._exporting:
             if not (place / variant.artifact).exists():
-                sources.prepare(place, case, self.plan.seeds, self.say)
+                sources.prepare(place, case, self._seeds(case), self.say)
         job = {"folder": str(place), "ms": ms[variant.artifact], "budget": budget}
         script = [sys.executable, "-m", "tools.skip.training"]
         try:
