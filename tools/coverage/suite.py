@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import pathlib
 import sys
 from collections.abc import Callable
 
 import processes
+import records
 
 from tools.coverage import models
 
@@ -56,7 +56,7 @@ def run(folder: pathlib.Path, plan: Plan, say: Callable[[str], None]) -> list[di
         record = {"name": name, "case": case, "library": library}
         known[name] = {**record, **_measure(folder, name, plan)}
         say(f"{name}: {known[name].get('cause', 'proven')}")
-        _write(path, list(known.values()))
+        records.write(path, list(known.values()))
     return [known[name] for name in models.CASES if name in known]
 
 
@@ -68,9 +68,3 @@ def _measure(folder: pathlib.Path, name: str, plan: Plan) -> dict:
         )
     except processes.Failed as error:
         return {"cause": str(error)}
-
-
-def _write(path: pathlib.Path, records: list[dict]) -> None:
-    fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps(records, indent=1))
-    os.replace(fresh, path)

@@ -9,6 +9,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
 
 import processes
+import records
 
 from tools.skip import cases, page, suite
 
@@ -36,18 +37,11 @@ def main(request) -> str:
     if request.quick:
         return page.page(results, request.command)
     request.out.mkdir(parents=True, exist_ok=True)
-    (request.out / "records.json").write_text(_lines(results))
+    (request.out / "records.json").write_text(records.lines(results))
     plots = _draw(request.work, request.out, request.say)
     text = page.page(results, request.command, plots)
     (request.out / "README.md").write_text(text)
     return text
-
-
-def _lines(results: dict) -> str:
-    """Returns the results as JSON, a record to a line."""
-    records = ",\n".join(map(json.dumps, results["records"]))
-    others = json.dumps({k: v for k, v in results.items() if k != "records"})
-    return f'{others[:-1]}, "records": [\n{records}\n]}}\n'
 
 
 def _draw(work: pathlib.Path, out: pathlib.Path, say) -> dict[str, str]:

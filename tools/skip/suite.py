@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 
 import processes
+import records
 
 from tflite_odl import streams
 from tflite_odl.errors import DataError
@@ -71,11 +72,11 @@ class Study:
             if not self._timed(case):
                 sources.prepare(self._place(case), case, self._seeds(case), self.say)
         steps = {case.net: self._timed(case) or self._time(case) for case in chosen}
-        records = [r for c in chosen for r in self._trained(c, steps[c.net]["times"])]
+        made = [r for c in chosen for r in self._trained(c, steps[c.net]["times"])]
         return {
             "times": {net: found["times"] for net, found in steps.items()},
             "memory": {net: found["memory"] for net, found in steps.items()},
-            "records": records,
+            "records": made,
             "skipped": self.skipped,
         }
 
@@ -191,7 +192,5 @@ class Study:
 
     def _note(self, path: pathlib.Path, found: dict) -> dict:
         path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_suffix(".new")
-        fresh.write_text(json.dumps({"library": self.library, **found}, indent=1))
-        os.replace(fresh, path)
+        records.write(path, {"library": self.library, **found})
         return json.loads(path.read_text())

@@ -6,13 +6,13 @@ is named on the page.
 
 from __future__ import annotations
 
-import json
 import pathlib
 import sys
 
 import cases
 import page
 import processes
+import records
 import suite
 from environments import HERE
 from processes import PLOTTING, python
@@ -39,7 +39,7 @@ def main(request) -> str:
     if request.quick:
         return page.page(results, request.command)
     request.out.mkdir(parents=True, exist_ok=True)
-    (request.out / "records.json").write_text(_lines(results))
+    (request.out / "records.json").write_text(records.lines(results))
     plots = _draw(request.work, request.out, request.say)
     text = page.page(results, request.command, plots)
     (request.out / "README.md").write_text(text)
@@ -52,13 +52,6 @@ def _names(wanted: tuple[str, ...]) -> tuple[str, ...]:
         raise KeyError(f"unknown {unknown}, there are {list(cases.CASES)}")
     chosen = set(wanted) or set(cases.CASES)
     return tuple(n for n, c in cases.CASES.items() if {n, c.net.name} & chosen)
-
-
-def _lines(results: dict) -> str:
-    """Returns the results as JSON, a record to a line."""
-    records = ",\n".join(map(json.dumps, results["records"]))
-    others = json.dumps({k: v for k, v in results.items() if k != "records"})
-    return f'{others[:-1]}, "records": [\n{records}\n]}}\n'
 
 
 def _draw(work: pathlib.Path, out: pathlib.Path, say) -> tuple[str, ...]:

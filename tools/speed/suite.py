@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import pathlib
 import time
 from collections.abc import Callable, Iterator
 
 import processes
+import records
 import sources
 from environments import ENGINES, Engine
 from processes import python
@@ -78,7 +78,7 @@ def run(folder: pathlib.Path, plan: Plan, say: Callable[[str], None]) -> Results
                 say(f"{key}: {error}")
                 continue
             say(f"{key}: {known[key]['ms']:.1f} ms")
-            _write(path, list(known.values()))
+            records.write(path, list(known.values()))
         found.append(known[key])
     return Results(found, skipped)
 
@@ -114,9 +114,3 @@ def _pythons(
         else:
             found[engine.name] = place
     return found
-
-
-def _write(path: pathlib.Path, records: list[dict]) -> None:
-    fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps(records, indent=1))
-    os.replace(fresh, path)
