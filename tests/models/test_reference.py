@@ -108,3 +108,19 @@ def test_weights_keep_their_names_in_the_layer_graph():
 
 def _names(model):
     return [path for path, _ in rebuild.all_layers(model)]
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_pointwise_strides_are_taken_by_slices(padding):
+    """TensorFlow's filter gradient of them corrupts the heap for an odd batch."""
+    inputs = tf_keras.Input((7, 6, 3))
+    x = tf_keras.layers.Conv2D(4, 1, strides=(2, 3), padding=padding)(inputs)
+    x = tf_keras.layers.Reshape((-1, 4))(x)
+    model = tf_keras.Model(inputs, tf_keras.layers.Conv1D(2, 1, strides=2)(x))
+    copy = float32_copy(model)
+    rows = tf.random.stateless_normal((5, 7, 6, 3), (1, 2))
+    np.testing.assert_allclose(copy(rows), model(rows), rtol=1e-5, atol=1e-6)
+    graph = tf.function(copy).get_concrete_function(tf.TensorSpec(rows.shape)).graph
+    convolutions = [op for op in graph.get_operations() if op.type == "Conv2D"]
+    assert len(convolutions) == 2
+    assert all({*op.get_attr("strides")} == {1} for op in convolutions)

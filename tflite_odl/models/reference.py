@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import tensorflow as tf
@@ -9,6 +10,7 @@ import tf_keras
 
 from tflite_odl.models import rebuild
 
+_CONVOLUTIONS = (tf_keras.layers.Conv1D, tf_keras.layers.Conv2D)
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
@@ -41,6 +43,10 @@ def copy_layer(layer: tf_keras.layers.Layer, dtype: str = "") -> tf_keras.layers
     """
     config = layer.get_config()
     config = _with_dtype(config, dtype) if dtype else config
+    if dtype and _is_strided_pointwise(layer):
+        copy = type(layer).from_config(config)
+        copy.convolution_op = functools.partial(_convolve_pointwise, copy.strides)
+        return copy
     if not isinstance(layer, tf_keras.layers.BatchNormalization):
         return type(layer).from_config(config)
     unbiased = dtype == "float64" and layer.fused
@@ -48,6 +54,21 @@ def copy_layer(layer: tf_keras.layers.Layer, dtype: str = "") -> tf_keras.layers
     if layer.fused is False:  # get_config forgets it
         copy.fused = False
     return copy
+
+
+def _is_strided_pointwise(layer: tf_keras.layers.Layer) -> bool:
+    plain = isinstance(layer, _CONVOLUTIONS) and layer.data_format == "channels_last"
+    return plain and {*layer.kernel_size} == {1} != {*layer.strides}
+
+
+def _convolve_pointwise(strides, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """Returns the convolution by a kernel of size 1 of every `strides`-th place.
+
+    It is what Keras' own call returns, whose filter gradient writes beyond its buffer:
+    float32, an odd number of rows, an even image, TensorFlow 2.21 with oneDNN.
+    """
+    places = (slice(None, None, stride) for stride in strides)
+    return tf.nn.convolution(inputs[(slice(None), *places)], kernel)
 
 
 def copy_input(tensor: Any, dtype: str = "") -> Any:
