@@ -45,9 +45,9 @@ _SKIP = (
     ),
     flags.DEFINE_enum(
         "forward",
-        "auto",
-        ["auto", "shared", "recompute"],
-        "skip: gather kept rows' activations, or make them again",
+        "shared",
+        ["shared", "recompute"],
+        "skip: for kept rows, share the forward pass, or repeat it in less memory",
     ),
     flags.DEFINE_float("skip_rate", 0.5, "skip: of random, selective, infobatch"),
     flags.DEFINE_float("fixed_threshold", 0.9, "skip: of the policy fixed"),

@@ -11,7 +11,7 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers as kl
 
-from tests.nets import BATCH, CLASSES, conv_net, mlp
+from tests.nets import BATCH, CLASSES, mlp
 from tflite_odl import streams
 from tflite_odl.builtin.keras_graph import variables
 from tflite_odl.builtin.preprocess import Preprocessing
@@ -161,10 +161,6 @@ def test_head_gradients_need_a_dense_layer_at_the_end():
     with pytest.raises(ModelError, match="use gradient_ends='probe'"):
         Skip(model)
     assert Skip(model, gradient_ends="probe").policy.probes
-
-
-def test_a_frozen_backbone_shares_its_forward_pass():
-    assert Skip(conv_net(), trainable="head").config.forward == "shared"
 
 
 def batches(steps: int):

@@ -18,6 +18,7 @@ from tflite_odl.builtin.lowering import (
     Tensors,
 )
 from tflite_odl.builtin.sums import channel_sums, row_sums, vector
+from tflite_odl.builtin.zeros import zero_of
 
 
 class Centred(Lowering):
@@ -51,9 +52,8 @@ class Centred(Lowering):
         return Output(_shift(centred * factor, site.weights), residual, moved)
 
     def _with_given(self, site: Site, x: tf.Tensor, given: Tensors) -> Output:
-        centred = x - given["mean"]
-        y = _shift(centred * given["factor"], site.weights)
-        return Output(y, Residual({"centred": centred}, given))
+        y = _shift((x - given["mean"]) * given["factor"], site.weights)
+        return Output(y, Residual({"x": x}, given))
 
     def _with_moving(self, site: Site, x: tf.Tensor) -> Output:
         node, weights = site.node, site.weights
@@ -76,7 +76,7 @@ class Centred(Lowering):
             scale = factor if gradient.scale is None else factor * gradient.scale
             return Gradients([Gradient(gradient.value, gradient.shape, scale)])
         dy = gradient.dense()
-        centred, inverse = residual.rows["centred"], residual.shared["inverse"]
+        centred, inverse = _centred(residual, dy), residual.shared["inverse"]
         # Rows that do not count have dy = 0, so plain sums are sums over those that do.
         sum_dy, sum_dyc = channel_sums(dy), channel_sums(dy * centred)
         found = {}
@@ -91,6 +91,13 @@ class Centred(Lowering):
             slope = (inverse * inverse * sum_dyc) * weight
             dy = (dy - centred * slope) - sum_dy * weight
         return Gradients([Gradient(dy, tuple(dy.shape), factor)], found)
+
+
+def _centred(residual: Residual, dy: tf.Tensor) -> tf.Tensor:
+    """Returns x - m; if need be it is made again, and not before dy is there."""
+    if "centred" in residual.rows:
+        return residual.rows["centred"]
+    return residual.rows["x"] - (residual.shared["mean"] + zero_of(dy))
 
 
 def _uses_batch(site: Site) -> bool:

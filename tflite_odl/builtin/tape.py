@@ -29,7 +29,7 @@ class Tape:
     """The record of one forward run.
 
     Attributes:
-      output: the graph's output, [B, ...].
+      values: {node name: its output, [B, ...]}.
       residuals: {node name: Residual}, only of nodes that backward visits.
       moved: {weight name: new value}, batch norms' moving statistics.
       zeros: where padding comes from, see `builtin.zeros`.
@@ -39,10 +39,15 @@ class Tape:
     plan: Plan
     weights: Tensors
     run: Pass
-    output: tf.Tensor
+    values: dict[str, tf.Tensor]
     residuals: dict[str, Residual]
     moved: dict[str, tf.Tensor]
     zeros: tuple[tf.Tensor, dict]
+
+    @property
+    def output(self) -> tf.Tensor:
+        """The graph's output, [B, ...]."""
+        return self.values[self.graph.output.name]
 
     def backward(self, gradient: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns {weight name: gradient} for the graph's trainable weights.
@@ -97,26 +102,25 @@ def forward(
     current = {**graph.weights, **weights}
     # No batch has less than one row that counts: zero, and not a constant.
     zeros = (tf.minimum(run.rows.count, 0.0), {})
-    tape = Tape(graph, plan, current, run, inputs[0], {}, {}, zeros)
+    tape = Tape(graph, plan, current, run, values, {}, {}, zeros)
     with zeros_from(*zeros):
         for node in graph.nodes:
             if node.op != "input":
-                values[node.name] = _compute(tape, node, values)
-    tape.output = values[graph.output.name]
+                values[node.name] = _compute(tape, node)
     return tape
 
 
-def _compute(tape: Tape, node: Node, values: Mapping) -> tf.Tensor:
+def _compute(tape: Tape, node: Node) -> tf.Tensor:
     """Returns a node's output; notes on the tape what backward and the state need."""
     with tf.name_scope(scope("forward", node)):
         weights = _weights(node, {**tape.weights, **tape.moved})
         output = tape.plan[node.name].forward(
-            Site(node, weights, tape.run), [values[name] for name in node.inputs]
+            Site(node, weights, tape.run), [tape.values[name] for name in node.inputs]
         )
     tape.moved.update({node.weights[k]: v for k, v in output.moved.items()})
     if node.name in tape.run.wants:
         tape.residuals[node.name] = output.residual
-    return output.value
+    return tape.run.given.get(node.name, output.value)
 
 
 def total(parts: Sequence[Gradient]) -> Gradient:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
 from tflite_odl.builtin import tape
-from tflite_odl.builtin.lowering import Residual, Rows
+from tflite_odl.builtin.graph import Graph
+from tflite_odl.builtin.lowering import Rows
 from tflite_odl.builtin.tape import Tape
 
 Gradients = dict[str, tf.Tensor]
@@ -27,55 +29,65 @@ def order(kept: tf.Tensor) -> tf.Tensor:
     return tf.math.top_k(key, size).indices
 
 
-def gathered(record: Tape, rows: tf.Tensor | None, kept: Rows) -> Tape:
-    """Returns the record of some rows only, to run backward from: `shared`.
-
-    Batch norms keep the statistics of the whole batch.
-
-    Args:
-      record: of the whole batch.
-      rows: [K] int32; None takes all.
-      kept: which of these take part, and what means over them are divided by.
-    """
-    found: dict = {}
-
-    def pick(tensor: tf.Tensor) -> tf.Tensor:
-        if tensor.ref() not in found:
-            found[tensor.ref()] = tensor if rows is None else tf.gather(tensor, rows)
-        return found[tensor.ref()]
-
-    residuals = {
-        name: Residual({k: pick(t) for k, t in r.rows.items()}, r.shared)
-        for name, r in record.residuals.items()
-    }
-    run = dataclasses.replace(record.run, rows=kept)
-    zeros = (record.zeros[0], {})
-    return dataclasses.replace(record, residuals=residuals, run=run, zeros=zeros)
-
-
-def recomputed(
+def shared(
     record: Tape, x: Sequence[tf.Tensor], rows: tf.Tensor | None, kept: Rows
 ) -> Tape:
-    """Returns the record of some rows, forwarded again: `recompute`.
+    """Returns the record of some rows, with what is dear taken from the whole batch's.
 
-    The same as `gathered` but for memory and time: batch norms take the statistics of
-    the whole batch, found by the record.
+    What layers of products put out is gathered, as is what frozen layers do; the cheap
+    layers between are run again, for this is faster than to keep their outputs, too.
 
     Args:
       record: of the whole batch.
       x: its inputs, each [B, ...] float32.
       rows: [K] int32; None takes all.
-      kept: as for `gathered`.
+      kept: which of these take part, and what means over them are divided by.
     """
+    return _again(record, x, rows, kept, dear(record.graph, record.run.wants))
+
+
+def recompute(
+    record: Tape, x: Sequence[tf.Tensor], rows: tf.Tensor | None, kept: Rows
+) -> Tape:
+    """Returns the same record with everything run again: less to keep, more to do."""
+    return _again(record, x, rows, kept, [])
+
+
+def dear(graph: Graph, wants: frozenset[str]) -> list[str]:
+    """Returns the nodes whose outputs are worth keeping."""
+    return [
+        node.name
+        for node in graph.nodes
+        if node.op != "input"
+        and (
+            node.name not in wants
+            or any(graph.weights[name].ndim > 1 for name in node.weights.values())
+        )
+    ]
+
+
+def _again(record: Tape, x: Sequence[tf.Tensor], rows, kept: Rows, given) -> Tape:
+    """Returns the record of some rows, forwarded but for the `given` nodes.
+
+    Batch norms take the statistics of the whole batch.
+    """
+
+    def pick(tensor: tf.Tensor) -> tf.Tensor:
+        return tensor if rows is None else tf.gather(tensor, rows)
+
     found = record.residuals.items()
     run = dataclasses.replace(
         record.run,
         rows=kept,
         statistics={name: r.shared for name, r in found if "mean" in r.shared},
         places=rows,
+        given={name: pick(record.values[name]) for name in given},
     )
-    picked = list(x) if rows is None else [tf.gather(one, rows) for one in x]
+    picked = [pick(one) for one in x]
     return tape.forward(record.graph, record.plan, record.weights, picked, run)
+
+
+FORWARDS = {"shared": shared, "recompute": recompute}
 
 
 def backward(
@@ -108,15 +120,11 @@ def backward(
             found = record.backward(tf.gather(gradient, rows))
         return [found[name] for name in names]
 
-    def chain(sizes: Sequence[int]) -> list[tf.Tensor]:
-        if len(sizes) == 1:
-            return branch(sizes[0])
-        return tf.cond(
-            count <= float(sizes[0]),
-            lambda: branch(sizes[0]),
-            lambda: chain(sizes[1:]),
-        )
-
     empty = lambda: list(nothing().values())  # noqa: E731
-    found = tf.cond(count < 0.5, empty, lambda: chain(sizes))
+    found = empty
+    for smaller, size in zip([0, *sizes], sizes):
+        found = functools.partial(
+            tf.cond, count > float(smaller), functools.partial(branch, size), found
+        )
+    found = found()
     return dict(zip(names, found, strict=True))

@@ -16,7 +16,7 @@ CHOICES = {
     "gradient_ends": ("head", "probe"),
     "divide": (None, "batch", "kept"),
     "norm_means": ("batch", "kept"),
-    "forward": ("auto", "shared", "recompute"),
+    "forward": ("shared", "recompute"),
 }
 # The baselines as published train on what they keep as on a smaller batch.
 DIVIDE_BY_KEPT = ("random", "selective")
@@ -49,8 +49,8 @@ class SkipConfig(FinetuneConfig):
       norm_means: what the two means in a batch norm's backward pass are divided by:
         the rows of the "batch", which is exact where nothing is skipped, or those
         "kept" (on digits, one seed, a half to a fifth of the gradient's error).
-      forward: kept rows' activations are gathered from the "shared" forward pass, or
-        these rows are forwarded once more ("recompute"); "auto" by estimated cost.
+      forward: what backward needs of the kept rows is "shared" with the whole batch's
+        forward pass, which is faster, or "recompute": made again, in less memory.
       buckets: fractions of the batch that backward is built for, and the whole.
       skip_rate: of the policies "random", "selective" and "infobatch".
       fixed_threshold: of the policy "fixed".
@@ -70,7 +70,7 @@ class SkipConfig(FinetuneConfig):
     keep_skipped: float = 0.0
     divide: str | None = None
     norm_means: str = "batch"
-    forward: str = "auto"
+    forward: str = "shared"
     buckets: tuple[float, ...] = (0.25, 0.5)
     skip_rate: float = 0.5
     fixed_threshold: float = 0.9

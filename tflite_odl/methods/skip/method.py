@@ -17,7 +17,7 @@ from tflite_odl.builtin.tape import Tape
 from tflite_odl.errors import ModelError
 from tflite_odl.methods.base import StateTensor, Step, Tensors, Trial
 from tflite_odl.methods.finetune import Finetune
-from tflite_odl.methods.skip import compaction, cost
+from tflite_odl.methods.skip import compaction
 from tflite_odl.methods.skip.baselines import BASELINES, SKIPPED_SALT
 from tflite_odl.methods.skip.config import SkipConfig
 from tflite_odl.methods.skip.policy import Policy, Scores
@@ -43,10 +43,6 @@ class Skip(Finetune):
 
     def __init__(self, *args: Any, **config: Any) -> None:
         super().__init__(*args, **config)
-        if self.config.forward == "auto":
-            full = self.config.policy == "full"
-            forward = "shared" if full else cost.cheaper(self.graph, self.plan)
-            self.config = dataclasses.replace(self.config, forward=forward)
         kind = BASELINES.get(self.config.policy, Threshold)
         self.policy: Policy = kind(self.config)
         by_head = self.config.policy == "threshold" and not self.policy.probes
@@ -112,9 +108,8 @@ class Skip(Finetune):
             counted = Rows(kept, record.run.rows.count)
             if self.config.norm_means == "kept":
                 counted = Rows.of(kept)
-            if self.config.forward == "recompute":
-                return compaction.recomputed(record, x, rows, counted)
-            return compaction.gathered(record, rows, counted)
+            forward = compaction.FORWARDS[self.config.forward]
+            return forward(record, x, rows, counted)
 
         return of
 
