@@ -19,8 +19,8 @@ def test_noise_of_rows_forwarded_again_is_the_batchs():
     record = tape.forward(graph, plan(graph), {}, x, run)
     rows, dy = tf.constant([4, 1, 5]), tf.constant(rng.normal(size=(3, 3)), tf.float32)
     kept = Rows.of(tf.ones(3))
-    shared = compaction.shared(record, x, rows, kept).backward(dy)
-    again = compaction.recompute(record, x, rows, kept).backward(dy)
+    shared = compaction.shared(record, rows, kept).backward(dy)
+    again = compaction.recompute(record, rows, kept).backward(dy)
     for name, gradient in shared.items():
         # The same float32 operations on fewer rows: products may be summed otherwise.
         largest = np.abs(gradient).max()

@@ -11,7 +11,7 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers as kl
 
-from tests.nets import BATCH, CLASSES, mlp
+from tests.nets import BATCH, CLASSES, conv_net, mlp
 from tflite_odl import streams
 from tflite_odl.builtin.keras_graph import variables
 from tflite_odl.builtin.preprocess import Preprocessing
@@ -161,6 +161,13 @@ def test_head_gradients_need_a_dense_layer_at_the_end():
     with pytest.raises(ModelError, match="use gradient_ends='probe'"):
         Skip(model)
     assert Skip(model, gradient_ends="probe").policy.probes
+
+
+def test_of_a_frozen_backbone_only_what_the_head_reads_is_kept():
+    method = Skip(conv_net(), trainable="head")
+    kept = compaction.dear(method.graph, method.graph.differentiated())
+    ops = {node.op for node in method.graph.nodes if node.name in kept}
+    assert ops == {"global_average_pool"}
 
 
 def batches(steps: int):

@@ -57,10 +57,9 @@ def test_kept_rows_see_the_whole_batch_statistics(net, forward, norm_means, divi
     x = rng.normal(size=(B, 3)).astype(np.float32)
     dlogits = rng.normal(size=(B, 2)).astype(np.float32)
     run = Pass(True, Rows.of(tf.ones(B)), graph.differentiated())
-    inputs = tf.constant(x)
-    record = tape.forward(graph, method.plan, graph.weights, [inputs], run)
+    record = tape.forward(graph, method.plan, graph.weights, [tf.constant(x)], run)
     rows = tf.constant(KEPT)
-    part = method._record_of(record, [inputs])(rows, tf.ones(len(KEPT)))
+    part = method._record_of(record)(rows, tf.ones(len(KEPT)))
     found = part.backward(tf.gather(tf.constant(dlogits), rows))
     for name, expected in by_loops(graph.weights, x, dlogits, divisor).items():
         # A dozen float32 sums of numbers about 1.

@@ -115,9 +115,7 @@ class Pass:
     them; `rows` says which rows count; `wants` names the nodes gradients must reach;
     `random` is the state dropout is drawn from, [2] int32, needed in training only;
     `places` [B] int32 says which rows of the batch these are, if not all of them;
-    `statistics` holds, by node, batch statistics to take instead of the batch's own;
-    `given` holds, by node, outputs to take instead of computed ones, residuals being
-    made as ever."""
+    `statistics` holds, by node, batch statistics to take instead of the batch's own."""
 
     training: bool
     rows: Rows
@@ -125,7 +123,6 @@ class Pass:
     random: tf.Tensor | None = None
     places: tf.Tensor | None = None
     statistics: Mapping[str, Tensors] = dataclasses.field(default_factory=dict)
-    given: Tensors = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

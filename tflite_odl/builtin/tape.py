@@ -99,15 +99,42 @@ def forward(
       run: training or not, which rows count, which gradients will be wanted.
     """
     values = {n.name: x for n, x in zip(graph.inputs, inputs, strict=True)}
+    return resume(graph, plan, weights, values, run)
+
+
+def resume(
+    graph: Graph,
+    plan: Plan,
+    weights: Tensors,
+    values: Tensors,
+    run: Pass,
+) -> Tape:
+    """Runs the rest of the graph where some outputs are there already.
+
+    Args:
+      graph, plan, weights, run: as for `forward`.
+      values: {node name: output} of the input nodes, or of enough others to make what
+        gradients reach; these others' residuals are made as ever.
+    """
     current = {**graph.weights, **weights}
     # No batch has less than one row that counts: zero, and not a constant.
     zeros = (tf.minimum(run.rows.count, 0.0), {})
-    tape = Tape(graph, plan, current, run, values, {}, {}, zeros)
+    tape = Tape(graph, plan, current, run, dict(values), {}, {}, zeros)
     with zeros_from(*zeros):
-        for node in graph.nodes:
-            if node.op != "input":
-                values[node.name] = _compute(tape, node)
+        for node in _needed(graph, values, run.wants):
+            value = _compute(tape, node)
+            tape.values.setdefault(node.name, value)
     return tape
+
+
+def _needed(graph: Graph, given: Tensors, wants: frozenset[str]) -> list[Node]:
+    """Returns the nodes to run, in order: not those that only given ones read."""
+    found, read = [], {graph.output.name}
+    for node in reversed(graph.nodes):
+        if node.name in wants or node.name in read - given.keys():
+            found.append(node)
+            read.update(node.inputs)
+    return found[::-1]
 
 
 def _compute(tape: Tape, node: Node) -> tf.Tensor:
@@ -120,7 +147,7 @@ def _compute(tape: Tape, node: Node) -> tf.Tensor:
     tape.moved.update({node.weights[k]: v for k, v in output.moved.items()})
     if node.name in tape.run.wants:
         tape.residuals[node.name] = output.residual
-    return tape.run.given.get(node.name, output.value)
+    return output.value
 
 
 def total(parts: Sequence[Gradient]) -> Gradient:

@@ -102,14 +102,13 @@ class Case:
         return f"{stem}-{self.backbone}-{self.width or 'own'}-b{self.batch}"
 
 
-_FEW = (ALL[0], *UNIFORM[-3:], *GEOMETRIC)
+_FEW = (ALL[0], *UNIFORM[-2:], *GEOMETRIC)
 _ALL = (
     Case("digits", "digits", "resnet8", 20, 0.05, seeds=5),
     Case("digits, equal steps", "digits", "resnet8", 20, 0.05, "steps", seeds=5),
-    Case("phone", PHONE, "inertial", 40, 0.02, seeds=5),
-    Case("phone, equal steps", PHONE, "inertial", 40, 0.02, "steps", seeds=5),
-    Case("signs", SIGNS, "resnet8", 6, 0.05, width=8),
+    Case("signs resnet20", SIGNS, "resnet20", 5, 0.05, "steps", 8, _FEW),
+    Case("signs", SIGNS, "resnet8", 5, 0.05, width=8),
+    Case("phone", PHONE, "inertial", 40, 0.02),
     Case("cifar10", CIFAR10, "resnet8", 1, 0.05, width=8),
-    Case("signs resnet20", SIGNS, "resnet20", 6, 0.05, "steps", 8, _FEW),
 )
 CASES = {case.name: case for case in _ALL}

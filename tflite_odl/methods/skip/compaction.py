@@ -29,62 +29,53 @@ def order(kept: tf.Tensor) -> tf.Tensor:
     return tf.math.top_k(key, size).indices
 
 
-def shared(
-    record: Tape, x: Sequence[tf.Tensor], rows: tf.Tensor | None, kept: Rows
-) -> Tape:
+def shared(record: Tape, rows: tf.Tensor | None, kept: Rows) -> Tape:
     """Returns the record of some rows, with what is dear taken from the whole batch's.
 
-    What layers of products put out is gathered, as is what frozen layers do; the cheap
-    layers between are run again, for this is faster than to keep their outputs, too.
+    What layers of products put out is gathered, as is what frozen layers pass on; the
+    cheap layers between are run again, for this is faster than to keep their outputs,
+    too.
 
     Args:
       record: of the whole batch.
-      x: its inputs, each [B, ...] float32.
       rows: [K] int32; None takes all.
       kept: which of these take part, and what means over them are divided by.
     """
-    return _again(record, x, rows, kept, dear(record.graph, record.run.wants))
+    return _again(record, rows, kept, dear(record.graph, record.run.wants))
 
 
-def recompute(
-    record: Tape, x: Sequence[tf.Tensor], rows: tf.Tensor | None, kept: Rows
-) -> Tape:
+def recompute(record: Tape, rows: tf.Tensor | None, kept: Rows) -> Tape:
     """Returns the same record with everything run again: less to keep, more to do."""
-    return _again(record, x, rows, kept, [])
+    return _again(record, rows, kept, {n.name for n in record.graph.inputs})
 
 
-def dear(graph: Graph, wants: frozenset[str]) -> list[str]:
-    """Returns the nodes whose outputs are worth keeping."""
-    return [
+def dear(graph: Graph, wants: frozenset[str]) -> set[str]:
+    """Returns the nodes whose outputs are kept: products', and where gradients end."""
+    read = {name for n in graph.nodes if n.name in wants for name in n.inputs}
+    products = {
         node.name
         for node in graph.nodes
-        if node.op != "input"
-        and (
-            node.name not in wants
-            or any(graph.weights[name].ndim > 1 for name in node.weights.values())
-        )
-    ]
+        if any(graph.weights[name].ndim > 1 for name in node.weights.values())
+    }
+    return read & products | read - wants
 
 
-def _again(record: Tape, x: Sequence[tf.Tensor], rows, kept: Rows, given) -> Tape:
-    """Returns the record of some rows, forwarded but for the `given` nodes.
+def _again(record: Tape, rows: tf.Tensor | None, kept: Rows, given: set[str]) -> Tape:
+    """Returns the record of some rows, forwarded from the outputs of `given` nodes.
 
     Batch norms take the statistics of the whole batch.
     """
-
-    def pick(tensor: tf.Tensor) -> tf.Tensor:
-        return tensor if rows is None else tf.gather(tensor, rows)
-
     found = record.residuals.items()
     run = dataclasses.replace(
         record.run,
         rows=kept,
         statistics={name: r.shared for name, r in found if "mean" in r.shared},
         places=rows,
-        given={name: pick(record.values[name]) for name in given},
     )
-    picked = [pick(one) for one in x]
-    return tape.forward(record.graph, record.plan, record.weights, picked, run)
+    values = {name: record.values[name] for name in given}
+    if rows is not None:
+        values = {name: tf.gather(value, rows) for name, value in values.items()}
+    return tape.resume(record.graph, record.plan, record.weights, values, run)
 
 
 FORWARDS = {"shared": shared, "recompute": recompute}

@@ -72,7 +72,7 @@ class Skip(Finetune):
         x = self.augment(state, self.preprocess(batch.features))
         record = self.forward(state, batch, x)
         loss, dlogits = self.loss.value(record.output, batch.y, batch.share)
-        record_of = self._record_of(record, x)
+        record_of = self._record_of(record)
         scores = self._scores(state, batch, record, record_of)
         weights = self._weights(state, scores)
         kept = tf.cast(weights > 0.0, tf.float32)
@@ -101,7 +101,7 @@ class Skip(Finetune):
             *(Trial(0, size, self.policy.opened) for size in sizes),
         ]
 
-    def _record_of(self, record: Tape, x: Sequence[tf.Tensor]):
+    def _record_of(self, record: Tape):
         """Returns (rows, kept) -> the record that backward runs from."""
 
         def of(rows: tf.Tensor | None, kept: tf.Tensor) -> Tape:
@@ -109,7 +109,7 @@ class Skip(Finetune):
             if self.config.norm_means == "kept":
                 counted = Rows.of(kept)
             forward = compaction.FORWARDS[self.config.forward]
-            return forward(record, x, rows, counted)
+            return forward(record, rows, counted)
 
         return of
 
