@@ -30,7 +30,7 @@ from tflite_odl.host import goldens, loop
 from tflite_odl.host.runtimes import InterpreterRuntime
 from tflite_odl.host.session import Session
 
-_OUT = flags.DEFINE_string("out", "artifacts/demo", "where the artifact goes")
+_OUT = flags.DEFINE_string("out", "artifacts/demo", "where the artifacts go")
 _STEPS = flags.DEFINE_integer("steps", 300, "batches of the user's stream")
 USER = "digits:rotate=90,invert"
 BATCH = 16
@@ -131,7 +131,7 @@ def _figures(artifact: pathlib.Path) -> dict[str, str]:
     memory = found.manifest.memory["train"]["total"]
     return {
         "this user's held-out digits, before": f"{before['accuracy']:.1%}",
-        f"after {run.steps} steps of {BATCH} digits": f"{after['accuracy']:.1%}",
+        f"after {_STEPS.value} batches of {BATCH} digits": f"{after['accuracy']:.1%}",
         "each batch predicted before it was learned": f"{run.accuracy:.1%}",
         "rows not back-propagated": f"{skipped / (run.steps * BATCH):.0%}",
         "train step, median, 2 threads": f"{run.ms_per_step:.2f} ms",

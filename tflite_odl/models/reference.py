@@ -57,7 +57,7 @@ def copy_layer(layer: tf_keras.layers.Layer, dtype: str = "") -> tf_keras.layers
 
 
 def _is_strided_pointwise(layer: tf_keras.layers.Layer) -> bool:
-    plain = isinstance(layer, _CONVOLUTIONS) and layer.data_format == "channels_last"
+    plain = type(layer) in _CONVOLUTIONS and layer.data_format == "channels_last"
     return plain and {*layer.kernel_size} == {1} != {*layer.strides}
 
 

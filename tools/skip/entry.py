@@ -30,7 +30,8 @@ def main(request) -> str:
     plan = suite.Plan(names, keep=request.keep)
     work = request.work
     if request.quick:
-        plan = suite.Plan(QUICK, 1, request.keep, 2, QUICK_EPOCHS)
+        names = request.cases or QUICK
+        plan = suite.Plan(names, 1, request.keep, rounds=2, epochs=QUICK_EPOCHS)
         work /= "quick"
     results = suite.Study(work, plan, request.say).run()
     results |= {"machine": processes.machine(), "versions": processes.versions()}

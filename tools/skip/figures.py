@@ -56,7 +56,6 @@ def share_of_plain(times: dict, artifact: str, rows: str, batch: str) -> float:
     return statistics.median(a / b for a, b in zip(times[artifact][rows], plain))
 
 
-def ceiling(skipped: float, forward: str) -> float:
-    """Returns how many times fewer FLOPs packing the kept rows leaves."""
-    again = BACKWARD + (1.0 if forward == "recompute" else 0.0)
-    return (1 + BACKWARD) / (1 + again * (1 - skipped))
+def ceiling(skipped: float) -> float:
+    """Returns how many times fewer FLOPs are left where kept rows are packed."""
+    return (1 + BACKWARD) / (1 + BACKWARD * (1 - skipped))

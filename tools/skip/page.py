@@ -17,15 +17,18 @@ everything else by default; `geometric` is the same with `--spacing=geometric
 --norm_means=kept`; `random` skips at the rate that threshold 0.05 reached."""
 
 TIMES = """\
-Medians of nine rounds in which the artifacts take turns in one process, relative to the
-plain `finetune` step of the same round. The bucket is chosen by labelling so many rows.
-Shared: kept rows' activations are gathered; recompute: these rows are forwarded again.
-Memory: most resident memory above import, relative to finetune's."""
+Each artifact's step by the rows that are kept, in the bucket that holds them, relative
+to the plain `finetune` step: all take turns in one process, a round's time is the least
+of three calls, shown is the median over rounds of the ratio to the plain step's. A
+policy that never keeps nothing has no such step. Memory: the most resident memory above
+import after a step in each bucket, relative to finetune's; glibc's malloc, in which it
+was measured, keeps what a smaller bucket has given back."""
 
 SECONDS = """\
-Every run takes as many seconds as `full`; steps that skip are shorter, so there are
-more of them. Seconds are the times above on one thread, so that other work on the
-machine does not matter."""
+Every run takes as many seconds as `full`. Steps with few kept rows are shorter than a
+plain one, those with all rows are longer, so a policy may make more steps than `full`
+or fewer. Seconds are counted by the times above on one thread, so that other work on
+the machine does not matter."""
 
 STEPS = "Every run makes as many steps as `full`."
 
@@ -35,9 +38,9 @@ with that difference's standard deviation. Skipped: share of the gradient comput
 FLOPs: how many times fewer that could leave at most, forward 1, backward 2."""
 
 ERRORS = """\
-Of the checkpoints at which rows were skipped: how often the gradient's relative squared
-error, measured on held-out rows, was within the bound, its median, and the median of
-what the method had estimated."""
+The checkpoints, ten in each run, at which the threshold was below 1: in how many of
+them the gradient's relative squared error, measured on held-out rows, was within the
+bound, its median, and the median of what the method had estimated."""
 
 
 def page(results: dict, command: str, plots: Mapping[str, str] | None = None) -> str:
@@ -62,14 +65,14 @@ def page(results: dict, command: str, plots: Mapping[str, str] | None = None) ->
     ]
     for name in dict.fromkeys(r["case"] for r in results["records"]):
         parts += _case(name, results["records"], (plots or {}).get(name))
-    skipped = results["skipped"].items()
-    parts += ["## Not measured", "\n".join(f"- {n}: {why}" for n, why in skipped)]
+    if skipped := results["skipped"].items():
+        parts += ["## Not measured", "\n".join(f"- {n}: {why}" for n, why in skipped)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _steps(net: str, results: dict) -> str:
     """Returns the table of a net's steps."""
-    batch = net.rpartition("-b")[2]
+    batch, rows = net.rpartition("-b")[2], _rows(results["times"][net])
     lines = []
     for threads, times in results["times"][net].items():
         plain = times[cases.ALL[0].artifact][batch]
@@ -77,12 +80,12 @@ def _steps(net: str, results: dict) -> str:
             sizes = sorted(by_rows, key=int)
             shares = (figures.share_of_plain(times, name, n, batch) for n in sizes)
             cells = [f"{share:.2f}" for share in shares]
-            if len(sizes) == 1:
-                cells = ["-"] * 3 + [f"1 = {statistics.median(plain):.1f} ms"]
+            if name == cases.ALL[0].artifact:
+                cells = [f"1 = {statistics.median(plain):.1f} ms"]
+            cells = ["-"] * (len(rows) - len(sizes)) + cells
             memory = results["memory"][net]
             more = memory[name] / memory[cases.ALL[0].artifact]
             lines.append([threads, name, *cells, f"{more:.2f}"])
-    rows = _rows(results["times"][net])
     head = ["threads", "policy", *(f"{n} rows" for n in rows), "memory"]
     return f"**{net}**\n\n" + table(head, lines)
 
@@ -117,9 +120,7 @@ def _row(found: dict, variant: str) -> list[str]:
     mean = lambda figure: statistics.mean(r[figure] for r in runs)  # noqa: E731
     gains = figures.differences(found, variant, "accuracy")
     spread = f" ± {100 * statistics.stdev(gains):.2f}" if len(gains) > 1 else ""
-    saved = statistics.mean(
-        figures.ceiling(r["skipped"], r.get("forward", "shared")) for r in runs
-    )
+    saved = statistics.mean(figures.ceiling(r["skipped"]) for r in runs)
     return [
         variant,
         f"{100 * mean('accuracy'):.2f} %",
@@ -134,15 +135,14 @@ def _row(found: dict, variant: str) -> list[str]:
 def _errors(found: dict) -> str:
     lines = []
     for variant, by_seed in found.items():
-        pairs = figures.rse_pairs(by_seed)
         bound = next(iter(by_seed.values()))["settings"].get("error_bound")
-        if not pairs or bound is None:
+        if bound is None:
             continue
-        estimated, measured = zip(*pairs)
-        within = sum(m <= bound for m in measured)
+        pairs = figures.rse_pairs(by_seed)
+        within = sum(measured <= bound for _, measured in pairs)
         row = [variant, f"{within} of {len(pairs)}"]
-        row += [f"{statistics.median(v):.2g}" for v in (measured, estimated)]
-        lines.append(row)
+        medians = (statistics.median(v) for v in reversed([*zip(*pairs)]))
+        lines.append(row + ([f"{m:.2g}" for m in medians] or ["-", "-"]))
     head = ["policy", "within the bound", "measured", "estimated"]
     return f"{ERRORS}\n\n{table(head, lines)}" if lines else ""
 

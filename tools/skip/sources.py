@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 from collections.abc import Callable
 
@@ -38,7 +39,9 @@ def prepare(
         path = folder / f"weights-{seed}.npz"
         if not path.exists():
             fresh = method(case, cases.ALL[0], seed).state()
-            np.savez(path, **{n: t.value for n, t in fresh.items() if _is_weight(t)})
+            part = path.with_suffix(".part.npz")
+            np.savez(part, **{n: t.value for n, t in fresh.items() if _is_weight(t)})
+            os.replace(part, path)
 
 
 def method(case: cases.Case, variant: cases.Variant, seed: int = 0) -> Method:

@@ -72,7 +72,9 @@ class Study:
             if not self._timed(case):
                 sources.prepare(self._place(case), case, self._seeds(case), self.say)
         steps = {case.net: self._timed(case) or self._time(case) for case in chosen}
-        made = [r for c in chosen for r in self._trained(c, steps[c.net]["times"])]
+        steps = {net: found for net, found in steps.items() if found}
+        timed = [case for case in chosen if case.net in steps]
+        made = [r for c in timed for r in self._trained(c, steps[c.net]["times"])]
         return {
             "times": {net: found["times"] for net, found in steps.items()},
             "memory": {net: found["memory"] for net, found in steps.items()},
@@ -100,16 +102,19 @@ class Study:
         known = self._known(self.folder / case.net / "steps.json")
         return known if known and {*case.artifacts} <= {*known["memory"]} else None
 
-    def _time(self, case: cases.Case) -> dict:
+    def _time(self, case: cases.Case) -> dict | None:
+        """Returns what `_timed` does, measured now; None, and why in `skipped`."""
         self.say(f"time {case.net}")
         measure = lambda script, *rest: processes.measure(  # noqa: E731
             [sys.executable, "-m", f"tools.skip.{script}", self._place(case), *rest]
         )
-        times = {
-            str(threads): measure("timing", threads, self.plan.rounds, *case.artifacts)
-            for threads in THREADS
-        }
-        memory = {name: measure("memory", name)["memory_mb"] for name in case.artifacts}
+        names, rounds = case.artifacts, self.plan.rounds
+        try:
+            times = {str(n): measure("timing", n, rounds, *names) for n in THREADS}
+            memory = {name: measure("memory", name)["memory_mb"] for name in names}
+        except processes.Failed as error:
+            self.skipped[case.name] = f"its steps could not be timed: {error}"
+            return None
         path = self.folder / case.net / "steps.json"
         return self._note(path, {"times": times, "memory": memory})
 
@@ -133,7 +138,11 @@ class Study:
                 for seed in range(self._seeds(case))
                 for variant in variants
             ]
-            found = [done.result() for done in waiting]
+            try:
+                found = [done.result() for done in waiting]
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
         return [record for record in found if record]
 
     def _one(self, case, variant, seed: int, ms: dict, rates: dict) -> dict | None:
@@ -181,7 +190,7 @@ class Study:
         self.say(
             f"{name}: accuracy {found['accuracy']:.4f}, skipped {found['skipped']:.3f}"
         )
-        return self._note(path, {**facts, **found, "ms": ms[variant.artifact]})
+        return self._note(path, {**facts, **found})
 
     def _known(self, path: pathlib.Path) -> dict | None:
         """Returns what a file has, if this library made it or any will do."""

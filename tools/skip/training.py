@@ -73,7 +73,6 @@ class Run:
             "steps": self.steps,
             "seconds": self.seconds,
             "kept": self.kept,
-            "forward": self.session.manifest.method["config"].get("forward", "shared"),
             "skipped": 1 - self.kept / (self.steps * self.case.batch),
             "bucket_steps": self.bucket_steps,
             **self.session.evaluate(test.x, test.y),

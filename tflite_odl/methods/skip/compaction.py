@@ -90,7 +90,7 @@ def backward(
 ) -> Gradients:
     """Returns the weights' gradients, computed in the smallest batch that fits.
 
-    A chain of IFs: nothing kept, then one branch for each size.
+    A chain of IFs, the largest branch first: one for each size, then nothing kept.
 
     Args:
       record_of: (rows [K] or None, kept [K]) -> the record to run backward from.

@@ -50,7 +50,8 @@ class SkipConfig(FinetuneConfig):
         the rows of the "batch", which is exact where nothing is skipped, or those
         "kept" (on digits, one seed, a half to a fifth of the gradient's error).
       forward: what backward needs of the kept rows is "shared" with the whole batch's
-        forward pass, which is faster, or "recompute": made again, in less memory.
+        forward pass, or "recompute": made again, in less memory, as fast where less
+        than a quarter of the rows is kept, else slower.
       buckets: fractions of the batch that backward is built for, and the whole.
       skip_rate: of the policies "random", "selective" and "infobatch".
       fixed_threshold: of the policy "fixed".

@@ -158,9 +158,17 @@ class Threshold(Policy):
         counts = state["confidence_counts"].cumsum()
         middle = np.searchsorted(counts, counts[-1] / 2) + 1
         due = np.maximum(np.round(state["update_period"]) - 1, 0)
-        # A bound that even few rows meet, by an estimate that is then compared.
-        bound = {"error_bound": np.array([self.config.kappa / 2], np.float32)}
-        return {**_cut(middle), **bound, "period_steps": due.astype(np.int32)}
+        # As if rows of every interval had come: a decision that all of them are in,
+        # under a bound so wide that some j meets it.
+        every = np.ones(self.config.intervals)
+        seen = {
+            "confidence_counts": every.astype(np.int32),
+            "gradient_sums": (1 - middles(self.edges)).astype(np.float32),
+            "error_bound": np.array([self.config.kappa / 2], np.float32),
+        }
+        if self.probes:
+            seen["gradient_counts"] = every.astype(np.int32)
+        return {**_cut(middle), **seen, "period_steps": due.astype(np.int32)}
 
     def closed(self, state: Arrays) -> Arrays:
         return _cut(0)
