@@ -242,6 +242,12 @@ CASES = {
         },
         Skip,
     ),
+    "skip-noisy": Case(noisy_net, {"learning_rate": 0.1}, Skip),
+    "skip-frozen": Case(
+        two_inputs,
+        {"learning_rate": 0.1, "trainable": "^(dense|head)", "forward": "shared"},
+        Skip,
+    ),
     "skip-full": Case(
         conv_net,
         {"forward": "shared", "optimizer": "momentum", "policy": "full"},
