@@ -106,6 +106,9 @@ _FEW = (ALL[0], *UNIFORM[-2:], *GEOMETRIC)
 _ALL = (
     Case("digits", "digits", "resnet8", 20, 0.05, seeds=5),
     Case("digits, equal steps", "digits", "resnet8", 20, 0.05, "steps", seeds=5),
+    Case(
+        "digits resnet20", "digits", "resnet20", 20, 0.05, "steps", None, _FEW, seeds=5
+    ),
     Case("signs resnet20", SIGNS, "resnet20", 5, 0.05, "steps", 8, _FEW),
     Case("signs", SIGNS, "resnet8", 5, 0.05, width=8),
     Case("phone", PHONE, "inertial", 40, 0.02),

@@ -32,10 +32,11 @@ the machine does not matter."""
 
 STEPS = "Every run makes as many steps as `full`."
 
-COLUMNS = """\
+FIGURES = """\
 Accuracy: held out, the mean over seeds, and its difference to `full` of the same seed
 with that difference's standard deviation. Skipped: share of the gradient computations;
 FLOPs: how many times fewer that could leave at most, forward 1, backward 2."""
+COLUMNS = "policy, accuracy, to full, skipped, FLOPs, steps, seconds, seeds".split(", ")
 
 ERRORS = """\
 The checkpoints, ten in each run, at which the threshold was below 1: in how many of
@@ -61,7 +62,7 @@ def page(results: dict, command: str, plots: Mapping[str, str] | None = None) ->
         TIMES,
         *(_steps(net, results) for net in results["times"]),
         "## Accuracy",
-        COLUMNS,
+        FIGURES,
     ]
     for name in dict.fromkeys(r["case"] for r in results["records"]):
         parts += _case(name, results["records"], (plots or {}).get(name))
@@ -107,7 +108,7 @@ def _case(name: str, records: list[dict], plot: str | None) -> list[str]:
             88,
         ),
         table(
-            ["policy", "accuracy", "to full", "skipped", "FLOPs", "steps", "seconds"],
+            COLUMNS,
             [_row(found, variant) for variant in found],
         ),
         _errors(found),
@@ -129,6 +130,7 @@ def _row(found: dict, variant: str) -> list[str]:
         f"{saved:.2f} x",
         f"{mean('steps'):,.0f}",
         f"{mean('seconds'):.1f}",
+        f"{len(gains)}",
     ]
 
 
