@@ -19,10 +19,10 @@ everything else by default; `geometric` is the same with `--spacing=geometric
 TIMES = """\
 Each artifact's step by the rows that are kept, in the bucket that holds them, relative
 to the plain `finetune` step: all take turns in one process, a round's time is the least
-of three calls, shown is the median over rounds of the ratio to the plain step's. A
-policy that never keeps nothing has no such step. Memory: the most resident memory above
-import after a step in each bucket, relative to finetune's; glibc's malloc, in which it
-was measured, keeps what a smaller bucket has given back."""
+of three calls, shown is the median over rounds of the ratio to the plain step's.
+Selective and infobatch keep some rows of every batch. Memory: the most resident memory
+above import after a step in each bucket, relative to finetune's; glibc's malloc, in
+which it was measured, keeps what other buckets have given back."""
 
 SECONDS = """\
 Every run takes as many seconds as `full`. Steps with few kept rows are shorter than a
