@@ -112,6 +112,6 @@ _ALL = (
     Case("signs resnet20", SIGNS, "resnet20", 5, 0.05, "steps", 8, _FEW),
     Case("signs", SIGNS, "resnet8", 5, 0.05, width=8),
     Case("phone", PHONE, "inertial", 40, 0.02),
-    Case("cifar10", CIFAR10, "resnet8", 1, 0.05, width=8),
+    Case("cifar10", CIFAR10, "resnet8", 0.5, 0.05, width=8),
 )
 CASES = {case.name: case for case in _ALL}
