@@ -105,7 +105,7 @@ class Case:
 _FEW = (ALL[0], *UNIFORM[-2:], *GEOMETRIC)
 _ALL = (
     Case("digits", "digits", "resnet8", 20, 0.05, seeds=5),
-    Case("digits, equal steps", "digits", "resnet8", 20, 0.05, "steps", seeds=5),
+    Case("digits equal-steps", "digits", "resnet8", 20, 0.05, "steps", seeds=5),
     Case(
         "digits resnet20", "digits", "resnet20", 20, 0.05, "steps", None, _FEW, seeds=5
     ),

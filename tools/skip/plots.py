@@ -27,7 +27,7 @@ def main(records: str, folder: str) -> None:
     results = json.loads(pathlib.Path(records).read_text())["records"]
     made = {}
     for case in dict.fromkeys(r["case"] for r in results):
-        made[case] = f"{case.replace(', ', '-').replace(' ', '-')}.png"
+        made[case] = f"{case.replace(' ', '-')}.png"
         drawn = draw(figures.of_case(results, case), cases.CASES[case].batch)
         drawn.savefig(pathlib.Path(folder) / made[case], dpi=80)
         pyplot.close(drawn)
