@@ -109,7 +109,9 @@ def check_float64_copy(model):
     """Constants and statistics go along into what artifacts are compared with."""
     x = np.random.default_rng(1).normal(size=(2, *model.input_shape[1:]))
     output = model(x.astype(np.float32)).numpy()
-    np.testing.assert_allclose(float64_copy(model)(x), output, rtol=1e-4, atol=1e-5)
+    # Keras' float32 sums are off by the size of their terms, not of what is left.
+    off = 1e-5 * max(1.0, np.abs(output).max())
+    np.testing.assert_allclose(float64_copy(model)(x), output, rtol=1e-4, atol=off)
 
 
 @pytest.mark.parametrize(
