@@ -156,6 +156,7 @@ CASES = {
         },
     ),
     "finetune-head": Case(conv_net, {"trainable": "head"}),
+    "finetune-chunks": Case(conv_net, {"learning_rate": 0.1, "chunk_mb": 0.0007}),
     "finetune-regex": Case(conv_net, {"trainable": "norm2|^conv2$"}),
     "finetune-mlp": Case(mlp, {"learning_rate": 0.1}),
     "finetune-nesterov-cosine-accumulate": Case(
@@ -230,6 +231,7 @@ CASES = {
         },
         Skip,
     ),
+    "skip-chunks": Case(conv_net, {"learning_rate": 0.1, "chunk_mb": 0.0007}, Skip),
     "skip-keep-skipped": Case(
         mlp,
         {

@@ -49,6 +49,9 @@ _INFER_BATCH_SIZE = flags.DEFINE_integer("infer_batch_size", 1, "rows of an infe
 _TARGET = flags.DEFINE_enum(
     "target", "portable", ["portable", "avx512"], "what the lowerings are chosen for"
 )
+_CHUNK_MB = flags.DEFINE_float(
+    "chunk_mb", 1.0, "larger activations train in chunks of the batch; 0 never cuts"
+)
 _PLAN = flags.DEFINE_string("plan", None, "JSON file {node: lowering}, or a manifest")
 _TUNE = flags.DEFINE_boolean(
     "tune", False, "choose lowerings by measuring them in LiteRT on this machine"
@@ -98,6 +101,7 @@ def _convert(progress, console: Console) -> dict:
         classes=classes,
         **learning,
         target=_TARGET.value,
+        chunk_mb=_CHUNK_MB.value,
         seed=_SEED.value,
         preprocessing=_preprocessing(dataset),
         **own,

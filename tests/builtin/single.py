@@ -46,10 +46,13 @@ def randomize(model: tf_keras.Model, seed: int = 0) -> None:
         variable.assign(value)
 
 
-def compare(model, batch: int = 3, choices=None, trainable=None, mask=None, seed=0):
+def compare(
+    model, batch: int = 3, choices=None, trainable=None, mask=None, seed=0, limit=0
+):
     """Returns {what: error relative to the largest entry}, ours against Keras.
 
-    `mask` marks the rows that count: Keras is then run on these rows only.
+    `mask` marks the rows that count: Keras is then run on these rows only. `limit` is
+    that of `tape.forward`.
     """
     rng = np.random.default_rng(seed)
     learning = (
@@ -60,7 +63,8 @@ def compare(model, batch: int = 3, choices=None, trainable=None, mask=None, seed
     x = rng.normal(size=(batch, *model.input_shape[1:])).astype(np.float32)
     run = Pass(True, Rows.of(tf.constant(mask, tf.float32)), graph.differentiated())
     weights = {name: tf.constant(graph.weights[name]) for name in graph.stateful}
-    record = tape.forward(graph, plan(graph, choices), weights, [tf.constant(x)], run)
+    lowerings, inputs = plan(graph, choices), [tf.constant(x)]
+    record = tape.forward(graph, lowerings, weights, inputs, run, limit)
     dy = rng.normal(size=record.output.shape).astype(np.float32)
     dy[~mask] = 0
     ours = record.backward(tf.constant(dy))

@@ -17,6 +17,7 @@ from tflite_odl.builtin.lowering import (
     Site,
     Tensors,
 )
+from tflite_odl.builtin.space import summed
 from tflite_odl.builtin.sums import channel_sums, row_sums, vector
 from tflite_odl.builtin.zeros import zero_of
 
@@ -36,20 +37,29 @@ class Centred(Lowering):
     name = "centred"
 
     def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
-        x = inputs[0]
+        return self.forward_chunks([site], [inputs])[0]
+
+    def backward(self, site: Site, residual: Residual, gradient: Gradient) -> Gradients:
+        return self.backward_chunks([site], [residual], [gradient])[0]
+
+    def forward_chunks(
+        self, sites: Sequence[Site], inputs: Sequence[Sequence[tf.Tensor]]
+    ) -> list[Output]:
+        site, xs = sites[0], [x for (x,) in inputs]
         if not _uses_batch(site):
-            return self._with_moving(site, x)
+            return [self._with_moving(site, x) for x in xs]
         if given := site.run.statistics.get(site.node.name):
-            return self._with_given(site, x, given)
-        mean = _mean(x, site.run)
-        centred = x - mean
-        variance = _mean(tf.square(centred), site.run)
+            return [self._with_given(site, x, given) for x in xs]
+        mean = summed(map(_mean, xs, sites))
+        centred = [x - mean for x in xs]
+        variance = summed(map(_mean, map(tf.square, centred), sites))
         inverse = tf.math.rsqrt(variance + site.node.attributes["epsilon"])
         factor = _factor(inverse, site.weights)
         shared = {"mean": mean, "inverse": inverse, "factor": factor}
-        residual = Residual({"centred": centred}, shared)
-        moved = _moved(site, x, mean, variance)
-        return Output(_shift(centred * factor, site.weights), residual, moved)
+        moved = _moved(site, xs[0], mean, variance)
+        ys = [_shift(c * factor, site.weights) for c in centred]
+        residuals = [Residual({"centred": c}, shared) for c in centred]
+        return [Output(y, kept, moved) for y, kept in zip(ys, residuals)]
 
     def _with_given(self, site: Site, x: tf.Tensor, given: Tensors) -> Output:
         y = _shift((x - given["mean"]) * given["factor"], site.weights)
@@ -70,27 +80,36 @@ class Centred(Lowering):
         )
         return Output(_shift(centred * factor, weights), residual)
 
-    def backward(self, site: Site, residual: Residual, gradient: Gradient) -> Gradients:
-        factor = vector(residual.shared["factor"])
+    def backward_chunks(
+        self,
+        sites: Sequence[Site],
+        residuals: Sequence[Residual],
+        gradients: Sequence[Gradient],
+    ) -> list[Gradients]:
+        site, shared = sites[0], residuals[0].shared
+        factor = vector(shared["factor"])
         if not site.node.trainable:
-            scale = factor if gradient.scale is None else factor * gradient.scale
-            return Gradients([Gradient(gradient.value, gradient.shape, scale)])
-        dy = gradient.dense()
-        centred, inverse = _centred(residual, dy), residual.shared["inverse"]
+            return [_scaled(gradient, factor) for gradient in gradients]
+        dys, inverse = [g.dense() for g in gradients], shared["inverse"]
+        centred = list(map(_centred, residuals, dys))
         # Rows that do not count have dy = 0, so plain sums are sums over those that do.
-        sum_dy, sum_dyc = channel_sums(dy), channel_sums(dy * centred)
+        sum_dy = summed(map(channel_sums, dys))
+        sum_dyc = summed(channel_sums(dy * c) for dy, c in zip(dys, centred))
         found = {}
         if "gamma" in site.weights:
             found["gamma"] = vector(sum_dyc * inverse)
         if "beta" in site.weights:
             found["beta"] = vector(sum_dy)
-        if not site.wanted[0]:
-            return Gradients([None], found)
-        if _uses_batch(site):
-            weight = _weight(dy, site.run)
-            slope = (inverse * inverse * sum_dyc) * weight
-            dy = (dy - centred * slope) - sum_dy * weight
-        return Gradients([Gradient(dy, tuple(dy.shape), factor)], found)
+        inputs: list[Gradient | None] = [None] * len(dys)
+        if site.wanted[0]:
+            if _uses_batch(site):
+                slope = inverse * inverse * sum_dyc
+                for k, (dy, c) in enumerate(zip(dys, centred)):
+                    weight = _weight(dy, sites[k])
+                    dys[k] = (dy - c * (slope * weight)) - sum_dy * weight
+            inputs = [Gradient(dy, tuple(dy.shape), factor) for dy in dys]
+        # The weights' gradients are the whole batch's: one chunk hands them on.
+        return [Gradients([one], {} if k else found) for k, one in enumerate(inputs)]
 
 
 def _centred(residual: Residual, dy: tf.Tensor) -> tf.Tensor:
@@ -112,14 +131,20 @@ def _shift(y: tf.Tensor, weights: Tensors) -> tf.Tensor:
     return y + weights["beta"] if "beta" in weights else y
 
 
-def _mean(x: tf.Tensor, run: Pass) -> tf.Tensor:
-    """Returns the mean over all axes but the last, of rows that count, [1, ..., C]."""
-    return tf.reduce_sum(row_sums(x) * _weight(x, run), [0], keepdims=True)
+def _scaled(gradient: Gradient, factor: tf.Tensor) -> Gradients:
+    scale = factor if gradient.scale is None else factor * gradient.scale
+    return Gradients([Gradient(gradient.value, gradient.shape, scale)])
 
 
-def _weight(x: tf.Tensor, run: Pass) -> tf.Tensor:
+def _mean(x: tf.Tensor, site: Site) -> tf.Tensor:
+    """Returns these rows' part of the batch's mean over all axes but the last, over
+    rows that count, [1, ..., C]."""
+    return tf.reduce_sum(row_sums(x) * _weight(x, site), [0], keepdims=True)
+
+
+def _weight(x: tf.Tensor, site: Site) -> tf.Tensor:
     """Returns [B, 1, ...]: a row's share in a mean over all axes but the last."""
-    return run.rows.shaped(x.shape.rank) / _count(x, run)
+    return site.run.rows.shaped(x.shape.rank) / _count(x, site.run)
 
 
 def _count(x: tf.Tensor, run: Pass) -> tf.Tensor:

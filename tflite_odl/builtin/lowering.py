@@ -162,3 +162,20 @@ class Lowering:
     def backward(self, site: Site, residual: Residual, gradient: Gradient) -> Gradients:
         """Returns the gradients of the inputs that are wanted, and of the weights."""
         raise NotImplementedError(type(self).__name__)
+
+    def forward_chunks(
+        self, sites: Sequence[Site], inputs: Sequence[Sequence[tf.Tensor]]
+    ) -> list[Output]:
+        """Returns `forward` of each chunk of a batch; to be overridden, with the next,
+        where rows are not independent of each other."""
+        return [self.forward(*chunk) for chunk in zip(sites, inputs, strict=True)]
+
+    def backward_chunks(
+        self,
+        sites: Sequence[Site],
+        residuals: Sequence[Residual],
+        gradients: Sequence[Gradient],
+    ) -> list[Gradients]:
+        """Returns `backward` of each chunk; the weights' sum to the batch's."""
+        chunks = zip(sites, residuals, gradients, strict=True)
+        return [self.backward(*chunk) for chunk in chunks]

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
+from tflite_odl.builtin import chunks
 from tflite_odl.builtin.graph import Graph, Node
 from tflite_odl.builtin.lowering import (
     Gradient,
@@ -28,9 +29,13 @@ Plan = Mapping[str, Lowering]
 class Tape:
     """The record of one forward run.
 
+    Large layers run in chunks of the batch, see `builtin.chunks`.
+
     Attributes:
-      values: {node name: its output, [B, ...]}.
-      residuals: {node name: Residual}, only of nodes that backward visits.
+      run: of the whole batch.
+      limit: bytes of a chunk's activation; 0 sets none.
+      values: {node name: its output, chunk by chunk}.
+      residuals: {node name: Residual of each chunk}, where backward goes.
       moved: {weight name: new value}, batch norms' moving statistics.
       zeros: where padding comes from, see `builtin.zeros`.
     """
@@ -39,15 +44,30 @@ class Tape:
     plan: Plan
     weights: Tensors
     run: Pass
-    values: dict[str, tf.Tensor]
-    residuals: dict[str, Residual]
-    moved: dict[str, tf.Tensor]
-    zeros: tuple[tf.Tensor, dict]
+    limit: float
+    values: dict[str, list[tf.Tensor]] = dataclasses.field(default_factory=dict)
+    residuals: dict[str, list[Residual]] = dataclasses.field(default_factory=dict)
+    moved: dict[str, tf.Tensor] = dataclasses.field(default_factory=dict)
 
-    @property
+    def __post_init__(self) -> None:
+        batch = self.run.rows.mask.shape[0]
+        self.counts = chunks.counts(self.graph, batch, self.limit)
+        self.passes = {n: chunks.passes(self.run, n) for n in set(self.counts.values())}
+        # No batch has less than one row that counts: zero, and not a constant.
+        self.zeros = (tf.minimum(self.run.rows.count, 0.0), {})
+
+    @functools.cached_property
     def output(self) -> tf.Tensor:
         """The graph's output, [B, ...]."""
-        return self.values[self.graph.output.name]
+        return self.value(self.graph.output.name)
+
+    def value(self, name: str) -> tf.Tensor:
+        """Returns a node's output, [B, ...]."""
+        return chunks.fitted(self.values[name], 1)[0]
+
+    def residual(self, name: str, role: str) -> tf.Tensor:
+        """Returns rows that a node kept, [B, ...]."""
+        return chunks.fitted([r.rows[role] for r in self.residuals[name]], 1)[0]
 
     def backward(self, gradient: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns {weight name: gradient} for the graph's trainable weights.
@@ -59,26 +79,45 @@ class Tape:
             return self._backward(gradient)
 
     def _backward(self, gradient: tf.Tensor) -> dict[str, tf.Tensor]:
-        waiting = {self.graph.output.name: [Gradient.of(gradient)]}
+        waiting: dict[str, list[list[Gradient]]] = {}
+        self._pass_on(self.graph.output.name, [Gradient.of(gradient)], waiting)
         found: dict[str, list[tf.Tensor]] = {}
         for node in reversed(self.graph.nodes):
             if node.name not in self.run.wants or node.name not in waiting:
                 continue
             with tf.name_scope(scope("backward", node)):
-                self._visit(node, total(waiting.pop(node.name)), waiting, found)
+                gradients = [total(parts) for parts in zip(*waiting.pop(node.name))]
+                self._visit(node, gradients, waiting, found)
         return {name: functools.reduce(operator.add, g) for name, g in found.items()}
 
-    def _visit(self, node: Node, gradient: Gradient, waiting: dict, found: dict):
-        site = Site(node, _weights(node, self.weights), self.run)
-        gradients = self.plan[node.name].backward(
-            site, self.residuals[node.name], gradient
-        )
-        for name, part in zip(node.inputs, gradients.inputs, strict=True):
-            if part is not None and name in self.run.wants:
-                waiting.setdefault(name, []).append(part)
-        for role, part in gradients.weights.items():
-            if node.weights[role] in self.graph.trainable:
-                found.setdefault(node.weights[role], []).append(part)
+    def sites(self, node: Node, weights: Mapping) -> list[Site]:
+        """Returns where a node's lowering works, chunk by chunk."""
+        own = {role: weights[name] for role, name in node.weights.items()}
+        return [Site(node, own, run) for run in self.passes[self.counts[node.name]]]
+
+    def _visit(
+        self, node: Node, gradients: list[Gradient], waiting: dict, found: dict
+    ) -> None:
+        sites, residuals = self.sites(node, self.weights), self.residuals[node.name]
+        lowering = self.plan[node.name]
+        visited = lowering.backward_chunks(sites, residuals, gradients)
+        for name, *parts in zip(
+            node.inputs, *(chunk.inputs for chunk in visited), strict=True
+        ):
+            if parts[0] is not None and name in self.run.wants:
+                self._pass_on(name, parts, waiting)
+        for chunk in visited:
+            for role, part in chunk.weights.items():
+                if node.weights[role] in self.graph.trainable:
+                    found.setdefault(node.weights[role], []).append(part)
+
+    def _pass_on(self, name: str, parts: list[Gradient], waiting: dict) -> None:
+        """Hands a node one gradient of its output, in its own chunks."""
+        count = self.counts[name]
+        if len(parts) != count:
+            dense = chunks.fitted([part.dense() for part in parts], count)
+            parts = [Gradient.of(part) for part in dense]
+        waiting.setdefault(name, []).append(parts)
 
 
 def forward(
@@ -87,6 +126,7 @@ def forward(
     weights: Tensors,
     inputs: Sequence[tf.Tensor],
     run: Pass,
+    limit: float = 0.0,
 ) -> Tape:
     """Runs the graph on its inputs and returns the record of it.
 
@@ -97,37 +137,39 @@ def forward(
         from the graph as constants.
       inputs: one [B, ...] float32 for each input node.
       run: training or not, which rows count, which gradients will be wanted.
+      limit: bytes of an activation above which a layer runs in chunks of the batch; 0
+        sets none.
     """
-    values = {n.name: x for n, x in zip(graph.inputs, inputs, strict=True)}
-    return resume(graph, plan, weights, values, run)
+    values = {n.name: [x] for n, x in zip(graph.inputs, inputs, strict=True)}
+    return resume(graph, plan, weights, values, run, limit)
 
 
 def resume(
     graph: Graph,
     plan: Plan,
     weights: Tensors,
-    values: Tensors,
+    values: Mapping[str, Sequence[tf.Tensor]],
     run: Pass,
+    limit: float = 0.0,
 ) -> Tape:
     """Runs the rest of the graph where some outputs are there already.
 
     Args:
-      graph, plan, weights, run: as for `forward`.
-      values: {node name: output} of the input nodes, or of enough others to make what
-        gradients reach; these others' residuals are made as ever.
+      graph, plan, weights, run, limit: as for `forward`.
+      values: {node name: output, in any chunks} of the input nodes, or of enough others
+        to make what gradients reach; these others' residuals are made as ever.
     """
-    current = {**graph.weights, **weights}
-    # No batch has less than one row that counts: zero, and not a constant.
-    zeros = (tf.minimum(run.rows.count, 0.0), {})
-    tape = Tape(graph, plan, current, run, dict(values), {}, {}, zeros)
-    with zeros_from(*zeros):
+    tape = Tape(graph, plan, {**graph.weights, **weights}, run, limit)
+    for name, value in values.items():
+        tape.values[name] = chunks.fitted(value, tape.counts[name])
+    with zeros_from(*tape.zeros):
         for node in _needed(graph, values, run.wants):
-            value = _compute(tape, node)
-            tape.values.setdefault(node.name, value)
+            found = _compute(tape, node)
+            tape.values.setdefault(node.name, found)
     return tape
 
 
-def _needed(graph: Graph, given: Tensors, wants: frozenset[str]) -> list[Node]:
+def _needed(graph: Graph, given: Mapping, wants: frozenset[str]) -> list[Node]:
     """Returns the nodes to run, in order: not those that only given ones read."""
     found, read = [], {graph.output.name}
     for node in reversed(graph.nodes):
@@ -137,17 +179,17 @@ def _needed(graph: Graph, given: Tensors, wants: frozenset[str]) -> list[Node]:
     return found[::-1]
 
 
-def _compute(tape: Tape, node: Node) -> tf.Tensor:
+def _compute(tape: Tape, node: Node) -> list[tf.Tensor]:
     """Returns a node's output; notes on the tape what backward and the state need."""
     with tf.name_scope(scope("forward", node)):
-        weights = _weights(node, {**tape.weights, **tape.moved})
-        output = tape.plan[node.name].forward(
-            Site(node, weights, tape.run), [tape.values[name] for name in node.inputs]
-        )
-    tape.moved.update({node.weights[k]: v for k, v in output.moved.items()})
+        sites = tape.sites(node, {**tape.weights, **tape.moved})
+        inputs = [chunks.fitted(tape.values[n], len(sites)) for n in node.inputs]
+        outputs = tape.plan[node.name].forward_chunks(sites, list(zip(*inputs)))
+    for output in outputs:
+        tape.moved.update({node.weights[k]: v for k, v in output.moved.items()})
     if node.name in tape.run.wants:
-        tape.residuals[node.name] = output.residual
-    return output.value
+        tape.residuals[node.name] = [output.residual for output in outputs]
+    return [output.value for output in outputs]
 
 
 def total(parts: Sequence[Gradient]) -> Gradient:
@@ -165,7 +207,3 @@ def scope(direction: str, node: Node) -> str:
 def scope_name(node: Node) -> str:
     """Returns the Keras layer's name as a name scope can hold it."""
     return re.sub(r"[^A-Za-z0-9_.]", "_", node.layer)
-
-
-def _weights(node: Node, weights: Mapping) -> dict:
-    return {role: weights[name] for role, name in node.weights.items()}

@@ -2,8 +2,10 @@
 
 The converter leaves a topological order that puts, for instance, every weight's
 gradient behind the last layer, so that both operands of each wait in memory; run at
-once, they are also still in the cache. The result is the same to the bit: each op reads
-the same values, and ops that touch variables or call subgraphs keep their order.
+once, they are also still in the cache. Where no op frees any, what reads the latest
+result comes first: a chunk of the batch then goes through many layers before the next
+one, and stays in the cache. The result is the same to the bit: each op reads the same
+values, and ops that touch variables or call subgraphs keep their order.
 """
 
 from __future__ import annotations
@@ -21,16 +23,26 @@ _ORDERED = frozenset(
     "ASSIGN_VARIABLE CALL_ONCE IF READ_VARIABLE VAR_HANDLE WHILE".split()
 )
 _READS = frozenset(("READ_VARIABLE", "VAR_HANDLE"))
+# What reads the latest result comes first unless that takes so much more memory than
+# to go by what has been ready for longest.
+TOLERATED = 1.05
 
 
 def schedule(tree: schema.ModelT) -> None:
     """Reorders the ops of every subgraph, but where the order that was needs less."""
     for number, graph in enumerate(tree.subgraphs):
         ops = list(graph.operators or ())
-        before, _ = arena(tree, number)
-        graph.operators = [ops[at] for at in _Schedule(tree, graph, ops).order()]
-        if arena(tree, number)[0] > before:
-            graph.operators = ops
+        orders = [ops]
+        for latest in (False, True):
+            schedule = _Schedule(tree, graph, ops).order(latest)
+            orders.append([ops[at] for at in schedule])
+        needs = []
+        for order in orders:
+            graph.operators = order
+            needs.append(arena(tree, number)[0])
+        before, longest, latest = needs
+        best = 2 if latest <= longest * TOLERATED else 1
+        graph.operators = orders[best if needs[best] <= before else 0]
 
 
 def _chain(tree, graph: schema.SubGraphT, ops: list, names: list[str]) -> list[int]:
@@ -58,9 +70,7 @@ def _chain(tree, graph: schema.SubGraphT, ops: list, names: list[str]) -> list[i
 
 
 class _Schedule:
-    """List scheduling: of the ops that are ready, the one that frees most memory; if
-    none frees any, the one that has been ready for longest, so that all the readers of
-    a tensor run soon after it was made."""
+    """List scheduling: of the ops that are ready, the one that frees most memory."""
 
     def __init__(self, tree, graph: schema.SubGraphT, ops: list) -> None:
         self.inputs = [set(flatbuffer.indices(op.inputs)) for op in ops]
@@ -107,14 +117,27 @@ class _Schedule:
         freed = (self.bytes[t] for t in read if self.readers.get(t) == {at})
         return self.made[at] - sum(freed)
 
-    def order(self) -> list[int]:
+    def order(self, latest: bool) -> list[int]:
+        """Returns the order of the ops.
+
+        Args:
+          latest: if none frees any, what reads the latest result comes first, else what
+            has been ready for longest.
+        """
         ready = {at: self.cost(at) for at, left in enumerate(self.waiting) if not left}
-        found = []
+        found: list[int] = []
+        age: dict[int, int] = collections.defaultdict(int)
+
+        def rank(at: int) -> tuple[int, int]:
+            return min(ready[at], 1), age[at]
+
         while ready:
             # Dicts keep their order: the first of equals has waited longest.
-            best = min(ready, key=lambda at: min(ready[at], 1))
+            best = min(ready, key=rank)
             del ready[best]
             found.append(best)
+            if latest:
+                age.update(dict.fromkeys(self.after[best], -len(found)))
             for tensor in {self.own(t) for t in self.inputs[best]}:
                 left = self.readers.get(tensor, set())
                 left.discard(best)

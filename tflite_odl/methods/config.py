@@ -37,6 +37,8 @@ class FinetuneConfig:
       noise: amplitude of uniform noise added to the preprocessed inputs in training.
       seed: of the graph's random generator.
       target: processor the lowerings are chosen for, key of `cost.TARGETS`.
+      chunk_mb: activations larger than this train in chunks of the batch, so that they
+        stay in the cache; 0 never cuts.
       preprocessing: of every input, or by the input's name.
     """
 
@@ -55,6 +57,7 @@ class FinetuneConfig:
     noise: float = 0.0
     seed: int = 0
     target: str = "portable"
+    chunk_mb: float = 1.0
     preprocessing: Preprocessing | Mapping[str, Preprocessing] = dataclasses.field(
         default_factory=Preprocessing
     )
@@ -71,10 +74,14 @@ class FinetuneConfig:
                 raise ModelError(
                     f"{name} {getattr(self, name)!r} is not one of {list(known)}"
                 )
-        for name, low in (("learning_rate", 0), ("clip_norm", 0), ("noise", -1e-45)):
+        for name in ("learning_rate", "clip_norm"):
             value = getattr(self, name)
-            if value is not None and not low < value < np.inf:
+            if value is not None and not 0 < value < np.inf:
                 raise ModelError(f"{name} must be finite and positive, got {value}")
+        for name in ("noise", "chunk_mb"):
+            value = getattr(self, name)
+            if not 0 <= value < np.inf:
+                raise ModelError(f"{name} must be finite, 0 or more; got {value}")
         if self.accumulate < 1:
             raise ModelError(f"accumulate is {self.accumulate}, needs 1 batch or more")
         self.make_optimizer()

@@ -145,7 +145,8 @@ class Finetune(Method):
         """Returns the record of the forward pass in training."""
         wants = self.graph.differentiated()
         run = Pass(True, Rows.of(batch.good), wants, state["random"])
-        return tape.forward(self.graph, self.plan, state, x, run)
+        limit = self.config.chunk_mb * 1e6
+        return tape.forward(self.graph, self.plan, state, x, run, limit)
 
     def preprocess(self, inputs: Tensors) -> list[tf.Tensor]:
         """Returns the inputs as the model's input nodes take them."""

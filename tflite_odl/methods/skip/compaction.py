@@ -69,13 +69,14 @@ def _again(record: Tape, rows: tf.Tensor | None, kept: Rows, given: set[str]) ->
     run = dataclasses.replace(
         record.run,
         rows=kept,
-        statistics={name: r.shared for name, r in found if "mean" in r.shared},
+        statistics={name: r.shared for name, (r, *_) in found if "mean" in r.shared},
         places=rows,
     )
     values = {name: record.values[name] for name in given}
     if rows is not None:
-        values = {name: tf.gather(value, rows) for name, value in values.items()}
-    return tape.resume(record.graph, record.plan, record.weights, values, run)
+        values = {name: [tf.gather(record.value(name), rows)] for name in given}
+    where = (record.graph, record.plan, record.weights)
+    return tape.resume(*where, values, run, record.limit)
 
 
 FORWARDS = {"shared": shared, "recompute": recompute}

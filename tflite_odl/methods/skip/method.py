@@ -179,7 +179,7 @@ def _head_gradients(record: Tape, true: tf.Tensor) -> tf.Tensor:
 
     2 (1 - c) ||h||_1 / (C D), for ||p - onehot||_1 = 2 (1 - c).
     """
-    h = record.residuals[record.graph.output.name].rows["x"]
+    h = record.residual(record.graph.output.name, "x")
     scale = 2.0 / (h.shape[1] * record.output.shape[1])
     return (1.0 - true) * tf.reduce_sum(tf.abs(h), 1) * scale
 
