@@ -1,10 +1,14 @@
-"""How the suites keep what they found: whole files only, a record to a line."""
+"""How the suites keep what they found, and publish it."""
 
 from __future__ import annotations
 
 import json
 import os
 import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import processes
 
 
 def write(path: pathlib.Path, value: object) -> None:
@@ -14,8 +18,41 @@ def write(path: pathlib.Path, value: object) -> None:
     os.replace(fresh, path)
 
 
-def lines(results: dict) -> str:
+def publish(
+    request, results: dict, page: Callable[..., str], script: pathlib.Path | None = None
+) -> str:
+    """Returns a suite's page; unless the request is quick, writes it, plots and data.
+
+    Args:
+      request: `benchmark.Request`.
+      results: what was found, a list of "records" and what goes for all of them.
+      page: (results, command, and what the script printed, if it drew) -> text.
+      script: draws: `plots.py RECORDS FOLDER`, prints as JSON what page is to know.
+    """
+    if request.quick:
+        return page(results, request.command)
+    request.out.mkdir(parents=True, exist_ok=True)
+    data = request.out / "records.json"
+    data.write_text(_lines(results))
+    plots = script and _draw(request, script, data)
+    text = page(results, request.command, *([plots] if plots else []))
+    (request.out / "README.md").write_text(text)
+    return text
+
+
+def _lines(results: dict) -> str:
     """Returns results as JSON, each of their "records" on a line of its own."""
     records = ",\n".join(map(json.dumps, results["records"]))
     others = json.dumps({k: v for k, v in results.items() if k != "records"})
     return f'{others[:-1]}, "records": [\n{records}\n]}}\n'
+
+
+def _draw(request, script: pathlib.Path, data: pathlib.Path) -> Any:
+    """Returns what the script prints; nothing where matplotlib cannot be had."""
+    work, packages = request.work, processes.PLOTTING
+    try:
+        drawer = processes.python(work, "plots", packages, request.say)
+        return json.loads(processes.run([drawer, script, data, request.out]))
+    except (OSError, processes.Failed) as error:
+        request.say(f"no plots: {error}")
+        return None

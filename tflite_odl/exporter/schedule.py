@@ -32,17 +32,14 @@ def schedule(tree: schema.ModelT) -> None:
     """Reorders the ops of every subgraph, but where the order that was needs less."""
     for number, graph in enumerate(tree.subgraphs):
         ops = list(graph.operators or ())
-        orders = [ops]
+        orders, needs = [ops], [arena(tree, number)[0]]
         for latest in (False, True):
-            schedule = _Schedule(tree, graph, ops).order(latest)
-            orders.append([ops[at] for at in schedule])
-        needs = []
-        for order in orders:
-            graph.operators = order
+            found = _Schedule(tree, graph, ops).order(latest)
+            graph.operators = [ops[at] for at in found]
+            orders.append(graph.operators)
             needs.append(arena(tree, number)[0])
-        before, longest, latest = needs
-        best = 2 if latest <= longest * TOLERATED else 1
-        graph.operators = orders[best if needs[best] <= before else 0]
+        best = 2 if needs[2] <= needs[1] * TOLERATED else 1
+        graph.operators = orders[best if needs[best] <= needs[0] else 0]
 
 
 def _chain(tree, graph: schema.SubGraphT, ops: list, names: list[str]) -> list[int]:

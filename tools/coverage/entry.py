@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
 
 import processes
+import records
 
 from tools.coverage import models, page, suite
 
@@ -23,17 +23,12 @@ def main(request) -> str:
         raise KeyError(f"unknown {unknown}, there are {list(models.CASES)}")
     names = request.cases or tuple(models.QUICK if request.quick else models.CASES)
     plan = suite.Plan(names, bool(request.cases), request.keep, request.seconds)
-    records = suite.run(request.work, plan, request.say)
+    found = suite.run(request.work, plan, request.say)
     if request.quick:
-        records = [record for record in records if record["name"] in names]
+        found = [record for record in found if record["name"] in names]
     results = {
         "machine": processes.machine(),
         "versions": processes.versions(),
-        "records": records,
+        "records": found,
     }
-    text = page.page(results, request.command)
-    if not request.quick:
-        request.out.mkdir(parents=True, exist_ok=True)
-        (request.out / "records.json").write_text(json.dumps(results, indent=1) + "\n")
-        (request.out / "README.md").write_text(text)
-    return text
+    return records.publish(request, results, page.page)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pathlib
 import sys
 
@@ -35,22 +34,4 @@ def main(request) -> str:
         work /= "quick"
     results = suite.Study(work, plan, request.say).run()
     results |= {"machine": processes.machine(), "versions": processes.versions()}
-    if request.quick:
-        return page.page(results, request.command)
-    request.out.mkdir(parents=True, exist_ok=True)
-    (request.out / "records.json").write_text(records.lines(results))
-    plots = _draw(request.work, request.out, request.say)
-    text = page.page(results, request.command, plots)
-    (request.out / "README.md").write_text(text)
-    return text
-
-
-def _draw(work: pathlib.Path, out: pathlib.Path, say) -> dict[str, str]:
-    """Returns {case: its plot}; none where matplotlib cannot be had."""
-    try:
-        drawer = processes.python(work, "plots", processes.PLOTTING, say)
-        made = processes.run([drawer, HERE / "plots.py", out / "records.json", out])
-    except (OSError, processes.Failed) as error:
-        say(f"no plots: {error}")
-        return {}
-    return json.loads(made)
+    return records.publish(request, results, page.page, HERE / "plots.py")

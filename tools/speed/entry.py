@@ -6,7 +6,6 @@ is named on the page.
 
 from __future__ import annotations
 
-import pathlib
 import sys
 
 import cases
@@ -15,9 +14,6 @@ import processes
 import records
 import suite
 from environments import HERE
-from processes import PLOTTING, python
-
-PLOTS = ("step_time.png", "memory.png")
 
 
 def main(request) -> str:
@@ -36,14 +32,7 @@ def main(request) -> str:
     except processes.Failed as error:
         overhead, found.skipped["a call beside its work"] = [], str(error)
     results = {"machine": processes.machine(), "overhead": overhead, **vars(found)}
-    if request.quick:
-        return page.page(results, request.command)
-    request.out.mkdir(parents=True, exist_ok=True)
-    (request.out / "records.json").write_text(records.lines(results))
-    plots = _draw(request.work, request.out, request.say)
-    text = page.page(results, request.command, plots)
-    (request.out / "README.md").write_text(text)
-    return text
+    return records.publish(request, results, page.page, HERE / "plots.py")
 
 
 def _names(wanted: tuple[str, ...]) -> tuple[str, ...]:
@@ -52,14 +41,3 @@ def _names(wanted: tuple[str, ...]) -> tuple[str, ...]:
         raise KeyError(f"unknown {unknown}, there are {list(cases.CASES)}")
     chosen = set(wanted) or set(cases.CASES)
     return tuple(n for n, c in cases.CASES.items() if {n, c.net.name} & chosen)
-
-
-def _draw(work: pathlib.Path, out: pathlib.Path, say) -> tuple[str, ...]:
-    """Returns the names of the plots; none where matplotlib cannot be had."""
-    try:
-        drawer = python(work, "plots", PLOTTING, say)
-        processes.run([drawer, HERE / "plots.py", out / "records.json", out])
-    except (OSError, processes.Failed) as error:
-        say(f"no plots: {error}")
-        return ()
-    return PLOTS

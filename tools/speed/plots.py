@@ -23,6 +23,7 @@ def main(records: str, folder: str) -> None:
     draw(figures, "ms", "ms per row", figures.threads, True).savefig(out / NAMES[0])
     most = figures.threads[-1:]
     draw(figures, "memory_mb", "MB above import", most, False).savefig(out / NAMES[1])
+    print(json.dumps(NAMES))
 
 
 def draw(figures: Figures, name: str, unit: str, threads: list[int], per_row: bool):
