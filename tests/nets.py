@@ -209,6 +209,7 @@ CASES = {
             "schedule": Schedule("exponential", decay_steps=20),
             "loss": "mean_squared_error",
             "noise": 0.1,
+            "chunk_mb": 0.0002,
             "preprocessing": {"side_vector": Preprocessing("uint8", 1 / 127.5, -1.0)},
         },
     ),
@@ -228,6 +229,7 @@ CASES = {
             "norm_means": "batch",
             "spacing": "geometric",
             "intervals": 60,  # the third one begins at .28: a new net reaches several
+            "chunk_mb": 0.0007,
         },
         Skip,
     ),
@@ -244,7 +246,7 @@ CASES = {
         },
         Skip,
     ),
-    "skip-noisy": Case(noisy_net, {"learning_rate": 0.1}, Skip),
+    "skip-noisy": Case(noisy_net, {"learning_rate": 0.1, "chunk_mb": 0.0007}, Skip),
     "skip-frozen": Case(
         two_inputs,
         {"learning_rate": 0.1, "trainable": "^(dense|head)", "forward": "shared"},

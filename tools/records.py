@@ -26,8 +26,8 @@ def publish(
     Args:
       request: `benchmark.Request`.
       results: what was found, a list of "records" and what goes for all of them.
-      page: (results, command, and what the script printed, if it drew) -> text.
-      script: draws: `plots.py RECORDS FOLDER`, prints as JSON what page is to know.
+      page: (results, command, and what the script said, if it drew) -> text.
+      script: draws: `plots.py RECORDS FOLDER`, prints last, as JSON, what page takes.
     """
     if request.quick:
         return page(results, request.command)
@@ -52,7 +52,7 @@ def _draw(request, script: pathlib.Path, data: pathlib.Path) -> Any:
     work, packages = request.work, processes.PLOTTING
     try:
         drawer = processes.python(work, "plots", packages, request.say)
-        return json.loads(processes.run([drawer, script, data, request.out]))
+        return processes.measure([drawer, script, data, request.out])
     except (OSError, processes.Failed) as error:
         request.say(f"no plots: {error}")
         return None

@@ -1,6 +1,7 @@
 """Rows forwarded again have what they had in the whole batch, noise included."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from tests.nets import noisy_net
@@ -10,13 +11,14 @@ from tflite_odl.builtin.plan import plan
 from tflite_odl.methods.skip import compaction
 
 
-def test_noise_of_rows_forwarded_again_is_the_batchs():
+@pytest.mark.parametrize("limit", [0, 500])
+def test_noise_of_rows_forwarded_again_is_the_batchs(limit):
     graph = keras_graph.from_keras(noisy_net(), {"conv", "groups", "hidden", "head"})
     rng = np.random.default_rng(0)
     x = [tf.constant(rng.normal(size=(6, *graph.inputs[0].shape)), tf.float32)]
     state = tf.constant(random.initial(1))
     run = Pass(True, Rows.of(tf.ones(6)), graph.differentiated(), state)
-    record = tape.forward(graph, plan(graph), {}, x, run)
+    record = tape.forward(graph, plan(graph), {}, x, run, limit)
     rows, dy = tf.constant([4, 1, 5]), tf.constant(rng.normal(size=(3, 3)), tf.float32)
     kept = Rows.of(tf.ones(3))
     # Without batch norms a skipped row is one whose gradient is zero.

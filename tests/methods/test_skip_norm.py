@@ -49,15 +49,19 @@ def by_loops(weights, x, dlogits, divisor) -> dict[str, np.ndarray]:
     }
 
 
+@pytest.mark.parametrize("limit", [0, 16])
 @pytest.mark.parametrize("forward", ["shared", "recompute"])
 @pytest.mark.parametrize(("norm_means", "divisor"), [("kept", len(KEPT)), ("batch", B)])
-def test_kept_rows_see_the_whole_batch_statistics(net, forward, norm_means, divisor):
+def test_kept_rows_see_the_whole_batch_statistics(
+    net, forward, norm_means, divisor, limit
+):
     method = Skip(net, forward=forward, norm_means=norm_means)
     graph, rng = method.graph, np.random.default_rng(1)
     x = rng.normal(size=(B, 3)).astype(np.float32)
     dlogits = rng.normal(size=(B, 2)).astype(np.float32)
     run = Pass(True, Rows.of(tf.ones(B)), graph.differentiated())
-    record = tape.forward(graph, method.plan, graph.weights, [tf.constant(x)], run)
+    inputs = [tf.constant(x)]
+    record = tape.forward(graph, method.plan, graph.weights, inputs, run, limit)
     rows = tf.constant(KEPT)
     part = method._record_of(record)(rows, tf.ones(len(KEPT)))
     found = part.backward(tf.gather(tf.constant(dlogits), rows))

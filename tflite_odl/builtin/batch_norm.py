@@ -36,12 +36,6 @@ class Centred(Lowering):
 
     name = "centred"
 
-    def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
-        return self.forward_chunks([site], [inputs])[0]
-
-    def backward(self, site: Site, residual: Residual, gradient: Gradient) -> Gradients:
-        return self.backward_chunks([site], [residual], [gradient])[0]
-
     def forward_chunks(
         self, sites: Sequence[Site], inputs: Sequence[Sequence[tf.Tensor]]
     ) -> list[Output]:

@@ -23,10 +23,10 @@ MOST = 16
 
 
 def counts(graph: Graph, batch: int, limit: float) -> dict[str, int]:
-    """Returns {node name: number of chunks}, each a multiple of every later node's.
+    """Returns {node name: number of chunks}, a multiple of that of each reader.
 
-    The fewest for which no activation a node reads or makes is above the limit; one
-    where even a single row is.
+    The fewest for which no activation a node reads or makes is above the limit; where
+    MOST are not enough, as few as its readers allow.
 
     Args:
       graph: the model.

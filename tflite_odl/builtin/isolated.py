@@ -84,7 +84,8 @@ class Isolated:
         )
         site = Site(self.node, weights, run)
         with zeros_from(zero_of(dy), {}):
-            output = lowering.forward(site, xs)
-            found = lowering.backward(site, output.residual, Gradient.of(dy))
+            (output,) = lowering.forward_chunks([site], [xs])
+            residuals, gradients = [output.residual], [Gradient.of(dy)]
+            (found,) = lowering.backward_chunks([site], residuals, gradients)
         gradients = [g.dense() for g in found.inputs if g is not None]
         return [output.value, *gradients, *found.weights.values()]

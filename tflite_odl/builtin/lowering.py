@@ -166,8 +166,8 @@ class Lowering:
     def forward_chunks(
         self, sites: Sequence[Site], inputs: Sequence[Sequence[tf.Tensor]]
     ) -> list[Output]:
-        """Returns `forward` of each chunk of a batch; to be overridden, with the next,
-        where rows are not independent of each other."""
+        """Returns `forward` of each chunk of a batch. Where rows are not independent of
+        each other, this and the next take the place of the two above."""
         return [self.forward(*chunk) for chunk in zip(sites, inputs, strict=True)]
 
     def backward_chunks(

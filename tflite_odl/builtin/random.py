@@ -44,19 +44,19 @@ def uniform(
       salt: tells apart the draws of one step.
       places: [shape[0]] int32, which rows of a larger draw these are; else the first.
     """
-    # INDEX i + SEED seed + COUNTER counter + SALT salt, in two parts that broadcast: a
+    # INDEX i + SEED seed + COUNTER counter + SALT salt, in parts that broadcast: a
     # table of all i would be stored in the file, for each shape. Each part has what is
     # no constant, or the converter would add the constants up to that table.
+    seed = state[:1] * _wrap(SEED) + _wrap(salt * SALT)
     if places is None:
         outer, inner = _split(shape)
-        rows = np.arange(outer, dtype=np.int64)[:, None] * inner * INDEX
-        rows = tf.constant(_wrap(rows))
+        z = _steps(outer, inner)[:, np.newaxis] + seed
     else:
-        inner = math.prod(shape[1:])
-        rows = tf.reshape(places, [shape[0], 1]) * _wrap(inner * INDEX)
-    columns = tf.constant(_wrap(np.arange(inner, dtype=np.int64) * INDEX))
-    seed = state[:1] * _wrap(SEED) + _wrap(salt * SALT)
-    z = (rows + seed) + (columns + state[1:] * _wrap(COUNTER))
+        outer, inner = _split(shape[1:])
+        columns = (_steps(outer, inner) + seed)[:, tf.newaxis]
+        rows = tf.reshape(places, [shape[0], 1, 1]) * _wrap(outer * inner * INDEX)
+        z = rows + columns
+    z = z + (_steps(inner, 1) + state[1:] * _wrap(COUNTER))
     for shift, factor in ROUNDS:
         z = tf.bitwise.bitwise_xor(z, tf.bitwise.right_shift(z, shift))
         z = z * _wrap(factor)
@@ -70,6 +70,11 @@ def _split(shape: Sequence[int]) -> tuple[int, int]:
         (math.prod(shape[:k]), math.prod(shape[k:])) for k in range(len(shape) + 1)
     ]
     return min(splits, key=sum)
+
+
+def _steps(count: int, size: int) -> np.ndarray:
+    """Returns [count] int32: INDEX times 0, size, 2 size, ..."""
+    return _wrap(np.arange(count, dtype=np.int64) * (size * INDEX))
 
 
 def _wrap(value) -> np.ndarray:

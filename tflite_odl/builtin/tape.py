@@ -34,9 +34,10 @@ class Tape:
     Attributes:
       run: of the whole batch.
       limit: bytes of a chunk's activation; 0 sets none.
-      values: {node name: its output, chunk by chunk}.
+      values: {node name: its output, chunk by chunk}; given ones in any chunks.
       residuals: {node name: Residual of each chunk}, where backward goes.
       moved: {weight name: new value}, batch norms' moving statistics.
+      statistics: {node name: batch norm's of the batch}, as `Pass` takes them.
       zeros: where padding comes from, see `builtin.zeros`.
     """
 
@@ -45,9 +46,10 @@ class Tape:
     weights: Tensors
     run: Pass
     limit: float
-    values: dict[str, list[tf.Tensor]] = dataclasses.field(default_factory=dict)
+    values: dict[str, Sequence[tf.Tensor]]
     residuals: dict[str, list[Residual]] = dataclasses.field(default_factory=dict)
     moved: dict[str, tf.Tensor] = dataclasses.field(default_factory=dict)
+    statistics: dict[str, Tensors] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         batch = self.run.rows.mask.shape[0]
@@ -86,7 +88,8 @@ class Tape:
             if node.name not in self.run.wants or node.name not in waiting:
                 continue
             with tf.name_scope(scope("backward", node)):
-                gradients = [total(parts) for parts in zip(*waiting.pop(node.name))]
+                parts = zip(*waiting.pop(node.name), strict=True)
+                gradients = [total(chunk) for chunk in parts]
                 self._visit(node, gradients, waiting, found)
         return {name: functools.reduce(operator.add, g) for name, g in found.items()}
 
@@ -115,8 +118,10 @@ class Tape:
         """Hands a node one gradient of its output, in its own chunks."""
         count = self.counts[name]
         if len(parts) != count:
-            dense = chunks.fitted([part.dense() for part in parts], count)
-            parts = [Gradient.of(part) for part in dense]
+            # The scale, of channels, is the same in all chunks.
+            scale = parts[0].scale
+            values = chunks.fitted([part.full().value for part in parts], count)
+            parts = [Gradient(value, tuple(value.shape), scale) for value in values]
         waiting.setdefault(name, []).append(parts)
 
 
@@ -159,9 +164,7 @@ def resume(
       values: {node name: output, in any chunks} of the input nodes, or of enough others
         to make what gradients reach; these others' residuals are made as ever.
     """
-    tape = Tape(graph, plan, {**graph.weights, **weights}, run, limit)
-    for name, value in values.items():
-        tape.values[name] = chunks.fitted(value, tape.counts[name])
+    tape = Tape(graph, plan, {**graph.weights, **weights}, run, limit, dict(values))
     with zeros_from(*tape.zeros):
         for node in _needed(graph, values, run.wants):
             found = _compute(tape, node)
@@ -184,9 +187,12 @@ def _compute(tape: Tape, node: Node) -> list[tf.Tensor]:
     with tf.name_scope(scope("forward", node)):
         sites = tape.sites(node, {**tape.weights, **tape.moved})
         inputs = [chunks.fitted(tape.values[n], len(sites)) for n in node.inputs]
-        outputs = tape.plan[node.name].forward_chunks(sites, list(zip(*inputs)))
+        by_chunk = list(zip(*inputs, strict=True))
+        outputs = tape.plan[node.name].forward_chunks(sites, by_chunk)
     for output in outputs:
         tape.moved.update({node.weights[k]: v for k, v in output.moved.items()})
+    if "mean" in outputs[0].residual.shared:
+        tape.statistics[node.name] = outputs[0].residual.shared
     if node.name in tape.run.wants:
         tape.residuals[node.name] = [output.residual for output in outputs]
     return [output.value for output in outputs]

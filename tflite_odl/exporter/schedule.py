@@ -38,8 +38,10 @@ def schedule(tree: schema.ModelT) -> None:
             graph.operators = [ops[at] for at in found]
             orders.append(graph.operators)
             needs.append(arena(tree, number)[0])
-        best = 2 if needs[2] <= needs[1] * TOLERATED else 1
-        graph.operators = orders[best if needs[best] <= needs[0] else 0]
+        best = min((1, 0), key=lambda order: needs[order])
+        if needs[2] <= min(needs[0], needs[1] * TOLERATED):
+            best = 2
+        graph.operators = orders[best]
 
 
 def _chain(tree, graph: schema.SubGraphT, ops: list, names: list[str]) -> list[int]:

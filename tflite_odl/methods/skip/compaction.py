@@ -65,12 +65,8 @@ def _again(record: Tape, rows: tf.Tensor | None, kept: Rows, given: set[str]) ->
 
     Batch norms take the statistics of the whole batch.
     """
-    found = record.residuals.items()
     run = dataclasses.replace(
-        record.run,
-        rows=kept,
-        statistics={name: r.shared for name, (r, *_) in found if "mean" in r.shared},
-        places=rows,
+        record.run, rows=kept, statistics=record.statistics, places=rows
     )
     values = {name: record.values[name] for name in given}
     if rows is not None:

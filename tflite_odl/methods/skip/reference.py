@@ -12,7 +12,7 @@ import tensorflow as tf
 import tf_keras
 
 from tflite_odl.methods.reference import Arrays, Batch, KerasReference
-from tflite_odl.methods.skip.reference_policy import Policy
+from tflite_odl.methods.skip.reference_policy import ReferencePolicy
 
 
 class SkipReference(KerasReference):
@@ -93,7 +93,7 @@ class SkipReference(KerasReference):
             losses = self._row_losses(logits, y)
         labelled = y >= 0
         p = tf.nn.softmax(logits).numpy()
-        policy = Policy(self.method, state, self._places(batch), p, y)
+        policy = ReferencePolicy(self.method, state, self._places(batch), p, y)
         weights = policy.weights(losses.numpy())
         news = policy.counters(weights)
         if self.method.config.policy == "threshold":

@@ -12,7 +12,7 @@ from tflite_odl.methods.reference import Arrays
 from tflite_odl.methods.skip.baselines import KEEP_SALT, SKIPPED_SALT, SMALLEST_DRAW
 
 
-class Policy:
+class ReferencePolicy:
     """One step's choices, row by row.
 
     Args:
