@@ -23,24 +23,27 @@ _ORDERED = frozenset(
     "ASSIGN_VARIABLE CALL_ONCE IF READ_VARIABLE VAR_HANDLE WHILE".split()
 )
 _READS = frozenset(("READ_VARIABLE", "VAR_HANDLE"))
-# What reads the latest result comes first unless that takes so much more memory than
-# to go by what has been ready for longest.
+# Which of the ops that are ready comes next: the first in the order that was; or what
+# frees most memory and, if none frees any, what has been ready for longest, or what
+# reads the latest result.
+RULES = ("given", "longest", "latest")
+# The last one may take so much more memory than the second.
 TOLERATED = 1.05
 
 
 def schedule(tree: schema.ModelT) -> None:
-    """Reorders the ops of every subgraph, but where the order that was needs less."""
+    """Reorders the ops of every subgraph, but where the order that was needs less; even
+    then, integer variables are read first."""
     for number, graph in enumerate(tree.subgraphs):
         ops = list(graph.operators or ())
-        orders, needs = [ops], [arena(tree, number)[0]]
-        for latest in (False, True):
-            found = _Schedule(tree, graph, ops).order(latest)
-            graph.operators = [ops[at] for at in found]
-            orders.append(graph.operators)
-            needs.append(arena(tree, number)[0])
-        best = min((1, 0), key=lambda order: needs[order])
-        if needs[2] <= min(needs[0], needs[1] * TOLERATED):
-            best = 2
+        orders, needs = {}, {}
+        for rule in RULES:
+            found = _Schedule(tree, graph, ops).order(rule)
+            graph.operators = orders[rule] = [ops[at] for at in found]
+            needs[rule] = arena(tree, number)[0]
+        best = "longest" if needs["longest"] <= needs["given"] else "given"
+        if needs["latest"] <= min(needs["given"], needs["longest"] * TOLERATED):
+            best = "latest"
         graph.operators = orders[best]
 
 
@@ -69,7 +72,7 @@ def _chain(tree, graph: schema.SubGraphT, ops: list, names: list[str]) -> list[i
 
 
 class _Schedule:
-    """List scheduling: of the ops that are ready, the one that frees most memory."""
+    """List scheduling: the ops that are ready, and what each does to memory."""
 
     def __init__(self, tree, graph: schema.SubGraphT, ops: list) -> None:
         self.inputs = [set(flatbuffer.indices(op.inputs)) for op in ops]
@@ -116,18 +119,15 @@ class _Schedule:
         freed = (self.bytes[t] for t in read if self.readers.get(t) == {at})
         return self.made[at] - sum(freed)
 
-    def order(self, latest: bool) -> list[int]:
-        """Returns the order of the ops.
-
-        Args:
-          latest: if none frees any, what reads the latest result comes first, else what
-            has been ready for longest.
-        """
+    def order(self, rule: str) -> list[int]:
+        """Returns the order of the ops by one of RULES."""
         ready = {at: self.cost(at) for at, left in enumerate(self.waiting) if not left}
         found: list[int] = []
         age: dict[int, int] = collections.defaultdict(int)
 
         def rank(at: int) -> tuple[int, int]:
+            if rule == "given":
+                return 0, at
             return min(ready[at], 1), age[at]
 
         while ready:
@@ -135,7 +135,7 @@ class _Schedule:
             best = min(ready, key=rank)
             del ready[best]
             found.append(best)
-            if latest:
+            if rule == "latest":
                 age.update(dict.fromkeys(self.after[best], -len(found)))
             for tensor in {self.own(t) for t in self.inputs[best]}:
                 left = self.readers.get(tensor, set())
