@@ -55,6 +55,15 @@ def test_counts(batch, limit, wide, narrow, head):
     assert [found[name] for name in ("wide", "narrow", "head")] == [wide, narrow, head]
 
 
+def test_counts_of_a_large_net_are_kept_small(monkeypatch):
+    """As if 12 layer runs beyond one each, for a limit of 4096, were too many."""
+    graph = graph_of(hourglass())
+    whole = chunks.counts(graph, 12, 8192)
+    monkeypatch.setattr(chunks, "MOST_EXTRA", 11)
+    assert chunks.counts(graph, 12, 4096) == whole
+    assert max(whole.values()) == 2
+
+
 def test_counts_of_branches():
     """Each is cut as its own layers need, what both read as the larger number."""
     inputs = kl.Input((4, 4, 1))
