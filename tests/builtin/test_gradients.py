@@ -15,13 +15,26 @@ SPATIAL = list(
 
 @pytest.mark.parametrize(("stride", "padding", "kernel", "size"), SPATIAL)
 def test_conv2d(stride, padding, kernel, size):
-    """Each trainable lowering that claims the shape."""
-    paired = padding == "same" and kernel == 3 and size[1] % 2 == 0
-    claims = {"split_width": kernel > 1, "paired_columns": paired}
-    names = [name for name, claimed in claims.items() if claimed and stride == 1]
-    for lowering in [*names, "patches"]:
-        conv = kl.Conv2D(5, kernel, strides=stride, padding=padding, name="conv")
-        check(conv, shape=(*size, 3), choices={"conv": lowering})
+    """Each trainable lowering that claims the shape, few channels and more."""
+    paired = padding == "same" and kernel == 3 and size[1] % 2 == 0 and stride == 1
+    claims = {
+        "split_width": kernel > 1,
+        "paired_columns": paired,
+        "pointwise": kernel == stride == 1,
+        "patches": True,
+    }
+    for lowering in [name for name, claimed in claims.items() if claimed]:
+        for below in ([], [kl.Conv2D(8, 1)]):
+            conv = kl.Conv2D(5, kernel, strides=stride, padding=padding, name="conv")
+            check(*below, conv, shape=(*size, 3), choices={"conv": lowering})
+
+
+@pytest.mark.parametrize("batch", [2, 6])
+@pytest.mark.parametrize("size", [(2, 3), (9, 8), (12, 16)])
+def test_pointwise_in_groups(batch, size):
+    """Filter gradients of all rows at once, of some images and of each image."""
+    conv = kl.Conv2D(5, 1, name="conv")
+    check(conv, shape=(*size, 3), batch=batch, choices={"conv": "pointwise"})
 
 
 @pytest.mark.parametrize("kernel", [(3, 1), (1, 3), (2, 5)])
@@ -31,7 +44,18 @@ def test_conv2d_oblong(kernel, padding):
 
 
 def test_conv2d_dilated():
-    check(kl.Conv2D(5, 3, dilation_rate=2, padding="same"), shape=(8, 7, 3))
+    for below in ([], [kl.Conv2D(8, 1)]):
+        conv = kl.Conv2D(5, 3, dilation_rate=2, padding="same")
+        check(*below, conv, shape=(8, 7, 3))
+
+
+def test_conv2d_of_many_taps():
+    """Strided, more taps than one stencil takes, of few channels and of more."""
+    for channels in (1, 2, 8):
+        conv = kl.Conv2D(3, (4, 10), 2, "same", name="conv")
+        for lowering in ("patches", "split_width"):
+            below = kl.Conv2D(channels, 1)
+            check(below, conv, shape=(11, 9, 3), choices={"conv": lowering})
 
 
 @pytest.mark.parametrize(("stride", "padding", "kernel", "size"), SPATIAL)

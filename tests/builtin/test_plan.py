@@ -21,7 +21,7 @@ def graph(*layers, shape=(32, 32, 16)):
         ("avx512", 16, 1, "paired_columns"),
         ("avx512", 64, 1, "split_width"),
         ("portable", 16, 1, "split_width"),
-        ("portable", 16, 2, "patches"),
+        ("portable", 16, 2, "split_width"),
     ],
 )
 def test_convolutions_by_target(target, filters, strides, expected):

@@ -13,7 +13,7 @@ from tflite_odl.exporter.tune import tune
 @pytest.fixture(scope="module")
 def graph():
     layers = [
-        kl.Conv2D(4, 1, name="below"),
+        kl.Dense(4, name="below"),
         kl.Conv2D(4, 3, padding="same", name="one"),
         kl.Conv2D(4, 3, padding="same", name="same_again"),
     ]

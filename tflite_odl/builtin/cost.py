@@ -1,10 +1,11 @@
 """What a lowering costs on a target: the planner's model.
 
 A lowering is traced by itself and its ops are charged for what they do: products by
-multiplications, with a product's columns filled up to the kernel's width; everything
-else by the memory it reads and writes; concatenations and slices also by the pieces
-they copy. The constants are measured (x86-64 with AVX-512) or, for `portable`, those of
-a phone's big core: 8 columns of NEON, less arithmetic to the byte.
+multiplications, with a product's rows and columns filled up to the kernel's tile;
+everything else by the memory it reads and writes; concatenations and slices also by the
+pieces they copy. A RESHAPE copies unless its input and its output have one reader each:
+so does XNNPACK. The constants are measured (x86-64 with AVX-512) or, for `portable`,
+those of a phone's big core: 8 columns of NEON, less arithmetic to the byte.
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ class Target:
     """A processor.
 
     Attributes:
-      columns: width of the matrix kernel.
+      rows, columns: of the matrix kernel's tile.
       products: multiplications with addition in a microsecond, one thread.
       bytes: read or written in a microsecond, one thread.
       piece: microseconds for each contiguous piece that is copied.
     """
 
+    rows: int
     columns: int
     products: float
     bytes: float
@@ -37,11 +39,14 @@ class Target:
 
 
 TARGETS = {
-    "portable": Target(8, 12e3, 6e3, 0.01),
-    "avx512": Target(32, 60e3, 10e3, 0.012),
+    "portable": Target(6, 8, 12e3, 6e3, 0.01),
+    "avx512": Target(7, 32, 60e3, 10e3, 0.012),
 }
 # Ops that cost nothing: views and what is computed at conversion.
-_FREE = frozenset("Const Identity NoOp Placeholder Reshape ExpandDims Squeeze".split())
+_FREE = frozenset("Const Identity NoOp Placeholder".split())
+# Channels of a depthwise kernel.
+VECTOR = 8
+_VIEWS = frozenset("Reshape ExpandDims Squeeze".split())
 
 
 def cost(isolated: Isolated, lowering: Lowering, target: str) -> float:
@@ -71,6 +76,8 @@ def _cost(key: _Key, lowering: Lowering, target: Target) -> float:
 def _op(op: tf.Operation, target: Target) -> float:
     if op.type in _FREE or not op.outputs or op.outputs[0].shape.rank is None:
         return 0.0
+    if op.type in _VIEWS and not _copies(op):
+        return 0.0
     moved = [*op.inputs, *op.outputs]
     passed = sum(_entries(tensor) for tensor in moved) * 4 / target.bytes
     if op.type == "BatchMatMulV2":
@@ -78,7 +85,8 @@ def _op(op: tf.Operation, target: Target) -> float:
     if op.type == "Conv2D":
         # A stencil: a few multiplications an entry. Else one product over the window.
         kh, kw, depth, filters = op.inputs[1].shape
-        wide = 1 if depth == 1 else _filled(filters, target) / filters
+        tile = VECTOR if depth == 1 else target.columns
+        wide = _filled(filters, tile) / filters
         work = _entries(op.outputs[0]) * kh * kw * depth * wide
         return passed + work / target.products
     if op.type == "Conv2DBackpropInput":
@@ -96,14 +104,26 @@ def _product(op: tf.Operation, target: Target) -> float:
     if op.get_attr("adj_x"):
         rows, inner = inner, rows
     columns = b.shape[-2] if op.get_attr("adj_y") else b.shape[-1]
-    work = math.prod(groups) * rows * inner * _filled(columns, target)
+    filled = _filled(rows, target.rows) * _filled(columns, target.columns)
+    work = math.prod(groups) * inner * filled
     # A computed right operand is packed first, a transposed left one turned.
     turned = _entries(b) + (_entries(a) if op.get_attr("adj_x") else 0)
     return work / target.products + 2 * turned * 4 / target.bytes
 
 
-def _filled(columns: int, target: Target) -> int:
-    return -(-columns // target.columns) * target.columns
+def _filled(size: int, tile: int) -> int:
+    return -(-size // tile) * tile
+
+
+def _copies(view: tf.Operation) -> bool:
+    """Whether a RESHAPE's input or output is read elsewhere, too. What the function
+    takes and returns is, as a rule, by other layers."""
+    (source, *_), (result,) = view.inputs, view.outputs
+    readers = [*source.consumers(), *result.consumers()]
+    outside = source.op.type == "Placeholder" or any(
+        reader.type == "Identity" for reader in readers
+    )
+    return outside or len(readers) > 2
 
 
 def _pieces(op: tf.Operation) -> float:

@@ -7,10 +7,12 @@ and ADD takes twice to three times as long where activations leave the cache.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 
-from tflite_odl.builtin.space import same_padding, shifted
+from tflite_odl.builtin.space import join_phases, same_padding, shifted
 
 # A dense filter up to this long is faster than a dilated one: XNNPACK's kernels take 3,
 # 4, 9 or 25 taps, and that of 9 is the best tuned.
@@ -34,14 +36,71 @@ def stencil(
     kh, kw, *_ = taps.shape
     channels = x.shape[-1]
     taps = np.broadcast_to(taps.reshape(kh, kw, 1, -1), (kh, kw, 1, channels))
+    return convolved(x, taps, strides, padding, dilations)
+
+
+def convolved(
+    x: tf.Tensor,
+    filters: np.ndarray,
+    strides: tuple[int, int],
+    padding: str,
+    dilations: tuple[int, int],
+) -> tf.Tensor:
+    """Returns CONV_2D of x [B, H, W, C] with constant filters [kh, kw, C or 1, F]."""
     # The API function refuses strides with dilations; the op and LiteRT do not.
     return tf.raw_ops.Conv2D(
         input=x,
-        filter=tf.constant(taps, tf.float32),
+        filter=tf.constant(filters, tf.float32),
         strides=[1, *strides, 1],
         padding=padding,
         dilations=[1, *dilations, 1],
     )
+
+
+def sum_at(
+    x: tf.Tensor,
+    offsets: Sequence[tuple[int, int]],
+    strides: tuple[int, int],
+    size: tuple[int, int],
+) -> tf.Tensor:
+    """Returns y [B, *size, C]: y[r, s] is the sum over the offsets (i, j) of
+    x[r sh + i, s sw + j], zero outside x [B, H, W, C]."""
+    ways = zip(zip(*offsets), strides, size)
+    along = [(x.shape[axis], *way) for axis, way in enumerate(ways, 1)]
+    for padding in ("SAME", "VALID"):
+        fits = [_fit(padding, *way) for way in along]
+        if all(fits):
+            break
+    else:
+        padding, fits = "VALID", []
+        for axis, (_, places, stride, count) in enumerate(along, 1):
+            begin, length = min(places), max(places) - min(places) + 1
+            x = shifted(x, axis, begin, (count - 1) * stride + length)
+            fits.append((length, -begin))
+    (kh, top), (kw, left) = fits
+    taps = np.zeros((kh, kw))
+    for i, j in offsets:
+        taps[i + top, j + left] = 1
+    return stencil(x, taps, strides, padding)
+
+
+def _fit(
+    padding: str, length: int, offsets: Sequence[int], stride: int, size: int
+) -> tuple[int, int] | None:
+    """Returns (kernel size, zeros before) along one axis for which TensorFlow's padding
+    gives `size` outputs and the kernel reaches all offsets, or None."""
+    reach = max(offsets) - min(min(offsets), 0) + 1
+    for kernel in range(reach, 2 * reach + stride + 1):
+        before, count = 0, (length - kernel) // stride + 1
+        if padding == "SAME":
+            before, count = (
+                same_padding(length, kernel, stride)[0],
+                -(-length // stride),
+            )
+        covered = min(offsets) + before >= 0 and max(offsets) + before < kernel
+        if count == size and covered:
+            return kernel, before
+    return None
 
 
 def neighbour(x: tf.Tensor, axis: int, offset: int) -> tf.Tensor:
@@ -107,3 +166,30 @@ def sum_columns(z: tf.Tensor, count: int, before: int, size: int) -> tf.Tensor:
     dense = np.zeros((1, reach))
     dense[0, ::gap] = taps
     return stencil(columns, dense, (1, count), padding)
+
+
+def spread_columns(
+    z: tf.Tensor, count: int, before: int, stride: int, size: int
+) -> tf.Tensor:
+    """Returns y [B, H, size, C]: y[n stride + j - before] is the sum of such z_j[n].
+
+    Args:
+      z: [B, H, W, count C], parts z_j side by side along the channels.
+      count: number of parts.
+      before, stride: see above.
+      size: columns of y.
+    """
+    if stride == 1:
+        return sum_columns(z, count, before, size)
+    b, h, w, c = z.shape
+    columns = tf.reshape(z, [b, h, w * count, c // count])
+    length = -(-size // stride)
+    phases: list[list[tuple[int, int]]] = [[] for _ in range(stride)]
+    for j in range(count):
+        whole, phase = divmod(j - before, stride)
+        phases[phase].append((0, j - whole * count))
+    sums = [
+        sum_at(columns, offsets, (1, count), (h, length)) if offsets else None
+        for offsets in phases
+    ]
+    return shifted(join_phases(sums, 2), 2, 0, size)

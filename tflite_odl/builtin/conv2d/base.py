@@ -15,8 +15,8 @@ from tflite_odl.builtin.lowering import (
     Residual,
     Site,
 )
-from tflite_odl.builtin.space import Window
 from tflite_odl.builtin.sums import channel_sums, vector
+from tflite_odl.builtin.window import Window
 from tflite_odl.builtin.zeros import zero_of
 
 

@@ -18,7 +18,7 @@ from tflite_odl.builtin.lowering import (
     Residual,
     Site,
 )
-from tflite_odl.builtin.space import Window, same_padding, shifted
+from tflite_odl.builtin.space import shifted
 
 
 class Constant(Lowering):
@@ -31,7 +31,7 @@ class Constant(Lowering):
 
     def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
         a, window = site.node.attributes, window_of(site.node)
-        x, padding = padded(window, inputs[0])
+        x, padding = window.padded(inputs[0])
         y = tf.nn.conv2d(
             x, site.weights["kernel"], a["strides"], padding, dilations=a["dilation"]
         )
@@ -58,16 +58,3 @@ class Constant(Lowering):
         )
         dx = shifted(shifted(dx, 1, top, h), 2, left, w)
         return Gradients([Gradient.of(dx)])
-
-
-def padded(window: Window, x: tf.Tensor) -> tuple[tf.Tensor, str]:
-    """Returns (x, "SAME" or "VALID"), x with the zeros no such word stands for."""
-    if not any(map(any, window.padding)):
-        return x, "VALID"
-    reach = [(k - 1) * d + 1 for k, d in zip(window.kernel, window.dilation)]
-    same = tuple(map(same_padding, window.size, reach, window.strides))
-    if window.padding == same:
-        return x, "SAME"
-    (top, bottom), (left, right) = window.padding
-    x = shifted(x, 1, -top, window.size[0] + top + bottom)
-    return shifted(x, 2, -left, window.size[1] + left + right), "VALID"

@@ -18,7 +18,8 @@ from tflite_odl.builtin.lowering import (
     Residual,
     Site,
 )
-from tflite_odl.builtin.space import Window, parts, side_by_side
+from tflite_odl.builtin.space import parts, side_by_side
+from tflite_odl.builtin.window import Window
 
 # Channels of a block, and blocks of a layer at most: narrower products and many small
 # ops cost more than the zeros multiplied.

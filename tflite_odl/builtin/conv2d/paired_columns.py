@@ -14,9 +14,10 @@ import tensorflow as tf
 
 from tflite_odl.builtin.conv2d.base import Conv2D
 from tflite_odl.builtin.graph import Node
-from tflite_odl.builtin.products import filter_product, rows_times
-from tflite_odl.builtin.space import Window, cut, shifted, side_by_side
+from tflite_odl.builtin.products import filter_product, grouped, rows_times
+from tflite_odl.builtin.space import cut, shifted, side_by_side
 from tflite_odl.builtin.stencils import moved, stencil, sum_rows
+from tflite_odl.builtin.window import Window
 
 
 class PairedColumns(Conv2D):
@@ -53,7 +54,8 @@ class PairedColumns(Conv2D):
         b, h, w, _ = dy.shape
         top, height = window.padding[0][0], window.size[0]
         pair = tf.reshape(dy, [b, h, w // 2, 2 * f])
-        spread = side_by_side([moved(pair, 1, top - i, height) for i in range(kh)])
+        rows = [moved(pair, 1, top - i, height) for i in range(kh)]
+        spread = side_by_side([grouped(row) for row in rows])
         twice = tf.reshape(filter_product(columns, spread), [(kw + 1) * c, kh, 2, f])
         size = [kw * c, kh, 1, f]
         once = tf.slice(twice, [0, 0, 0, 0], size) + tf.slice(twice, [c, 0, 1, 0], size)
@@ -66,8 +68,9 @@ class PairedColumns(Conv2D):
         swapped = tf.concat(
             [cut(_matrix(kernel), 0, k * c, c) for k in (1, 0, 3, 2)], 0
         )
-        columns = rows_times(spread, swapped, transpose_w=True)
-        b, h, half, _ = columns.shape
+        h, half = window.size[0], window.out[1] // 2
+        columns = rows_times(spread, swapped, transpose_w=True, image=(h, half))
+        b = columns.shape[0]
         halves = tf.reshape(columns, [b, h, 2 * half, 2 * c])
         taps = np.repeat([[1, 0], [1, 0], [0, 1], [0, 1]], c, axis=1)[None]
         return tf.reshape(stencil(halves, taps, (1, 2)), [b, h, 2 * half, c])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import tensorflow as tf
 
 from tflite_odl.builtin.conv2d.base import Conv2D
-from tflite_odl.builtin.products import filter_product, rows_times
-from tflite_odl.builtin.space import Window
+from tflite_odl.builtin.products import filter_product, grouped, rows_times
+from tflite_odl.builtin.window import Window
 
 
 class Patches(Conv2D):
@@ -24,10 +24,13 @@ class Patches(Conv2D):
         return rows_times(columns, _matrix(kernel))
 
     def filter(self, window: Window, columns: tf.Tensor, dy: tf.Tensor, shape):
-        return tf.reshape(filter_product(columns, dy), shape), dy
+        spread = grouped(dy)
+        return tf.reshape(filter_product(columns, spread), shape), spread
 
     def back(self, window: Window, spread: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        return window.scatter(rows_times(spread, _matrix(kernel), transpose_w=True))
+        matrix = _matrix(kernel)
+        columns = rows_times(spread, matrix, transpose_w=True, image=window.out)
+        return window.scatter(columns)
 
 
 def _matrix(kernel: tf.Tensor) -> tf.Tensor:

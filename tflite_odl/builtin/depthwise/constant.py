@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from tflite_odl.builtin.conv2d.base import window_of
-from tflite_odl.builtin.conv2d.constant import padded
-from tflite_odl.builtin.depthwise.taps import kernel_taps
+from tflite_odl.builtin.depthwise.taps import input_gradient
 from tflite_odl.builtin.graph import Node
 from tflite_odl.builtin.lowering import (
     Gradient,
@@ -32,7 +31,7 @@ class Constant(Lowering):
 
     def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
         a, window = site.node.attributes, window_of(site.node)
-        x, padding = padded(window, inputs[0])
+        x, padding = window.padded(inputs[0])
         y = tf.nn.depthwise_conv2d(
             x,
             site.weights["kernel"],
@@ -45,7 +44,6 @@ class Constant(Lowering):
     def backward(self, site: Site, residual: Residual, gradient: Gradient) -> Gradients:
         if not site.wanted[0]:
             return Gradients([None])
-        taps = kernel_taps(site.weights["kernel"])
-        dy = gradient.dense()
-        dx = window_of(site.node).scatter_taps([dy * k for k in taps])
+        window, kernel = window_of(site.node), site.weights["kernel"]
+        dx = input_gradient(window, gradient.dense(), kernel)
         return Gradients([Gradient.of(dx)])

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from tflite_odl.builtin.conv2d.base import window_of
-from tflite_odl.builtin.conv2d.constant import padded
 from tflite_odl.builtin.depthwise.taps import Taps
 from tflite_odl.builtin.graph import Node
 from tflite_odl.builtin.lowering import Output, Residual, Site
-from tflite_odl.builtin.space import Window, join_phases, shifted
+from tflite_odl.builtin.space import join_phases, shifted
+from tflite_odl.builtin.window import Window
 
 
 class Convolution(Taps):
@@ -32,7 +32,7 @@ class Convolution(Taps):
 
     def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
         window = window_of(site.node)
-        x, padding = padded(window, inputs[0])
+        x, padding = window.padded(inputs[0])
         strides = [1, *window.strides, 1]
         y = tf.nn.depthwise_conv2d(x, site.weights["kernel"], strides, padding)
         if "bias" in site.weights:

@@ -12,8 +12,9 @@ from tflite_odl.builtin.depthwise.convolution import Convolution
 from tflite_odl.builtin.depthwise.taps import Taps
 from tflite_odl.builtin.graph import Node
 from tflite_odl.builtin.lowering import Output, Residual, Site
-from tflite_odl.builtin.space import Window, joined, summed
+from tflite_odl.builtin.space import joined, summed
 from tflite_odl.builtin.stencils import moved, sum_columns
+from tflite_odl.builtin.window import Window
 
 
 class Products(Taps):

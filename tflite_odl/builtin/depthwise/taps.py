@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import operator
 from collections.abc import Sequence
 
@@ -19,8 +20,10 @@ from tflite_odl.builtin.lowering import (
     Site,
     Tensors,
 )
-from tflite_odl.builtin.space import Window, joined
-from tflite_odl.builtin.sums import channel_sums, row_sums, vector
+from tflite_odl.builtin.space import join_phases, joined, shifted, summed
+from tflite_odl.builtin.stencils import moved
+from tflite_odl.builtin.sums import axis_sums, channel_sums, vector
+from tflite_odl.builtin.window import Window
 from tflite_odl.builtin.zeros import zero_of
 
 
@@ -44,7 +47,7 @@ class Taps(Lowering):
         window, gradient = window_of(site.node), gradient.full()
         dy, kernel = gradient.value, site.weights["kernel"]
         pairs = self.pairs(window, residual.rows["x"] + zero_of(dy), dy)
-        found = {"kernel": filter_of([row_sums(a * d) for a, d in pairs], kernel.shape)}
+        found = {"kernel": filter_of(pairs, kernel.shape)}
         if "bias" in site.weights:
             found["bias"] = vector(channel_sums(dy))
         found, kernel = self.scaled(found, kernel, gradient.scale)
@@ -72,15 +75,41 @@ class Taps(Lowering):
 
     def back(self, window: Window, dy: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         """Returns the input's gradient [B, H, W, C]."""
-        return window.scatter_taps([dy * k for k in kernel_taps(kernel)])
+        return input_gradient(window, dy, kernel)
 
 
-def filter_of(per_tap: list[tf.Tensor], shape: tf.TensorShape) -> tf.Tensor:
-    """Returns the kernel's gradient from its taps' row sums, each [B, 1, 1, C]."""
-    kw = shape[1]
-    rows = [joined(per_tap[at : at + kw], 2) for at in range(0, len(per_tap), kw)]
-    window = joined(rows, 1)
-    return tf.reshape(tf.reduce_sum(window, 0), shape)
+def filter_of(
+    pairs: list[tuple[tf.Tensor, tf.Tensor]], shape: tf.TensorShape
+) -> tf.Tensor:
+    """Returns the kernel's gradient: for each tap the sum of two tensors' product.
+
+    Joined after the first of three sums, the taps share the others.
+    """
+    sums = [tf.reduce_sum(a * d, 2, keepdims=True) for a, d in pairs]
+    taps = axis_sums(axis_sums(joined(sums, 2), [1]), [0])
+    return tf.reshape(taps, shape)
+
+
+def input_gradient(window: Window, dy: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """Returns dx [B, H, W, C]: in each phase of the strides, the sum of all taps that
+    reach it."""
+    (h, w), (sh, sw) = window.size, window.strides
+    height, width = -(-h // sh), -(-w // sw)
+    found: list[list[list[tf.Tensor]]] = [[[] for _ in range(sw)] for _ in range(sh)]
+    moves: dict[tuple[int, int], tf.Tensor] = {}
+    reads = itertools.product(window.phases(1), window.phases(2))
+    for ((down, row), (right, column)), k in zip(reads, kernel_taps(kernel)):
+        if (down, right) not in moves:
+            up = moved(dy, 1, -down, height)
+            moves[down, right] = moved(up, 2, -right, width)
+        found[row][column].append(moves[down, right] * k)
+    rows = [
+        join_phases([summed(terms) if terms else None for terms in columns], 2)
+        if any(columns)
+        else None
+        for columns in found
+    ]
+    return shifted(shifted(join_phases(rows, 1), 1, 0, h), 2, 0, w)
 
 
 def kernel_taps(kernel: tf.Tensor) -> list[tf.Tensor]:

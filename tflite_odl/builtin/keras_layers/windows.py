@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tflite_odl.builtin.space import Window, same_padding
+from tflite_odl.builtin.space import same_padding
+from tflite_odl.builtin.window import Window
 
 
 def window(

@@ -17,7 +17,7 @@ from tflite_odl.builtin.lowering import (
     Site,
 )
 from tflite_odl.builtin.pooling.windows import padding_name
-from tflite_odl.builtin.space import Window
+from tflite_odl.builtin.window import Window
 
 
 class AveragePool(Lowering):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from tflite_odl.builtin.activations import HUGE
-from tflite_odl.builtin.space import Window
+from tflite_odl.builtin.window import Window
 
 
 def padding_name(window: Window) -> str:
