@@ -74,6 +74,8 @@ class Window:
         """
         (kh, kw), channels = self.kernel, x.shape[-1]
         entries = kh * kw * channels
+        if self.kernel == self.strides == (1, 1):
+            return self.taps(x)[0]
         if channels < NARROW and entries <= MOST_COPIED:
             x, padding = self.padded(x)
             each = np.eye(entries, dtype=np.float32)
