@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tflite_odl.builtin.stencils import spread_columns, sum_at
+from tflite_odl.builtin.stencils import sum_at
+from tflite_odl.builtin.window import Window
 
 X = np.random.default_rng(0).normal(size=(2, 5, 8, 3)).astype(np.float32)
 
@@ -29,12 +30,14 @@ def test_sum_at(offsets, strides, size):
 @pytest.mark.parametrize(("count", "before"), [(2, 0), (3, 0), (3, 1), (5, 2), (1, 0)])
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("size", [15, 16])
-def test_spread_columns(count, before, stride, size):
-    z = np.random.default_rng(1).normal(size=(2, 4, 8, count * 3)).astype(np.float32)
+def test_scatter_columns(count, before, stride, size):
+    window = Window((4, size), (1, count), (1, stride), ((0, 0), (before, 0)))
+    shape = (2, 4, window.out[1], count * 3)
+    z = np.random.default_rng(1).normal(size=shape).astype(np.float32)
     expected = np.zeros((2, 4, size, 3), np.float32)
-    for n, j in itertools.product(range(8), range(count)):
+    for n, j in itertools.product(range(shape[2]), range(count)):
         if 0 <= n * stride + j - before < size:
             part = z[:, :, n, j * 3 : j * 3 + 3]
             expected[:, :, n * stride + j - before] += part
-    found = spread_columns(tf.constant(z), count, before, stride, size)
+    found = window.scatter_columns(tf.constant(z))
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)

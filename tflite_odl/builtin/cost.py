@@ -42,10 +42,10 @@ TARGETS = {
     "portable": Target(6, 8, 12e3, 6e3, 0.01),
     "avx512": Target(7, 32, 60e3, 10e3, 0.012),
 }
-# Ops that cost nothing: views and what is computed at conversion.
-_FREE = frozenset("Const Identity NoOp Placeholder".split())
-# Channels of a depthwise kernel.
+# Channels a depthwise kernel takes at once.
 VECTOR = 8
+# Ops that cost nothing, or nothing where they need not copy.
+_FREE = frozenset("Const Identity NoOp Placeholder".split())
 _VIEWS = frozenset("Reshape ExpandDims Squeeze".split())
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from tflite_odl.builtin.space import join_phases, same_padding, shifted
+from tflite_odl.builtin.space import same_padding, shifted
 
 # A dense filter up to this long is faster than a dilated one: XNNPACK's kernels take 3,
 # 4, 9 or 25 taps, and that of 9 is the best tuned.
@@ -166,30 +166,3 @@ def sum_columns(z: tf.Tensor, count: int, before: int, size: int) -> tf.Tensor:
     dense = np.zeros((1, reach))
     dense[0, ::gap] = taps
     return stencil(columns, dense, (1, count), padding)
-
-
-def spread_columns(
-    z: tf.Tensor, count: int, before: int, stride: int, size: int
-) -> tf.Tensor:
-    """Returns y [B, H, size, C]: y[n stride + j - before] is the sum of such z_j[n].
-
-    Args:
-      z: [B, H, W, count C], parts z_j side by side along the channels.
-      count: number of parts.
-      before, stride: see above.
-      size: columns of y.
-    """
-    if stride == 1:
-        return sum_columns(z, count, before, size)
-    b, h, w, c = z.shape
-    columns = tf.reshape(z, [b, h, w * count, c // count])
-    length = -(-size // stride)
-    phases: list[list[tuple[int, int]]] = [[] for _ in range(stride)]
-    for j in range(count):
-        whole, phase = divmod(j - before, stride)
-        phases[phase].append((0, j - whole * count))
-    sums = [
-        sum_at(columns, offsets, (1, count), (h, length)) if offsets else None
-        for offsets in phases
-    ]
-    return shifted(join_phases(sums, 2), 2, 0, size)

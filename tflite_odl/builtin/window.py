@@ -16,7 +16,7 @@ from tflite_odl.builtin.space import (
     side_by_side,
     summed,
 )
-from tflite_odl.builtin.stencils import DENSE, convolved, sum_at
+from tflite_odl.builtin.stencils import DENSE, convolved, sum_at, sum_columns
 
 # Fewer channels than these do not fill a depthwise kernel's vectors.
 NARROW = 8
@@ -103,6 +103,21 @@ class Window:
         )
         c = width // kw
         return self.scatter_along([cut(rows, -1, j * c, c) for j in range(kw)], 2)
+
+    def scatter_columns(self, columns: tf.Tensor) -> tf.Tensor:
+        """Returns what `scatter` does, along the width and without dilation, by one
+        stencil for each phase of the stride: [B, H, W', kw C] -> [B, H, W, C]."""
+        (_, kw), (_, stride), width = self.kernel, self.strides, self.size[1]
+        if stride == 1:
+            return sum_columns(columns, kw, self.padding[1][0], width)
+        b, h, w, c = columns.shape
+        taps = tf.reshape(columns, [b, h, w * kw, c // kw])
+        phases: list[list[tuple[int, int]]] = [[] for _ in range(stride)]
+        for tap, (whole, phase) in enumerate(self.phases(2)):
+            phases[phase].append((0, tap - whole * kw))
+        size = h, -(-width // stride)
+        sums = [sum_at(taps, at, (1, kw), size) if at else None for at in phases]
+        return shifted(join_phases(sums, 2), 2, 0, width)
 
     def along(self, x: tf.Tensor, axis: int, tap: int) -> tf.Tensor:
         """Returns what one tap reads along one axis: x[r * stride + tap - pad]."""

@@ -65,7 +65,8 @@ class Conv2D(Lowering):
         return self.columns(window, residual.rows["x"] + zero_of(dy))
 
     def columns(self, window: Window, x: tf.Tensor) -> tf.Tensor:
-        """Returns the left operand of the product, also of the filter gradient's."""
+        """Returns the left operand of the product, also of the filter gradient's, or
+        several where a lowering takes several products."""
         raise NotImplementedError(type(self).__name__)
 
     def apply(self, window: Window, columns: tf.Tensor, kernel: tf.Tensor):

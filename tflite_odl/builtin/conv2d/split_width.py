@@ -18,7 +18,7 @@ from tflite_odl.builtin.space import (
     side_by_side,
     summed,
 )
-from tflite_odl.builtin.stencils import moved, spread_columns, sum_at, sum_rows
+from tflite_odl.builtin.stencils import moved, sum_at, sum_rows
 from tflite_odl.builtin.window import Window
 
 
@@ -79,19 +79,13 @@ class SplitWidth(Conv2D):
     def back(
         self, window: Window, spread: Sequence[tf.Tensor], kernel: tf.Tensor
     ) -> tf.Tensor:
-        (height, width), image = window.size, (_height(window), window.out[1])
+        image = _height(window), window.out[1]
         phases: list[tf.Tensor | None] = [None] * window.strides[0]
         for d, phase in zip(spread, _phases(window), strict=True):
             matrix = _matrix(phase.rows(kernel))
             columns = rows_times(d, matrix, transpose_w=True, image=image)
-            phases[phase.number] = spread_columns(
-                columns,
-                window.kernel[1],
-                window.padding[1][0],
-                window.strides[1],
-                width,
-            )
-        return shifted(join_phases(phases, 1), 1, 0, height)
+            phases[phase.number] = window.scatter_columns(columns)
+        return shifted(join_phases(phases, 1), 1, 0, window.size[0])
 
 
 @dataclasses.dataclass(frozen=True)
