@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 
 _LAZY = {
     "Session": ("tflite_odl.host.session", "Session"),
+    "load": ("tflite_odl.reading.load", "load"),
     "export": ("tflite_odl.exporter.export", "export"),
     "methods": ("tflite_odl.methods", None),
     "models": ("tflite_odl.models", None),

@@ -139,7 +139,7 @@ def _model(dataset, console: Console):
     """Returns (Keras model, class names) from the flags."""
     from tflite_odl import models
     from tflite_odl.errors import ModelError
-    from tflite_odl.models.load import load
+    from tflite_odl.reading.load import load
 
     classes = dataset.classes if dataset else ()
     if (_MODEL.value is None) == (_BACKBONE.value is None):

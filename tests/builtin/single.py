@@ -7,9 +7,10 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers as kl
 
-from tflite_odl.builtin import keras_graph, tape
+from tflite_odl.builtin import tape
 from tflite_odl.builtin.lowering import Pass, Rows
 from tflite_odl.builtin.plan import plan
+from tflite_odl.reading.graph import from_keras, variables
 
 # Two float32 evaluations of sums of up to a few hundred terms: a few 1e-7 each; the
 # bound is the project's own for gradients.
@@ -58,7 +59,7 @@ def compare(
     learning = (
         {layer.name for layer in model.layers} if trainable is None else trainable
     )
-    graph = keras_graph.from_keras(model, learning)
+    graph = from_keras(model, learning)
     mask = np.ones(batch, bool) if mask is None else np.asarray(mask, bool)
     x = rng.normal(size=(batch, *model.input_shape[1:])).astype(np.float32)
     run = Pass(True, Rows.of(tf.constant(mask, tf.float32)), graph.differentiated())
@@ -69,11 +70,11 @@ def compare(
     dy[~mask] = 0
     ours = record.backward(tf.constant(dy))
 
-    variables = keras_graph.variables(model)
+    named = variables(model)
     for layer in model.layers:
         if isinstance(layer, tf_keras.layers.BatchNormalization):
             layer.trainable = layer.name in learning
-    watched = [variables[name] for name in graph.trainable]
+    watched = [named[name] for name in graph.trainable]
     with tf.GradientTape() as keras_tape:
         keras_tape.watch(watched)
         y = model(x[mask], training=True)
@@ -82,7 +83,7 @@ def compare(
     floor = 1e-6 * np.abs(dy).max()
     pairs = {"output": (y, tf.boolean_mask(record.output, mask))}
     pairs |= {n: (t, ours[n]) for n, t in zip(graph.trainable, theirs, strict=True)}
-    pairs |= {n: (variables[n], value) for n, value in record.moved.items()}
+    pairs |= {n: (named[n], value) for n, value in record.moved.items()}
     return {
         name: _error(expected, got, floor) for name, (expected, got) in pairs.items()
     }

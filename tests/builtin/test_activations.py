@@ -7,12 +7,12 @@ import tf_keras
 from tf_keras import layers as kl
 
 from tests.builtin.single import check
-from tflite_odl.builtin import keras_graph
-from tflite_odl.builtin.keras_layers.activations import ACTIVATIONS
 from tflite_odl.builtin.lowering import Gradient, Pass, Rows, Site
 from tflite_odl.builtin.plan import plan
 from tflite_odl.errors import ModelError
-from tflite_odl.models.reference import float64_copy
+from tflite_odl.reading.copies import float64_copy
+from tflite_odl.reading.graph import from_keras
+from tflite_odl.reading.layers.activations import ACTIVATIONS
 
 LAYERS = {
     **{name: lambda name=name: kl.Activation(name) for name in ACTIVATIONS},
@@ -47,7 +47,7 @@ def test_prelu_shares_axes(shared):
 def lowered(layer, x, dy):
     """Returns (y, dx) of a layer without weights by its lowerings."""
     model = tf_keras.Sequential([kl.Input(x.shape[1:]), layer, kl.Dense(1, name="top")])
-    graph = keras_graph.from_keras(model, {"top"})
+    graph = from_keras(model, {"top"})
     chosen = plan(graph)
     nodes = [node for node in graph.nodes if node.layer == layer.name]
     wants = frozenset(node.name for node in graph.nodes)
@@ -101,7 +101,7 @@ def test_a_function_of_the_user_is_refused_whatever_its_name(name):
     top = kl.Dense(2, activation=cube, name="top")
     model = tf_keras.Sequential([kl.Input((3,)), top])
     with pytest.raises(ModelError, match=f"'top' .Dense.*activation '{name}'"):
-        keras_graph.from_keras(model, {"top"})
+        from_keras(model, {"top"})
 
 
 @pytest.mark.parametrize("function", [tf.nn.relu, tf.nn.silu, tf.nn.leaky_relu])

@@ -8,9 +8,10 @@ from tf_keras import layers as kl
 
 from tests import nets
 from tests.builtin.single import TOLERANCE, compare, randomize
-from tflite_odl.builtin import chunks, keras_graph, random, tape
+from tflite_odl.builtin import chunks, random, tape
 from tflite_odl.builtin.lowering import Pass, Rows
 from tflite_odl.builtin.plan import plan
+from tflite_odl.reading.graph import from_keras
 
 BATCH = 6
 MASKS = {
@@ -21,7 +22,7 @@ MASKS = {
 
 
 def graph_of(model: tf_keras.Model):
-    return keras_graph.from_keras(model, {layer.name for layer in model.layers})
+    return from_keras(model, {layer.name for layer in model.layers})
 
 
 def hourglass() -> tf_keras.Model:

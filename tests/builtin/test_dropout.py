@@ -6,15 +6,16 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers as kl
 
-from tflite_odl.builtin import keras_graph, random
+from tflite_odl.builtin import random
 from tflite_odl.builtin.dropout import FAMILIES, drawn
 from tflite_odl.errors import ModelError
+from tflite_odl.reading.graph import from_keras
 
 
 def nodes(*layers, shape=(8, 8, 16)):
     """Returns the random nodes of a model with the layers one after the other."""
     model = tf_keras.Sequential([kl.Input(shape), *layers, kl.Dense(1, name="top")])
-    graph = keras_graph.from_keras(model, {"top"})
+    graph = from_keras(model, {"top"})
     return [node for node in graph.nodes if node.op in FAMILIES]
 
 
@@ -78,7 +79,7 @@ def test_no_draw_where_keras_makes_none():
     model = tf_keras.Model(
         inputs, kl.Dense(2, name="top")(base(inputs, training=False))
     )
-    graph = keras_graph.from_keras(model, {"top"})
+    graph = from_keras(model, {"top"})
     assert not [node for node in graph.nodes if node.op in FAMILIES]
 
 
@@ -87,4 +88,4 @@ def test_a_dropout_that_stays_on_is_refused():
     x = kl.Dropout(0.5, name="always")(inputs, training=True)
     model = tf_keras.Model(inputs, kl.Dense(2, name="top")(x))
     with pytest.raises(ModelError, match="'always' .Dropout.*training=True"):
-        keras_graph.from_keras(model, {"top"})
+        from_keras(model, {"top"})

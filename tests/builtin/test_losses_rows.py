@@ -10,7 +10,7 @@ from tflite_odl.builtin import rows
 from tflite_odl.builtin.losses import LOSSES
 from tflite_odl.errors import ModelError
 from tflite_odl.methods.config import FinetuneConfig
-from tflite_odl.methods.reference_losses import KERAS_LOSSES
+from tflite_odl.proof.references.losses import KERAS_LOSSES
 
 SPARSE, BINARY = LOSSES["sparse_cross_entropy"], LOSSES["binary_cross_entropy"]
 SQUARED = LOSSES["mean_squared_error"]

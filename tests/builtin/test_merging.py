@@ -5,8 +5,8 @@ import tf_keras
 from tf_keras import layers as kl
 
 from tests.builtin.single import check_model
-from tflite_odl.builtin import keras_graph
 from tflite_odl.errors import ModelError
+from tflite_odl.reading.graph import from_keras
 
 SHAPES = {
     "equal": [(5, 4, 3), (5, 4, 3)],
@@ -77,4 +77,4 @@ def test_shapes_that_do_not_fit_are_refused():
     x = kl.Input((3,))
     model = tf_keras.Model(x, layer([x, kl.Dense(3)(x)]))
     with pytest.raises(ModelError, match="'concatenate.*joined along the batch"):
-        keras_graph.from_keras(model, {"dense"})
+        from_keras(model, {"dense"})

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tflite_odl.builtin import optimizers
-from tflite_odl.methods.reference_optimizers import KERAS_OPTIMIZERS
+from tflite_odl.proof.references.optimizers import KERAS_OPTIMIZERS
 
 
 @pytest.mark.parametrize("name", optimizers.OPTIMIZERS)

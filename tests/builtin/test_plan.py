@@ -4,14 +4,14 @@ import pytest
 import tf_keras
 from tf_keras import layers as kl
 
-from tflite_odl.builtin import keras_graph
 from tflite_odl.builtin.plan import names, plan
 from tflite_odl.errors import ModelError
+from tflite_odl.reading.graph import from_keras
 
 
 def graph(*layers, shape=(32, 32, 16)):
     model = tf_keras.Sequential([kl.Input(shape), *layers])
-    return keras_graph.from_keras(model, {layer.name for layer in model.layers})
+    return from_keras(model, {layer.name for layer in model.layers})
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,11 @@ from tf_keras import layers as kl
 from tests.builtin.single import compare, randomize
 from tests.builtin.test_gradients import TOLERANCE, check
 from tests.exporter import tiny_trainer
-from tflite_odl.builtin import keras_graph, tape
+from tflite_odl.builtin import tape
 from tflite_odl.builtin.lowering import Pass, Rows
 from tflite_odl.builtin.plan import plan
 from tflite_odl.exporter.partitions import partitions
+from tflite_odl.reading.graph import from_keras
 
 WINDOWS = list(
     itertools.product(
@@ -97,7 +98,7 @@ def test_pooling_stays_in_the_partition():
             kl.GlobalMaxPooling2D(),
         ]
     )
-    graph = keras_graph.from_keras(model, {"below"})
+    graph = from_keras(model, {"below"})
     weights = {name: tf.constant(graph.weights[name]) for name in graph.trainable}
 
     def step(x, dy):

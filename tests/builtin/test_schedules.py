@@ -7,7 +7,7 @@ import tf_keras
 
 from tflite_odl.builtin.schedules import SETTINGS, Schedule
 from tflite_odl.errors import ModelError
-from tflite_odl.methods import reference_optimizers
+from tflite_odl.proof.references import optimizers as reference_optimizers
 
 KERAS = tf_keras.optimizers.schedules
 

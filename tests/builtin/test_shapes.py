@@ -7,9 +7,9 @@ import tf_keras
 from tf_keras import layers as kl
 
 from tests.builtin.single import TOLERANCE, check, check_model, compare
-from tflite_odl.builtin import keras_graph
 from tflite_odl.errors import ModelError
-from tflite_odl.models.reference import float64_copy
+from tflite_odl.reading.copies import float64_copy
+from tflite_odl.reading.graph import from_keras
 
 IMAGE = [
     kl.Permute((2, 3, 1)),
@@ -133,4 +133,4 @@ def test_what_cannot_be_trained_is_refused_by_name(function, message):
     inputs = kl.Input((4,))
     model = tf_keras.Model(inputs, function(kl.Dense(4, name="below")(inputs)))
     with pytest.raises(ModelError, match=message):
-        keras_graph.from_keras(model, {"below"})
+        from_keras(model, {"below"})

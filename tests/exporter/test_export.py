@@ -17,9 +17,9 @@ from tflite_odl.builtin.preprocess import Preprocessing
 from tflite_odl.errors import ArtifactError, ContractError, ExportError, ModelError
 from tflite_odl.exporter import flatbuffer
 from tflite_odl.exporter.export import export
-from tflite_odl.exporter.parity import ParityError
 from tflite_odl.host.artifact import Artifact
 from tflite_odl.methods import Finetune
+from tflite_odl.proof.gate import ParityError
 
 
 class Naive(dense.Product):

@@ -4,10 +4,10 @@ import pytest
 import tf_keras
 from tf_keras import layers as kl
 
-from tflite_odl.builtin import keras_graph
 from tflite_odl.builtin.plan import names, plan
 from tflite_odl.errors import ModelError
 from tflite_odl.exporter.tune import tune
+from tflite_odl.reading.graph import from_keras
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def graph():
         kl.Conv2D(4, 3, padding="same", name="same_again"),
     ]
     model = tf_keras.Sequential([kl.Input((8, 8, 3)), *layers])
-    return keras_graph.from_keras(model, {layer.name for layer in layers})
+    return from_keras(model, {layer.name for layer in layers})
 
 
 def test_equal_nodes_are_measured_once_and_the_plan_takes_the_result(graph):

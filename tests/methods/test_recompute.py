@@ -5,15 +5,16 @@ import pytest
 import tensorflow as tf
 
 from tests.nets import noisy_net
-from tflite_odl.builtin import keras_graph, random, tape
+from tflite_odl.builtin import random, tape
 from tflite_odl.builtin.lowering import Pass, Rows
 from tflite_odl.builtin.plan import plan
 from tflite_odl.methods.skip import compaction
+from tflite_odl.reading.graph import from_keras
 
 
 @pytest.mark.parametrize("limit", [0, 500])
 def test_noise_of_rows_forwarded_again_is_the_batchs(limit):
-    graph = keras_graph.from_keras(noisy_net(), {"conv", "groups", "hidden", "head"})
+    graph = from_keras(noisy_net(), {"conv", "groups", "hidden", "head"})
     rng = np.random.default_rng(0)
     x = [tf.constant(rng.normal(size=(6, *graph.inputs[0].shape)), tf.float32)]
     state = tf.constant(random.initial(1))

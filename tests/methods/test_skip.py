@@ -13,13 +13,13 @@ from tf_keras import layers as kl
 
 from tests.nets import BATCH, CLASSES, conv_net, mlp
 from tflite_odl import streams
-from tflite_odl.builtin.keras_graph import variables
 from tflite_odl.builtin.preprocess import Preprocessing
 from tflite_odl.errors import ModelError
 from tflite_odl.exporter.export import export
 from tflite_odl.host.session import Session
 from tflite_odl.methods import Skip
 from tflite_odl.methods.skip import compaction, threshold
+from tflite_odl.reading.graph import variables
 
 N = 20
 EDGES = {spacing: threshold.edges(spacing, N) for spacing in ("uniform", "geometric")}

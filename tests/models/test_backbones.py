@@ -9,10 +9,10 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from tests.models import nets
+from tests.reading import nets
 from tflite_odl import models
 from tflite_odl.errors import ModelError
-from tflite_odl.models.logits import as_logits
+from tflite_odl.reading.logits import as_logits
 
 SHAPES = {"inertial": (128, 6), "keyword": (49, 10, 1), "mlp": (64,)}
 # small ones of each family, so that building them is quick

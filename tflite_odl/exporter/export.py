@@ -15,14 +15,15 @@ from ai_edge_litert import schema_py_generated as schema
 import tflite_odl
 from tflite_odl import contract
 from tflite_odl.errors import ExportError
-from tflite_odl.exporter import artifact, audit, flatbuffer, memory, parity, samples
+from tflite_odl.exporter import artifact, audit, flatbuffer, memory
 from tflite_odl.exporter.compact import compact
 from tflite_odl.exporter.convert import convert
 from tflite_odl.exporter.goldens import record
-from tflite_odl.exporter.samples import Sample
 from tflite_odl.host.runtimes import RUNTIMES
 from tflite_odl.methods.base import Method, Trial
-from tflite_odl.methods.reference import Batch
+from tflite_odl.proof import batches, gate
+from tflite_odl.proof.batches import Sample
+from tflite_odl.proof.references.supervised import Batch
 from tflite_odl.signatures import TrainableModule
 
 GOLDEN_STEPS = 3
@@ -96,11 +97,11 @@ def export(
     trials = method.trials(batch_size)
 
     def draw(trial: Trial, attempt: int) -> Batch:
-        return samples.batch(method, batch_size, trial, sample, attempt)
+        return batches.batch(method, batch_size, trial, sample, attempt)
 
     try:
         proofs = _prove(method, model, manifest, trials, draw, infer_batch_size)
-    except parity.ParityError as error:
+    except gate.ParityError as error:
         if keep_rejected is not None:
             artifact.write(keep_rejected, model, manifest, rejected=str(error))
         raise
@@ -135,7 +136,7 @@ def _prove(
             name: stack.enter_context(kind(model, manifest))
             for name, kind in RUNTIMES.items()
         }
-        return parity.prove(method, runtimes, trials, draw, infer_rows)
+        return gate.prove(method, runtimes, trials, draw, infer_rows)
 
 
 def _manifest(

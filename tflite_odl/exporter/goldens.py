@@ -9,7 +9,7 @@ import numpy as np
 from tflite_odl import contract
 from tflite_odl.exporter.artifact import Call, Expected, Goldens
 from tflite_odl.host.runtimes import Runtime
-from tflite_odl.methods.reference import Batch
+from tflite_odl.proof.references.supervised import Batch
 
 EXACT_INPUT = (1e-5, "float32 sums in another order, from the shipped state")
 DRIFT = "float32 sums in another order, amplified by the training steps before"

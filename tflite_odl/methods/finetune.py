@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tflite_odl.builtin import keras_graph, losses, optimizers, random, rows, tape
+from tflite_odl.builtin import losses, optimizers, random, rows, tape
 from tflite_odl.builtin.lowering import Pass, Rows
 from tflite_odl.builtin.plan import names, plan
 from tflite_odl.contract import TensorSpec
@@ -17,8 +17,9 @@ from tflite_odl.errors import ModelError
 from tflite_odl.methods.base import Method, StateTensor, Step, Tensors, Trial
 from tflite_odl.methods.config import FinetuneConfig
 from tflite_odl.methods.features import features
-from tflite_odl.models.freeze import trainable_layers
-from tflite_odl.models.logits import as_logits
+from tflite_odl.reading.freeze import trainable_layers
+from tflite_odl.reading.graph import from_keras
+from tflite_odl.reading.logits import as_logits
 
 
 class Finetune(Method):
@@ -52,9 +53,7 @@ class Finetune(Method):
         )
         self.classes = tuple(classes)
         learning = trainable_layers(self.model, self.config.trainable)
-        self.graph = keras_graph.from_keras(
-            self.model, learning, self.config.batch_norm
-        )
+        self.graph = from_keras(self.model, learning, self.config.batch_norm)
         self.plan = plan(self.graph, choices, self.config.target)
         self.optimizer = self.config.make_optimizer()
         self.parts = features(self.graph.inputs, self.config.preprocessing)

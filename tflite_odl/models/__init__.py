@@ -1,7 +1,4 @@
-"""Keras backbones, one per file, and a user's own model.
-
-`backbone("resnet8", (8, 8, 1), 10)` makes one, `load("mine.keras")` reads yours.
-"""
+"""Keras backbones, one per file: `backbone("resnet8", (8, 8, 1), 10)` makes one."""
 
 from __future__ import annotations
 
@@ -16,7 +13,6 @@ from tflite_odl.errors import ModelError
 from tflite_odl.models.densenet import densenet
 from tflite_odl.models.inertial import inertial
 from tflite_odl.models.keyword import keyword
-from tflite_odl.models.load import LoadedModel, load
 from tflite_odl.models.mlp import mlp
 from tflite_odl.models.mnasnet import mnasnet
 from tflite_odl.models.mobilenet_v1 import mobilenet_v1
@@ -25,7 +21,7 @@ from tflite_odl.models.resnet import resnet
 from tflite_odl.models.shufflenet import shufflenet
 from tflite_odl.models.squeezenet import squeezenet
 
-__all__ = ["BACKBONES", "LoadedModel", "backbone", "load"]
+__all__ = ["BACKBONES", "backbone"]
 
 BACKBONES: dict[str, Callable[..., tf_keras.Model]] = {
     "densenet": densenet,

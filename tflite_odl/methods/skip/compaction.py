@@ -68,9 +68,11 @@ def _again(record: Tape, rows: tf.Tensor | None, kept: Rows, given: set[str]) ->
     run = dataclasses.replace(
         record.run, rows=kept, statistics=record.statistics, places=rows
     )
-    values = {name: record.values[name] for name in given}
+    # In the graph's order: a set's differs between processes, and with it the file.
+    names = [node.name for node in record.graph.nodes if node.name in given]
+    values = {name: record.values[name] for name in names}
     if rows is not None:
-        values = {name: [tf.gather(record.value(name), rows)] for name in given}
+        values = {name: [tf.gather(record.value(name), rows)] for name in names}
     where = (record.graph, record.plan, record.weights)
     return tape.resume(*where, values, run, record.limit)
 

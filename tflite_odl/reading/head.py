@@ -7,9 +7,9 @@ from typing import Any
 import tf_keras
 
 from tflite_odl.errors import ModelError
-from tflite_odl.models import rebuild
 from tflite_odl.models.initial import glorot
-from tflite_odl.models.reference import copy_input, copy_layer
+from tflite_odl.reading import rebuild
+from tflite_odl.reading.copies import copy_input, copy_layer
 
 
 def replace_head(

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from tflite_odl.models import rebuild
+from tflite_odl.reading import rebuild
 
 _CONVOLUTIONS = (tf_keras.layers.Conv1D, tf_keras.layers.Conv2D)
 _FLOATS = ("float16", "bfloat16", "float32", "float64")

@@ -5,11 +5,11 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from tests.models import nets
+from tests.reading import nets
 from tflite_odl import models
-from tflite_odl.builtin import keras_graph
-from tflite_odl.models import rebuild
-from tflite_odl.models.reference import float32_copy, float64_copy
+from tflite_odl.reading import rebuild
+from tflite_odl.reading.copies import float32_copy, float64_copy
+from tflite_odl.reading.graph import variables
 
 
 def _mobilenet(api):
@@ -101,9 +101,7 @@ def test_gradients_follow_the_float32_model():
 def test_weights_keep_their_names_in_the_layer_graph():
     model = nets.conv(tf_keras)
     del_leaky = tf_keras.Model(model.inputs, model.get_layer("depthwise").output)
-    assert list(keras_graph.variables(float64_copy(del_leaky))) == list(
-        keras_graph.variables(del_leaky)
-    )
+    assert list(variables(float64_copy(del_leaky))) == list(variables(del_leaky))
 
 
 def _names(model):

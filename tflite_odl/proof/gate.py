@@ -8,17 +8,17 @@ import numpy as np
 
 from tflite_odl import contract
 from tflite_odl.errors import ExportError
-from tflite_odl.exporter.expected import (
+from tflite_odl.host.runtimes import Runtime
+from tflite_odl.methods.base import Method, Trial
+from tflite_odl.proof.batches import bad_labels
+from tflite_odl.proof.expected import (
     OUTPUT_TOLERANCE,
     TENSORFLOW_MULTIPLE,
     Error,
     Expectations,
     Reference,
 )
-from tflite_odl.exporter.samples import bad_labels
-from tflite_odl.host.runtimes import Runtime
-from tflite_odl.methods.base import Method, Trial
-from tflite_odl.methods.reference import Batch
+from tflite_odl.proof.references.supervised import Batch
 
 Arrays = Mapping[str, np.ndarray]
 

@@ -9,8 +9,8 @@ import numpy as np
 from tflite_odl.contract import UNLABELLED, TensorSpec
 from tflite_odl.errors import ContractError
 from tflite_odl.methods.base import Method, Trial
-from tflite_odl.methods.reference import Batch
-from tflite_odl.methods.reference_losses import KERAS_LOSSES
+from tflite_odl.proof.references.losses import KERAS_LOSSES
+from tflite_odl.proof.references.supervised import Batch
 
 Sample = tuple[np.ndarray | Mapping[str, np.ndarray], np.ndarray]
 Rows = dict[str, np.ndarray]

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from tflite_odl.methods.base import Method
-from tflite_odl.methods.reference import Batch, KerasReference
-from tflite_odl.methods.reference_losses import Metrics
-from tflite_odl.methods.skip.reference import SkipReference
+from tflite_odl.proof.references.losses import Metrics
+from tflite_odl.proof.references.skip import SkipReference
+from tflite_odl.proof.references.supervised import Batch, KerasReference
 
 Arrays = Mapping[str, np.ndarray]
 

@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from tflite_odl.builtin import random
-from tflite_odl.methods.reference import Arrays
 from tflite_odl.methods.skip.baselines import KEEP_SALT, SKIPPED_SALT, SMALLEST_DRAW
+from tflite_odl.proof.references.supervised import Arrays
 
 
 class ReferencePolicy:

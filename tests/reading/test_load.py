@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import tf_keras
 
-from tests.models import nets
-from tflite_odl import models
+from tests.reading import nets
 from tflite_odl.errors import ModelError
-from tflite_odl.models import compare, freeze, keras3, rebuild
+from tflite_odl.reading import compare, freeze, keras3, rebuild
+from tflite_odl.reading.load import load
 
 ROOT = Path(__file__).parents[2]
 # Relative to the largest output: float32 sums in another order, as compare.TOLERANCE.
@@ -44,7 +44,7 @@ def test_keras3_file_is_rebuilt_with_the_same_outputs(name, suffix, tmp_path):
     model = NETS[name](keras)
     path = tmp_path / f"model{suffix}"
     model.save(path)
-    loaded = models.load(path)
+    loaded = load(path)
     assert isinstance(loaded.model, tf_keras.Model)
     assert "Keras 3" in loaded.notes[0]
     x = nets.inputs(model)
@@ -58,14 +58,12 @@ def test_keras3_file_with_an_optimizer_in_it(tmp_path):
     model.fit(nets.inputs(model, 8), np.arange(8) % 4, epochs=1, verbose=0)
     model.save(tmp_path / "m.keras")
     x = nets.inputs(model)
-    assert (
-        nets.difference(model(x), models.load(tmp_path / "m.keras").model(x)) <= CLOSE
-    )
+    assert nets.difference(model(x), load(tmp_path / "m.keras").model(x)) <= CLOSE
 
 
 def test_keras3_options_and_layer_names_are_kept(tmp_path):
     nets.conv(keras).save(tmp_path / "m.keras")
-    model = models.load(tmp_path / "m.keras").model
+    model = load(tmp_path / "m.keras").model
     assert model.get_layer("bn").momentum == 0.8
     assert model.get_layer("bn").epsilon == 1e-2
     assert model.get_layer("conv").strides == (2, 2)
@@ -74,7 +72,7 @@ def test_keras3_options_and_layer_names_are_kept(tmp_path):
 
 def test_keras3_shared_layer_stays_one_layer(tmp_path):
     nets.branches(keras).save(tmp_path / "m.keras")
-    model = models.load(tmp_path / "m.keras").model
+    model = load(tmp_path / "m.keras").model
     named = [call.layer for call in rebuild.calls(model) if call.layer.name == "shared"]
     assert len(named) == 3 and len({id(layer) for layer in named}) == 1
 
@@ -125,7 +123,7 @@ def test_keras3_subclassed_model_is_refused(tmp_path):
     model(np.zeros((1, 3), np.float32))
     model.save(tmp_path / "m.keras")
     with pytest.raises(ModelError, match=r"\(Mine\).*functional or sequential"):
-        models.load(tmp_path / "m.keras")
+        load(tmp_path / "m.keras")
 
 
 def test_keras3_sum_of_tensors_becomes_an_add_layer():
@@ -150,7 +148,7 @@ def test_keras3_layer_that_tf_keras_has_not_is_named(tmp_path):
     )
     model.save(tmp_path / "m.keras")
     with pytest.raises(ModelError, match=r"layer 'rms' \(RMSNormalization\)"):
-        models.load(tmp_path / "m.keras")
+        load(tmp_path / "m.keras")
 
 
 def test_keras3_layer_that_computes_otherwise_in_tf_keras_is_named(tmp_path):
@@ -165,7 +163,7 @@ def test_keras3_layer_that_computes_otherwise_in_tf_keras_is_named(tmp_path):
     )
     model.save(tmp_path / "m.keras")
     with pytest.raises(ModelError, match=r"layer 'gate' \(Activation\)"):
-        models.load(tmp_path / "m.keras")
+        load(tmp_path / "m.keras")
 
 
 def test_regularizer_left_out_is_said(tmp_path):
@@ -173,7 +171,7 @@ def test_regularizer_left_out_is_said(tmp_path):
         [keras.Input((4,)), keras.layers.Dense(3, kernel_regularizer="l2", name="d")]
     )
     model.save(tmp_path / "m.keras")
-    notes = models.load(tmp_path / "m.keras").notes
+    notes = load(tmp_path / "m.keras").notes
     assert any("'d'" in note and "kernel_regularizer" in note for note in notes)
 
 
@@ -181,7 +179,7 @@ def test_mixed_precision_is_refused_by_name(tmp_path):
     dense = keras.layers.Dense(3, dtype="mixed_bfloat16", name="half")
     keras.Sequential([keras.Input((4,)), dense]).save(tmp_path / "m.keras")
     with pytest.raises(ModelError, match="'half'.*mixed_bfloat16"):
-        models.load(tmp_path / "m.keras")
+        load(tmp_path / "m.keras")
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5", ""])
@@ -190,7 +188,7 @@ def test_tf_keras_model_is_loaded_exactly(name, suffix, tmp_path):
     model = NETS[name](tf_keras)
     path = tmp_path / f"model{suffix}"
     model.save(path)
-    loaded = models.load(path)
+    loaded = load(path)
     x = nets.inputs(model)
     assert np.array_equal(model(x), loaded.model(x))  # the same kernels
     assert freeze.trainable_layers(loaded.model, "all")
@@ -215,14 +213,14 @@ def test_custom_layer_is_named(api, layer, suffix, tmp_path):
     stack = [api.Input((4,)), api.layers.Dense(3), layer(name="twice")]
     api.Sequential(stack).save(path)
     with pytest.raises(ModelError, match=rf"layer 'twice' \(.*{layer.__name__}\)"):
-        models.load(path)
+        load(path)
 
 
 def test_custom_layer_in_a_saved_model_folder_is_named(tmp_path):
     stack = [tf_keras.Input((4,)), tf_keras.layers.Dense(3), TfDoubling(name="twice")]
     tf_keras.Sequential(stack).save(tmp_path / "m")
     with pytest.raises(ModelError, match="'twice'"):
-        models.load(tmp_path / "m")
+        load(tmp_path / "m")
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
@@ -232,7 +230,7 @@ def test_lambda_is_named(api, suffix, tmp_path):
     halve = api.layers.Lambda(lambda x: x / 2, name="halve")
     api.Sequential([api.Input((4,)), api.layers.Dense(3), halve]).save(path)
     with pytest.raises(ModelError, match=r"layer 'halve' \(Lambda\)"):
-        models.load(path)
+        load(path)
 
 
 @keras.saving.register_keras_serializable("mine")
@@ -247,14 +245,14 @@ def test_activation_without_a_name_in_keras_is_refused(activation, suffix, tmp_p
     dense = keras.layers.Dense(3, activation=activation, name="fc")
     keras.Sequential([keras.Input((4,)), dense]).save(path)
     with pytest.raises(ModelError, match=r"layer 'fc' \(Dense\).*(spiky|LeakyReLU)"):
-        models.load(path)
+        load(path)
 
 
 STOCK = """
 import sys
 import numpy as np
 import tensorflow as tf
-from tests.models import nets
+from tests.reading import nets
 assert tf.keras.__version__[0] == "3", tf.keras.__version__
 for name in ("conv", "nested"):
     model = getattr(nets, name)(tf.keras)
@@ -272,13 +270,13 @@ def test_files_of_a_process_with_stock_tf_keras(tmp_path):
     for name in ("conv", "nested"):
         want = np.load(tmp_path / f"{name}.npy")
         for suffix in (".keras", ".h5"):
-            model = models.load(tmp_path / f"{name}{suffix}").model
+            model = load(tmp_path / f"{name}{suffix}").model
             assert nets.difference(want, model(nets.inputs(model))) <= CLOSE
 
 
 def test_missing_path(tmp_path):
     with pytest.raises(ModelError, match="no model at"):
-        models.load(tmp_path / "nothing.keras")
+        load(tmp_path / "nothing.keras")
 
 
 def test_files_that_are_no_model(tmp_path):
@@ -297,7 +295,7 @@ def test_files_that_are_no_model(tmp_path):
         (weights, "weights only"),
     ):
         with pytest.raises(ModelError, match=message):
-            models.load(path)
+            load(path)
 
 
 def test_damaged_files(tmp_path):
@@ -305,19 +303,19 @@ def test_damaged_files(tmp_path):
     nets.mlp(keras).save(path)
     path.write_bytes(path.read_bytes()[:-400])
     with pytest.raises(ModelError, match=r"m\.keras"):
-        models.load(path)
+        load(path)
     other = tmp_path / "m.h5"
     nets.mlp(keras).save(other)
     with h5py.File(other, "r+") as file:
         del file["model_weights"]
     with pytest.raises(ModelError, match=r"m\.h5"):
-        models.load(other)
+        load(other)
 
 
 def test_exported_graph_without_layers(tmp_path):
     nets.mlp(tf_keras).export(tmp_path / "m")
     with pytest.raises(ModelError, match="no Keras layers"):
-        models.load(tmp_path / "m")
+        load(tmp_path / "m")
 
 
 @pytest.mark.parametrize("api", [keras, tf_keras])
@@ -325,7 +323,7 @@ def test_model_without_weights(api, tmp_path):
     path = tmp_path / "m.keras"
     api.Sequential([api.Input((4, 2)), api.layers.Flatten()]).save(path)
     with pytest.raises(ModelError, match="no weights"):
-        models.load(path)
+        load(path)
 
 
 def test_file_without_a_version_is_damaged(tmp_path):
@@ -334,7 +332,7 @@ def test_file_without_a_version_is_damaged(tmp_path):
         file.writestr("config.json", json.dumps({"class_name": "Functional"}))
         file.writestr("metadata.json", "{}")
     with pytest.raises(ModelError, match="keras_version"):
-        models.load(path)
+        load(path)
 
 
 @pytest.mark.parametrize("api", [keras, tf_keras])
@@ -342,9 +340,9 @@ def test_new_head_has_the_classes_and_keeps_the_rest(api, tmp_path):
     path = tmp_path / "m.keras"
     model = nets.conv(api, "softmax")
     model.save(path)
-    loaded = models.load(path, num_classes=7, seed=3)
-    again = models.load(path, num_classes=7, seed=3)
-    other = models.load(path, num_classes=7, seed=4)
+    loaded = load(path, num_classes=7, seed=3)
+    again = load(path, num_classes=7, seed=3)
+    other = load(path, num_classes=7, seed=4)
     assert loaded.num_classes == 7
     assert "'out'" in loaded.notes[-1] and "4" in loaded.notes[-1]
     assert [w.shape for w in loaded.model.get_layer("out").get_weights()] == [
@@ -365,7 +363,7 @@ def test_new_head_has_the_classes_and_keeps_the_rest(api, tmp_path):
 
 def test_new_head_inside_a_nested_model(tmp_path):
     nets.nested(tf_keras).save(tmp_path / "m.keras")
-    loaded = models.load(tmp_path / "m.keras", num_classes=9)
+    loaded = load(tmp_path / "m.keras", num_classes=9)
     assert loaded.num_classes == 9
     assert "inner/fc" in loaded.notes[-1]
 
@@ -374,9 +372,9 @@ def test_new_head_needs_a_dense_at_the_end(tmp_path):
     stack = [tf_keras.Input((8, 8, 1)), tf_keras.layers.Conv2D(3, 3, name="conv")]
     tf_keras.Sequential(stack).save(tmp_path / "m.keras")
     with pytest.raises(ModelError, match=r"'conv' \(Conv2D\)"):
-        models.load(tmp_path / "m.keras", num_classes=4)
+        load(tmp_path / "m.keras", num_classes=4)
     with pytest.raises(ModelError, match="needs 1 or more"):
-        models.load(tmp_path / "m.keras", num_classes=0)
+        load(tmp_path / "m.keras", num_classes=0)
 
 
 def test_comparison_refuses_other_weights():

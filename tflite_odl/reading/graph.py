@@ -13,8 +13,8 @@ import tensorflow as tf
 import tf_keras
 
 from tflite_odl.builtin.graph import Graph, Node
-from tflite_odl.builtin.keras_layers import CONVERTERS, LAYERS
 from tflite_odl.errors import ModelError
+from tflite_odl.reading.layers import CONVERTERS, LAYERS
 
 MOVING = ("moving_mean", "moving_variance")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tflite_odl.builtin.keras_layers.activations import activation
+from tflite_odl.reading.layers.activations import activation
 
 
 def dense(context) -> str:

@@ -3,10 +3,10 @@
 import pytest
 import tf_keras
 
-from tests.models import nets
+from tests.reading import nets
 from tflite_odl import models
 from tflite_odl.errors import ModelError
-from tflite_odl.models.freeze import trainable_layers
+from tflite_odl.reading.freeze import trainable_layers
 
 
 @pytest.mark.parametrize(

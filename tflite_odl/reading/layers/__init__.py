@@ -1,13 +1,13 @@
 """Which Keras layers are understood: a converter per layer class, a file per family.
 
-A converter takes a `keras_graph.LayerContext`, adds nodes and returns the last name.
+A converter takes a `reading.graph.LayerContext`, adds nodes and returns the last name.
 """
 
 from __future__ import annotations
 
 import tf_keras
 
-from tflite_odl.builtin.keras_layers import (
+from tflite_odl.reading.layers import (
     activations,
     convolutions,
     dropout,

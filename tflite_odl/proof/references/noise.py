@@ -14,7 +14,7 @@ import tf_keras
 
 from tflite_odl.builtin import dropout
 from tflite_odl.builtin.graph import Graph
-from tflite_odl.models import rebuild
+from tflite_odl.reading import rebuild
 
 
 class DrawnNoise:

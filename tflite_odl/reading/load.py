@@ -8,7 +8,7 @@ from pathlib import Path
 import tf_keras
 
 from tflite_odl.errors import ModelError
-from tflite_odl.models import config, head, keras3, rebuild
+from tflite_odl.reading import config, head, keras3, rebuild
 
 
 @dataclasses.dataclass(frozen=True)

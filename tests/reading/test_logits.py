@@ -5,10 +5,10 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from tests.models import nets
+from tests.reading import nets
 from tflite_odl.errors import ModelError
-from tflite_odl.models import rebuild
-from tflite_odl.models.logits import as_logits
+from tflite_odl.reading import rebuild
+from tflite_odl.reading.logits import as_logits
 
 layers = tf_keras.layers
 

@@ -9,8 +9,8 @@ from typing import Any
 import tf_keras
 
 from tflite_odl.errors import ModelError
-from tflite_odl.models import rebuild
-from tflite_odl.models.compare import check_same
+from tflite_odl.reading import rebuild
+from tflite_odl.reading.compare import check_same
 
 _RENAMED = {"LeakyReLU": {"negative_slope": "alpha"}}
 _DROPPED = ("initializer", "regularizer", "constraint")

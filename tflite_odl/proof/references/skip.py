@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tflite_odl.methods.reference import Arrays, Batch, KerasReference
-from tflite_odl.methods.skip.reference_policy import ReferencePolicy
+from tflite_odl.proof.references.skip_policy import ReferencePolicy
+from tflite_odl.proof.references.supervised import Arrays, Batch, KerasReference
 
 
 class SkipReference(KerasReference):

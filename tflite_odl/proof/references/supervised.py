@@ -13,17 +13,17 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tflite_odl.builtin import keras_graph
 from tflite_odl.builtin.optimizers import SUM, slot_name
 from tflite_odl.methods.finetune import Finetune
-from tflite_odl.methods.reference_losses import KERAS_LOSSES, Metrics
-from tflite_odl.methods.reference_noise import DrawnNoise
-from tflite_odl.methods.reference_optimizers import (
+from tflite_odl.proof.references.losses import KERAS_LOSSES, Metrics
+from tflite_odl.proof.references.noise import DrawnNoise
+from tflite_odl.proof.references.optimizers import (
     KERAS_OPTIMIZERS,
     KERAS_SLOTS,
     rate,
 )
-from tflite_odl.models.reference import float32_copy, float64_copy
+from tflite_odl.reading.copies import float32_copy, float64_copy
+from tflite_odl.reading.graph import variables
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -70,7 +70,7 @@ class KerasReference:
         copy = float64_copy if dtype == "float64" else float32_copy
         self.model = copy(method.model)
         self.loss = KERAS_LOSSES[self.config.loss](self.config, method.num_classes)
-        self.variables = keras_graph.variables(self.model)
+        self.variables = variables(self.model)
         self.learning = [self.variables[name] for name in method.graph.trainable]
         moving = {id(self.variables[name]) for name in method.graph.moving}
         self.drawn = DrawnNoise(self.model, method.graph)

@@ -8,8 +8,8 @@ import tensorflow as tf
 import tf_keras
 
 from tflite_odl.errors import ModelError
-from tflite_odl.models import rebuild
-from tflite_odl.models.reference import copy_input, copy_layer
+from tflite_odl.reading import rebuild
+from tflite_odl.reading.copies import copy_input, copy_layer
 
 # Layers that hand each value on as it is: the ending is that of what feeds them.
 _PASSIVE = ("Flatten", "Reshape", "Dropout", "Permute")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tflite_odl.builtin.keras_layers import activations, merging, shapes
+from tflite_odl.reading.layers import activations, merging, shapes
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from tflite_odl.errors import ModelError
-from tflite_odl.models import rebuild
-from tflite_odl.models.reference import float64_copy
+from tflite_odl.reading import rebuild
+from tflite_odl.reading.copies import float64_copy
 
 # Of the largest output. Both compute in float32, the terms of a sum in another order.
 TOLERANCE = 1e-6

@@ -7,7 +7,7 @@ import re
 import tf_keras
 
 from tflite_odl.errors import ModelError
-from tflite_odl.models import rebuild
+from tflite_odl.reading import rebuild
 
 _SHOWN = 8
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tflite_odl.builtin.keras_layers.shapes import add_slice
-from tflite_odl.builtin.keras_layers.windows import window
+from tflite_odl.reading.layers.shapes import add_slice
+from tflite_odl.reading.layers.windows import window
 
 
 def pooling(op: str):
