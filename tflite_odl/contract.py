@@ -27,7 +27,11 @@ REJECTED_FILE = "REJECTED.txt"
 METADATA_NAME = "tflite_odl.manifest"
 
 DTYPES = ("float32", "int32", "uint8", "int8", "bool")
+# Of tensors of the state, and of inputs of signatures.
 ROLES = ("weight", "slot", "buffer", "counter", "random", "hyperparameter")
+INPUT_ROLES = ("feature", "label", "count", "row_weight")
+# How an output of one call adds up over calls: to a sum, or to a mean by `count`.
+TOTALS = ("sum", "mean")
 UNLABELLED = -1
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
@@ -37,8 +41,13 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 class TensorSpec:
     """One named tensor of a signature or of the state: fixed shape, rank >= 1.
 
-    `role` is one of `ROLES` for a state tensor and empty for any other;
-    `unit` and `about` are for people.
+    Attributes:
+      role: one of `ROLES` for a state tensor, of `INPUT_ROLES` for an input, else empty.
+      unit, about: for people.
+      fill: of an input, the value of rows that the caller leaves out; None: it must be
+        given.
+      low, high: the range of a hyper-parameter, both ends included; None: no end.
+      total: of an output, one of `TOTALS`; empty: it says nothing of other calls.
     """
 
     name: str
@@ -47,6 +56,10 @@ class TensorSpec:
     role: str = ""
     unit: str = ""
     about: str = ""
+    fill: float | None = None
+    low: float | None = None
+    high: float | None = None
+    total: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
@@ -64,10 +77,12 @@ class TensorSpec:
                 f"tensor {self.name!r} has shape {list(self.shape)}, needs rank >= 1 "
                 "and fixed sizes >= 1"
             )
-        if self.role and self.role not in ROLES:
-            raise ContractError(
-                f"tensor {self.name!r} has role {self.role!r}, needs one of {ROLES}"
-            )
+        for field, known in (("role", ROLES + INPUT_ROLES), ("total", TOTALS)):
+            value = getattr(self, field)
+            if value and value not in known:
+                raise ContractError(
+                    f"tensor {self.name!r} has {field} {value!r}, needs one of {known}"
+                )
 
     @property
     def bytes(self) -> int:
@@ -252,7 +267,9 @@ class Manifest:
 
 
 def _spec_to_json(spec: TensorSpec) -> dict[str, Any]:
-    content = {k: v for k, v in dataclasses.asdict(spec).items() if v != ""}
+    content = {
+        k: v for k, v in dataclasses.asdict(spec).items() if v is not None and v != ""
+    }
     return {**content, "shape": list(spec.shape)}
 
 
