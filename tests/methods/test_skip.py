@@ -13,6 +13,7 @@ from tf_keras import layers as kl
 
 from tests.nets import BATCH, CLASSES, conv_net, mlp
 from tflite_odl import streams
+from tflite_odl.builtin import random
 from tflite_odl.builtin.preprocess import Preprocessing
 from tflite_odl.errors import ModelError
 from tflite_odl.exporter.export import export
@@ -168,6 +169,33 @@ def test_of_a_frozen_backbone_only_what_the_head_reads_is_kept():
     kept = compaction.dear(method.network.graph, method.network.graph.differentiated())
     ops = {node.op for node in method.network.graph.nodes if node.name in kept}
     assert ops == {"global_average_pool"}
+
+
+def test_no_two_draws_of_a_step_share_a_salt():
+    """The noise of three inputs, two draws of the policy, and dropout's."""
+    kinds = [kl.Input((4,), name=name) for name in "abc"]
+    x = kl.Dropout(0.5)(kl.Dropout(0.5)(kl.Add()(kinds)))
+    method = Skip(
+        tf_keras.Model(kinds, kl.Dense(CLASSES)(x)),
+        noise=0.1,
+        policy="random",
+        keep_skipped=0.5,
+    )
+    taken, uniform = [], random.uniform
+
+    def noted(state, shape, salt=0, places=None):
+        taken.append(salt)
+        return uniform(state, shape, salt, places)
+
+    state = {name: tf.constant(t.value) for name, t in method.state().items()}
+    inputs = {name: tf.zeros([BATCH, 4]) for name in "abc"}
+    inputs |= {"y": tf.zeros([BATCH], tf.int32), "count": tf.constant([BATCH])}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(random, "uniform", noted)
+        record = method.forward(state, method.check(inputs))
+        scores = method._scores(state, method.check(inputs), record, None)
+        method._weights(state, scores)
+    assert len(taken) == 7 == len(set(taken))
 
 
 def batches(steps: int):

@@ -28,10 +28,11 @@ class Feature:
         shape = (batch_size, *self.shape)
         return TensorSpec(self.name, self.preprocessing.dtype, shape, about="raw input")
 
-    def noise(self, state, batch_size: int, number: int):
+    def noise(self, state, batch_size: int, salts: random.Salts):
         """Returns uniform noise from -1 to 1, [B, ...], of the step's random state."""
         shape = (batch_size, *self.shape)
-        return random.uniform(state, shape, salt=number) * 2.0 - 1.0
+        salt = salts(f"noise/{self.name}")
+        return random.uniform(state, shape, salt) * 2.0 - 1.0
 
 
 def features(

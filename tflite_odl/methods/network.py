@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import tensorflow as tf
 import tf_keras
 
-from tflite_odl.builtin import tape
+from tflite_odl.builtin import random, tape
 from tflite_odl.builtin.lowering import Pass, Rows
 from tflite_odl.builtin.plan import names, plan
 from tflite_odl.contract import TensorSpec
@@ -26,6 +26,7 @@ class Network:
       config: what of it learns, and how its lowerings are chosen.
       choices: {node name: lowering name}, else the default plan.
       prefix: of its names in the state, where a method has several networks.
+      salts: of the method's draws, where there are others beside the network's.
 
     Attributes:
       model: the Keras model.
@@ -40,10 +41,14 @@ class Network:
         config: NetworkConfig,
         choices: Mapping[str, str] | None = None,
         prefix: str = "",
+        salts: random.Salts | None = None,
     ) -> None:
         self.model, self.config, self.prefix = model, config, prefix
         learning = trainable_layers(model, config.trainable)
-        self.graph = from_keras(model, learning, config.batch_norm)
+        salts = salts or random.Salts()
+        self.graph = from_keras(
+            model, learning, config.batch_norm, lambda name: salts(prefix + name)
+        )
         self.plan = plan(self.graph, choices, config.target)
         self.features = features(self.graph.inputs, config.preprocessing)
 

@@ -44,6 +44,7 @@ class Supervised(Method):
       network: the model, ending in logits for the cross-entropies.
       ending: the final activation that was taken off for that.
       learner: of its trainable weights.
+      salts: of all its random draws.
       loss: of its output.
 
     Raises:
@@ -65,7 +66,8 @@ class Supervised(Method):
             as_logits(model, ending) if ending else (model, "as it is")
         )
         self.classes = tuple(classes)
-        self.network = Network(logits, self.config, choices)
+        self.salts = random.Salts()
+        self.network = Network(logits, self.config, choices, salts=self.salts)
         self._check_shapes()
         self.features = self.network.features
         self.learner = Learner(self.config, self.network.learning())
@@ -155,9 +157,10 @@ class Supervised(Method):
         """Returns the inputs with the configured noise."""
         if not self.config.noise:
             return list(x)
+        draw = state["random"]
         return [
-            one + feature.noise(state["random"], one.shape[0], n) * self.config.noise
-            for n, (feature, one) in enumerate(zip(self.features, x, strict=True))
+            one + feature.noise(draw, one.shape[0], self.salts) * self.config.noise
+            for feature, one in zip(self.features, x, strict=True)
         ]
 
     def updates(self, state: Tensors) -> tf.Tensor:

@@ -17,7 +17,7 @@ from tflite_odl.builtin.tape import Tape
 from tflite_odl.errors import ModelError
 from tflite_odl.methods.base import Outcome, StateTensor, Tensors, Trial
 from tflite_odl.methods.skip import compaction
-from tflite_odl.methods.skip.baselines import BASELINES, SKIPPED_SALT
+from tflite_odl.methods.skip.baselines import BASELINES, KEEP_SKIPPED
 from tflite_odl.methods.skip.config import SkipConfig
 from tflite_odl.methods.skip.policy import Policy, Scores
 from tflite_odl.methods.skip.threshold import Threshold, interval
@@ -138,7 +138,7 @@ class Skip(Supervised):
         log_p = tf.reduce_sum(tf.nn.log_softmax(record.output) * target, 1)
         largest = self.config.confidence == "max"
         confidence = tf.reduce_max(probabilities, 1) if largest else true
-        scores = Scores(batch.labelled, confidence, -log_p, state["random"])
+        scores = Scores(batch.labelled, confidence, -log_p, state["random"], self.salts)
         if self.config.policy != "threshold":
             return scores
         if not self.policy.probes:
@@ -151,7 +151,7 @@ class Skip(Supervised):
         """Returns [B]: each row's weight, 0 where it is skipped."""
         config, weights = self.config, self.policy.keep(state, scores)
         if config.keep_skipped:
-            drawn = tf.cast(scores.draw(SKIPPED_SALT) < config.keep_skipped, tf.float32)
+            drawn = tf.cast(scores.draw(KEEP_SKIPPED) < config.keep_skipped, tf.float32)
             skipped = 1.0 - tf.cast(weights > 0.0, tf.float32)
             weights += skipped * drawn / config.keep_skipped
         if config.warm_up:

@@ -160,9 +160,10 @@ class KerasReference:
     def _noise(self, state: Arrays, rows: int) -> list[np.ndarray]:
         """Noise by the graph's own generator, which has a test of its own."""
         draw, amplitude = tf.constant(state["random"]), np.float32(self.config.noise)
+        salts = self.method.salts
         return [
-            (part.noise(draw, rows, n).numpy() * amplitude).astype(self.dtype)
-            for n, part in enumerate(self.method.features)
+            (feature.noise(draw, rows, salts).numpy() * amplitude).astype(self.dtype)
+            for feature in self.method.features
         ]
 
     def _loss(self, output: tf.Tensor, batch: Batch) -> tf.Tensor:
