@@ -13,6 +13,7 @@ import tf_keras
 from tflite_odl import contract
 from tflite_odl.builtin import losses, random, rows
 from tflite_odl.builtin.lowering import Rows
+from tflite_odl.builtin.tape import Tape
 from tflite_odl.contract import TensorSpec
 from tflite_odl.errors import ModelError
 from tflite_odl.methods.base import (
@@ -27,6 +28,7 @@ from tflite_odl.methods.base import (
 from tflite_odl.methods.config import SupervisedConfig
 from tflite_odl.methods.learner import Learned, Learner
 from tflite_odl.methods.network import Network
+from tflite_odl.methods.step import counters, settle
 from tflite_odl.reading.logits import as_logits
 
 
@@ -96,12 +98,10 @@ class Supervised(Method):
         return self.network.plan_names
 
     def state_tensors(self) -> list[StateTensor]:
-        of = StateTensor.of
         return [
             *self.network.state_tensors(),
             *self.learner.state_tensors(),
-            of("step", np.int32(0), "counter", "training steps that changed the state"),
-            of("random", random.initial(self.config.seed), "random", "seed, counter"),
+            *counters(self.config.seed),
         ]
 
     def entries(self, batch_size: int, infer_batch_size: int) -> list[Entry]:
@@ -129,28 +129,25 @@ class Supervised(Method):
 
     def infer(self, state: Tensors, inputs: Tensors) -> Outcome:
         count = inputs[self.features[0].name].shape[0]
-        output = self._infer(state, inputs, Rows.of(tf.ones([count])))
+        x, every = self.network.preprocess(inputs), Rows.of(tf.ones([count]))
+        output = self.network.infer(state, x, every)
         return Outcome({self.loss.output: self.loss.predict(output)})
 
     def evaluate(self, state: Tensors, inputs: Tensors) -> Outcome:
         batch = self.check(inputs)
-        output = self._infer(state, batch.features, Rows.of(batch.good))
+        output = self.network.infer(state, batch.x, Rows.of(batch.good))
         loss, _ = self.loss.value(output, batch.y, batch.share)
         metrics = self.loss.metrics(output, batch.y, batch.labelled)
         return Outcome({"loss": loss, **metrics})
 
-    def _infer(self, state: Tensors, inputs: Tensors, good: Rows) -> tf.Tensor:
-        return self.network.infer(state, self.network.preprocess(inputs), good)
-
-    def check(self, inputs: Tensors) -> rows.Checked:
+    def check(self, inputs: Tensors) -> rows.Labelled:
         """Returns the inputs of train or evaluate, checked row by row."""
-        given = {feature.name: inputs[feature.name] for feature in self.features}
-        others = {name: inputs[name] for name in inputs if name not in given}
-        return rows.check(given, **others, read=self.loss.read)
+        counted, weight = self.network.counted(inputs), inputs.get("weight")
+        return rows.labelled(counted, inputs["y"], self.loss.read, weight)
 
-    def forward(self, state: Tensors, batch: rows.Checked):
+    def forward(self, state: Tensors, batch: rows.Labelled) -> Tape:
         """Returns the record of the forward pass in training, inputs with noise."""
-        x = self.augment(state, self.network.preprocess(batch.features))
+        x = self.augment(state, batch.x)
         return self.network.forward(state, x, Rows.of(batch.good))
 
     def augment(self, state: Tensors, x: Sequence[tf.Tensor]) -> list[tf.Tensor]:
@@ -178,7 +175,7 @@ class Supervised(Method):
     def outcome(
         self,
         state: Tensors,
-        batch: rows.Checked,
+        batch: rows.Labelled,
         loss: tf.Tensor,
         learned: Learned,
         moved: Tensors,
@@ -197,26 +194,17 @@ class Supervised(Method):
           metrics: outputs beside those of every method.
         """
         whole = tf.logical_and(rows.finite(loss), rows.finite(learned.norm))
-        accepted = tf.logical_and(batch.some, whole)
-        always = {
-            **self.network.named(moved),
-            **learned.news,
-            "step": state["step"] + 1,
-            "random": random.advance(state["random"]),
-            **news,
-        }
-        changes = [Change(always), Change(learned.update, learned.due)]
-        if learned.due is None:
-            changes = [Change({**always, **learned.update})]
         outputs = {
             "loss": loss,
-            "step": state["step"] + tf.cast(accepted, tf.int32),
             "rejected_rows": batch.rejected,
-            "accepted": tf.cast(accepted, tf.int32),
             "gradient_norm": learned.norm,
             **metrics,
         }
-        return Outcome(outputs, changes, accepted)
+        always = {**self.network.named(moved), **learned.news, **news}
+        changes = [Change(always), Change(learned.update, learned.due)]
+        if learned.due is None:
+            changes = [Change({**always, **learned.update})]
+        return settle(state, outputs, changes, tf.logical_and(batch.some, whole))
 
     def trials(self, batch_size: int) -> Sequence[Trial]:
         """Returns, where steps differ, the first, the last of a group of batches, and

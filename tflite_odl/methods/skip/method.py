@@ -12,13 +12,13 @@ import numpy as np
 import tensorflow as tf
 
 from tflite_odl.builtin.lowering import Rows
-from tflite_odl.builtin.rows import Checked
+from tflite_odl.builtin.rows import Labelled
 from tflite_odl.builtin.tape import Tape
 from tflite_odl.errors import ModelError
 from tflite_odl.methods.base import Outcome, StateTensor, Tensors, Trial
 from tflite_odl.methods.skip import compaction
 from tflite_odl.methods.skip.baselines import BASELINES, KEEP_SKIPPED
-from tflite_odl.methods.skip.config import SkipConfig
+from tflite_odl.methods.skip.config import RANGES, SkipConfig
 from tflite_odl.methods.skip.policy import Policy, Scores
 from tflite_odl.methods.skip.threshold import Threshold, interval
 from tflite_odl.methods.supervised import Supervised
@@ -58,7 +58,7 @@ class Skip(Supervised):
         settings = self.policy.hyperparameters()
         return [
             *super().state_tensors(),
-            *(of(n, np.float32(v), "hyperparameter") for n, v in settings.items()),
+            *(StateTensor.setting(n, v, RANGES[n]) for n, v in settings.items()),
             of("updates", np.int32(0), "counter", "optimizer steps"),
             of("skipped_total", np.int32(0), "counter", "rows not back-propagated"),
             *self.policy.state_tensors(),
@@ -130,7 +130,7 @@ class Skip(Supervised):
 
         return of
 
-    def _scores(self, state, batch: Checked, record: Tape, record_of) -> Scores:
+    def _scores(self, state, batch: Labelled, record: Tape, record_of) -> Scores:
         """Returns what the policy sees of the batch."""
         target = tf.one_hot(batch.y, self.num_classes)
         probabilities = tf.nn.softmax(record.output)

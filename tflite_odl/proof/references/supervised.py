@@ -133,8 +133,10 @@ class KerasReference:
     def good(self, batch: Batch) -> np.ndarray:
         """Returns [B] bool: the rows that count."""
         good = (np.arange(len(batch.y)) < batch.count[0]) & self.loss.valid(batch.y)
-        for x in batch.x.values():
-            good &= np.isfinite(x.reshape(len(x), -1)).all(1)
+        limit = self.config.feature_limit
+        with np.errstate(invalid="ignore"):
+            for x in self._preprocess(batch.x):
+                good &= (np.abs(x.reshape(len(x), -1)) <= limit).all(1)
         if batch.weight is not None:
             good &= np.isfinite(batch.weight) & (batch.weight >= 0)
         return good
