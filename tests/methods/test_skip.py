@@ -225,6 +225,20 @@ def test_rows_are_kept_skipped_or_unlabelled(build):
         assert 0 < skipped
 
 
+def test_skipped_rows_are_counted_up_to_the_largest_number(build):
+    with Session(build("skip-shared")) as session:
+        state = session.state(include_buffers=True)
+        state["threshold_interval"][:] = 0  # skips all
+        state["skipped_total"][:] = 2**31 - 2 - BATCH
+        state["confidence_counts"][:] = 2**24  # where float32 would stop
+        session.load_state(state)
+        inputs = {**next(batches(1)), "y": np.zeros(BATCH, np.int32)}
+        totals = [int(session.train(**inputs)["skipped_total"][0]) for _ in range(3)]
+        counts = session.state()["confidence_counts"].astype(np.int64)
+    assert totals == [2**31 - 2, 2**31 - 1, 2**31 - 1]
+    assert counts.sum() == 20 * 2**24 + 3 * BATCH
+
+
 def test_a_bound_above_kappa_learns_nothing_from_the_second_period_on(build):
     with Session(build("skip-shared")) as session:
         session.configure(error_bound=3.0)

@@ -22,7 +22,7 @@ CHOICES = {
 RANGES = {
     "error_bound": (0, 1e6),
     "intervals": (2, 1000),
-    "update_period": (1, 2**24),
+    "update_period": (1, 2**20),
     "kappa": (1e-6, 1e6),
     "warm_up": (0, 2**31 - 1),
     "final_full_fraction": (0, 1),

@@ -86,7 +86,7 @@ class Skip(Supervised):
         rows = tf.reduce_sum(kept, keepdims=True)
         skipped = tf.reduce_sum(scores.labelled, keepdims=True) - rows
         news, metrics = self.policy.follow(state, scores)
-        total = state["skipped_total"] + tf.cast(skipped, tf.int32)
+        total = saturating(state["skipped_total"], tf.cast(skipped, tf.int32))
         update = {**learned.update, "updates": state["updates"] + 1}
         return self.outcome(
             state,
@@ -167,6 +167,12 @@ class Skip(Supervised):
         kept = tf.reduce_sum(tf.cast(weights > 0.0, tf.float32), keepdims=True)
         rows = tf.reduce_sum(labelled, keepdims=True)
         return weights * (rows / tf.maximum(kept, 1.0))
+
+
+def saturating(count: tf.Tensor, more: tf.Tensor) -> tf.Tensor:
+    """Returns the sum of two int32 counts, 2^31 - 1 where it would be more."""
+    most = 2**31 - 1
+    return tf.minimum(count, most - more) + more
 
 
 def _head_gradients(record: Tape, true: tf.Tensor) -> tf.Tensor:
