@@ -7,7 +7,7 @@ import dataclasses
 import importlib.metadata
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
@@ -18,15 +18,14 @@ from tflite_odl.errors import ExportError
 from tflite_odl.exporter import artifact, audit, flatbuffer, memory
 from tflite_odl.exporter.compact import compact
 from tflite_odl.exporter.convert import convert
-from tflite_odl.exporter.goldens import record
+from tflite_odl.exporter.goldens import golden_steps, record
 from tflite_odl.host.runtimes import RUNTIMES
-from tflite_odl.methods.base import Method, Trial
-from tflite_odl.proof import batches, gate
+from tflite_odl.methods.base import Method
+from tflite_odl.proof import gate
 from tflite_odl.proof.batches import Sample
-from tflite_odl.proof.references.supervised import Batch
+from tflite_odl.proof.proof import Arrays, Proof
 from tflite_odl.signatures import TrainableModule
 
-GOLDEN_STEPS = 3
 PACKAGES = ("tensorflow", "tf_keras", "ai-edge-litert", "numpy")
 
 
@@ -92,23 +91,20 @@ def export(
     model = compact(tree)
     manifest = _manifest(method, module, model, tree, audited)
     _check_memory(manifest, memory_limit)
-    progress("prove")
-
-    trials = method.trials(batch_size)
-
-    def draw(trial: Trial, attempt: int) -> Batch:
-        return batches.batch(method, batch_size, trial, sample, attempt)
-
+    proof = method.proof(sample)
+    shipped = {name: tensor.value for name, tensor in method.state().items()}
     try:
-        proofs = _prove(method, model, manifest, trials, draw, infer_batch_size)
+        proofs = _prove(proof, model, manifest, shipped, batch_size, progress)
     except gate.ParityError as error:
         if keep_rejected is not None:
             artifact.write(keep_rejected, model, manifest, rejected=str(error))
         raise
     manifest = dataclasses.replace(manifest, proofs=proofs)
+    progress("goldens")
+    steps = golden_steps(proof, manifest, shipped, batch_size)
     with RUNTIMES["interpreter"](model, manifest) as runtime:
-        found = [draw(trial, 0) for trial in trials[:GOLDEN_STEPS]]
-        goldens = record(runtime, found, proofs["tensorflow_float32"]["train_entry"])
+        drift = proofs["tensorflow_float32"]["train_entry"]
+        goldens = record(runtime, shipped, steps, drift)
     return Exported(model, manifest, goldens)
 
 
@@ -123,20 +119,22 @@ def _check_memory(manifest: contract.Manifest, limit: int | None) -> None:
 
 
 def _prove(
-    method: Method,
+    proof: Proof,
     model: bytes,
     manifest: contract.Manifest,
-    trials: Sequence[Trial],
-    draw: Callable[[Trial, int], Batch],
-    infer_rows: int,
+    shipped: Arrays,
+    batch_size: int,
+    progress: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Returns {runtime: {figure: largest error}}."""
+    """Returns what the gate found, see `gate.prove`."""
     with contextlib.ExitStack() as stack:
         runtimes = {
             name: stack.enter_context(kind(model, manifest))
             for name, kind in RUNTIMES.items()
         }
-        return gate.prove(method, runtimes, trials, draw, infer_rows)
+        return gate.prove(
+            proof, manifest, runtimes, shipped, batch_size, progress=progress
+        )
 
 
 def _manifest(

@@ -8,7 +8,7 @@ into the trainable signatures; the parity gate calls the same functions.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -55,21 +55,6 @@ class Step:
     update: dict[str, tf.Tensor] = dataclasses.field(default_factory=dict)
 
 
-@dataclasses.dataclass(frozen=True)
-class Trial:
-    """One training step by which an artifact is compared with its reference.
-
-    Attributes:
-      kind: of batch: full (0), padded (1), with bad rows (2); see `exporter.samples`.
-      labelled: so many leading rows keep their label; None for all.
-      changes: state -> tensors of it to set before the step.
-    """
-
-    kind: int
-    labelled: int | None = None
-    changes: Callable[[Mapping[str, Array]], Mapping[str, Array]] = lambda state: {}
-
-
 class Method:
     """Base of all methods.
 
@@ -111,9 +96,15 @@ class Method:
     def evaluate(self, state: Tensors, inputs: Tensors) -> dict[str, tf.Tensor]:
         raise NotImplementedError(type(self).__name__)
 
-    def trials(self, batch_size: int) -> Sequence[Trial]:
-        """Returns the steps that an artifact has to prove, one after the other."""
-        return [Trial(0), Trial(1), Trial(2)]
+    def proof(self, sample: Any = None) -> Any:
+        """Returns the `proof.proof.Proof` of an artifact of this method.
+
+        The proof room is imported only here: a method works without it.
+
+        Args:
+          sample: real rows to prove it with, as the method's batches take them.
+        """
+        raise NotImplementedError(type(self).__name__)
 
     def hyperparameters(self) -> tuple[str, ...]:
         """Returns the names `configure` takes, each a [1] float32 state tensor."""

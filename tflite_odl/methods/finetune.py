@@ -14,7 +14,7 @@ from tflite_odl.builtin.lowering import Pass, Rows
 from tflite_odl.builtin.plan import names, plan
 from tflite_odl.contract import TensorSpec
 from tflite_odl.errors import ModelError
-from tflite_odl.methods.base import Method, StateTensor, Step, Tensors, Trial
+from tflite_odl.methods.base import Method, StateTensor, Step, Tensors
 from tflite_odl.methods.config import FinetuneConfig
 from tflite_odl.methods.features import features
 from tflite_odl.reading.freeze import trainable_layers
@@ -235,15 +235,12 @@ class Finetune(Method):
         x, run = self.preprocess(inputs), Pass(False, good)
         return tape.forward(self.graph, self.plan, state, x, run).output
 
-    def trials(self, batch_size: int) -> Sequence[Trial]:
-        """Returns, where steps differ, the first, the last of a group of batches, and
-        one amid the schedule's decay."""
-        schedule, every = self.config.schedule, self.config.accumulate
-        if every == 1 and not schedule.hyperparameters():
-            return super().trials(batch_size)
-        amid = schedule.warmup_steps + schedule.decay_steps // 2
-        steps = (0, every - 1, amid * every + every - 1)
-        return [
-            Trial(kind, changes=lambda state, at=at: {"step": np.array([at], np.int32)})
-            for kind, at in enumerate(steps)
-        ]
+    def proof(self, sample=None):
+        """Returns what an artifact of this method is proven by, see `proof.proof`.
+
+        Args:
+          sample: real rows to prove it with, see `proof.batches`.
+        """
+        from tflite_odl.proof.supervised import SupervisedProof
+
+        return SupervisedProof(self, sample)
