@@ -53,7 +53,7 @@ class Batches:
         if self.sample:
             batch = self._from_sample(wanted, of_attempt, seed)
         else:
-            parts = self.method.parts
+            parts = self.method.features
             batch = {p.name: _random(p, of_attempt, batch_size) for p in parts}
             batch["y"] = self._labels(specs["y"], wanted, of_trial, seed)
         if "weight" in specs:
@@ -102,7 +102,7 @@ class Batches:
 
         floats = [
             not_a_number(part.name)
-            for part in self.method.parts
+            for part in self.method.features
             if part.preprocessing.dtype == "float32"
         ]
         weights = [negative_weight] if self.method.config.sample_weights else []
@@ -161,7 +161,7 @@ def taken(batch: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> Batch:
 def _checked(method, sample: Sample) -> Batch:
     """Returns the sample by input name, its class labels as int32."""
     x, y = sample
-    parts = dict(x) if isinstance(x, Mapping) else {method.parts[0].name: x}
+    parts = dict(x) if isinstance(x, Mapping) else {method.features[0].name: x}
     given = {name: np.asarray(value) for name, value in {**parts, "y": y}.items()}
     specs = {s.name: s for s in method.inputs(1) if s.name not in ("count", "weight")}
     if given["y"].dtype.kind in "iu":

@@ -79,13 +79,13 @@ class SupervisedProof(Proof):
 
     def calm(self, state: Arrays) -> Arrays:
         """Returns what to change for a step whose gradients can be seen exactly."""
-        changes = calm(self.method.graph, state, self._input_size())
+        changes = calm(self.method.network.graph, state, self._input_size())
         return {**changes, **loud(state)}
 
     def _input_size(self) -> float:
         trial = Trial()
         batch = self.batches.draw(trial, 0, 16, 0, 0)
-        parts = self.method.parts
+        parts = self.method.features
         sizes = [
             np.sqrt(
                 np.mean(np.square(np.asarray(part.preprocessing(batch[part.name]))))
@@ -122,7 +122,7 @@ class SupervisedProof(Proof):
         return Rejected(contract.TRAIN, inputs, outputs)
 
     def kinds(self) -> Mapping[str, str]:
-        graph, config = self.method.graph, self.method.config
+        graph, config = self.method.network.graph, self.method.config
         kinds = {
             name: role
             for node in graph.nodes
