@@ -12,6 +12,9 @@ from tflite_odl.proof.proof import FULL, PADDED, SPOILED, Arrays, Trial
 from tflite_odl.proof.references.skip import SkipReference
 from tflite_odl.proof.supervised import SupervisedProof, put
 
+# How far a chosen confidence keeps from the edges of intervals.
+CLEAR = 1e-3
+
 
 class SkipProof(SupervisedProof):
     """Args: as for `SupervisedProof`."""
@@ -26,15 +29,21 @@ class SkipProof(SupervisedProof):
 
         The second one skips about half of the rows and ends a period, the third one
         skips all; in the next only the labelled rows are kept. Then the steps at which
-        skipping begins and ends, the schedule, and the calm step.
+        skipping begins and ends, the schedule, rows in the threshold's own interval,
+        and the calm step.
         """
         padded, spoiled = (PADDED, SPOILED) if batch_size > 1 else (FULL, FULL)
         sizes = self.method.config.bucket_sizes(batch_size)[:-1]
         spoils = range(1, self.batches.spoils(batch_size))
-        begun = {"step": np.array([self.method.config.warm_up + 1], np.int32)}
         return [
             Trial(FULL),
-            Trial(padded, changes=lambda state: begun | halfway(self.method, state)),
+            Trial(
+                padded,
+                changes=lambda state: {
+                    **begun(self.method),
+                    **halfway(self.method, state),
+                },
+            ),
             Trial(spoiled, changes=lambda state: closed(self.method)),
             *(
                 Trial(labelled=size, changes=lambda state: opened(self.method))
@@ -42,6 +51,7 @@ class SkipProof(SupervisedProof):
             ),
             *(Trial(SPOILED, spoil=part, carried=False) for part in spoils),
             *self._borders(),
+            *self._on_the_edge(),
             *self._loud(lambda state: {**self.calm(state), **opened(self.method)}),
         ]
 
@@ -72,6 +82,53 @@ class SkipProof(SupervisedProof):
             carried=False,
         )
         return [*shut, scheduled]
+
+    def _on_the_edge(self) -> list[Trial]:
+        """Returns a trial in which some rows are in the first interval that is skipped,
+        if the net's last layer lets one choose its confidences."""
+        head = self.method.network.graph.output
+        names = [head.weights.get(role) for role in ("kernel", "bias")]
+        changes = levelled(self.method)
+        if head.op != "dense" or not {*names} <= {*self.kinds()} or not changes:
+            return []
+        kernel, bias = names
+
+        def change(state: Arrays) -> Arrays:
+            logits = changes["logits"].astype(np.float32)
+            return {
+                kernel: np.zeros_like(state[kernel]),
+                bias: logits,
+                **begun(self.method),
+                **_cut(changes["interval"]),
+            }
+
+        return [Trial(signatures=(contract.TRAIN,), changes=change, carried=False)]
+
+
+def levelled(method) -> dict:
+    """Returns {"logits": [C], "interval": k} such that rows of some classes have a
+    confidence amid interval k, and those of the others one below; {} if there are none
+    that stay clear of all edges."""
+    config, classes = method.config, method.num_classes
+    if config.policy != "threshold" or config.confidence != "true_label":
+        return {}
+    edges, centres = method.policy.edges, middles(method.policy.edges)
+    for interval in np.flatnonzero(centres > 1.001 / classes):
+        p = centres[interval]
+        for upper in range(min((classes + 1) // 2, int(0.9 / p)), 0, -1):
+            lower = (1 - upper * p) / (classes - upper)
+            if np.abs(edges - lower).min() >= CLEAR and lower < edges[interval]:
+                above = np.arange(classes) < upper
+                return {
+                    "logits": np.where(above, np.log(p / lower), 0.0),
+                    "interval": int(interval),
+                }
+    return {}
+
+
+def begun(method) -> Arrays:
+    """Returns what to change in a state for a step after the warm-up."""
+    return {"step": np.array([method.config.warm_up + 1], np.int32)}
 
 
 def halfway(method, state: Arrays) -> Arrays:
