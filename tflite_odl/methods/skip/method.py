@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import operator
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from tflite_odl.builtin.lowering import Rows
 from tflite_odl.builtin.rows import Labelled
 from tflite_odl.builtin.tape import Tape
 from tflite_odl.errors import ModelError
-from tflite_odl.methods.base import Outcome, StateTensor, Tensors, Trial
+from tflite_odl.methods.base import Outcome, StateTensor, Tensors
 from tflite_odl.methods.skip import compaction
 from tflite_odl.methods.skip.baselines import BASELINES, KEEP_SKIPPED
 from tflite_odl.methods.skip.config import RANGES, SkipConfig
@@ -103,20 +102,10 @@ class Skip(Supervised):
         names = self.network.graph.trainable
         return {name: record.weights[name] * record.zeros[0] for name in names}
 
-    def trials(self, batch_size: int) -> Sequence[Trial]:
-        """Returns those of every method, with the threshold at work, and each bucket's.
+    def proof(self, sample: Any = None) -> Any:
+        from tflite_odl.proof.skip import SkipProof
 
-        The second one skips about half of the rows and ends a period, the third one
-        skips all; in the others only the labelled rows are kept.
-        """
-        sizes = self.config.bucket_sizes(batch_size)[:-1]
-        warm = {"step": np.array([self.config.warm_up + 1], np.int32)}
-        return [
-            Trial(0),
-            Trial(1, changes=lambda state: warm | self.policy.halfway(state)),
-            Trial(2, changes=self.policy.closed),
-            *(Trial(0, size, self.policy.opened) for size in sizes),
-        ]
+        return SkipProof(self, sample)
 
     def _record_of(self, record: Tape):
         """Returns (rows, kept) -> the record that backward runs from."""
