@@ -15,6 +15,7 @@ from tflite_odl.builtin.rows import Labelled
 from tflite_odl.builtin.tape import Tape
 from tflite_odl.errors import ModelError
 from tflite_odl.methods.base import Outcome, StateTensor, Tensors
+from tflite_odl.methods.learner import Learned
 from tflite_odl.methods.skip import compaction
 from tflite_odl.methods.skip.baselines import BASELINES, KEEP_SKIPPED
 from tflite_odl.methods.skip.config import RANGES, SkipConfig
@@ -30,7 +31,8 @@ class Skip(Supervised):
     weight 0 are left out of backward, which runs in the smallest bucket that holds the
     others. The gradient is (1 / B) sum w_i dL_i/dW, B = all labelled rows. Where
     nothing is kept, weights and slots stay as they are; batch norms' moving statistics
-    follow the forward pass in any case.
+    follow the forward pass in any case. Of batches that are accumulated, those of which
+    nothing is kept count with a gradient of zero.
 
     Args:
       model, classes, choices: as for `Supervised`.
@@ -60,8 +62,15 @@ class Skip(Supervised):
             *(StateTensor.setting(n, v, RANGES[n]) for n, v in settings.items()),
             of("updates", np.int32(0), "counter", "optimizer steps"),
             of("skipped_total", np.int32(0), "counter", "rows not back-propagated"),
+            *self._group_tensors(),
             *self.policy.state_tensors(),
         ]
+
+    def _group_tensors(self) -> list[StateTensor]:
+        if self.config.accumulate == 1:
+            return []
+        about = "rows kept of the present group of batches"
+        return [StateTensor.of("kept_in_group", np.int32(0), "counter", about)]
 
     def updates(self, state: Tensors) -> tf.Tensor:
         return state["updates"]
@@ -86,16 +95,34 @@ class Skip(Supervised):
         skipped = tf.reduce_sum(scores.labelled, keepdims=True) - rows
         news, metrics = self.policy.follow(state, scores)
         total = saturating(state["skipped_total"], tf.cast(skipped, tf.int32))
+        group, due = self._group(state, learned, tf.cast(rows, tf.int32))
         update = {**learned.update, "updates": state["updates"] + 1}
         return self.outcome(
             state,
             batch,
             loss,
-            dataclasses.replace(learned, update=update, due=rows > 0.0),
+            dataclasses.replace(learned, update=update, due=due),
             record.moved,
-            {**news, "skipped_total": total},
+            {**news, **group, "skipped_total": total},
             {"kept": tf.cast(rows, tf.int32), "skipped_total": total, **metrics},
         )
+
+    def _group(
+        self, state: Tensors, learned: Learned, rows: tf.Tensor
+    ) -> tuple[Tensors, tf.Tensor]:
+        """Returns (new state, whether an update is due: where a group of batches is
+        complete and any row of it was kept).
+
+        Args:
+          state: before the step.
+          learned: what the batch's gradients come to.
+          rows: [1] int32, kept of this batch.
+        """
+        if learned.due is None:
+            return {}, rows > 0
+        before = tf.minimum(state["step"] % self.config.accumulate, 1)
+        kept = saturating(state["kept_in_group"] * before, rows)
+        return {"kept_in_group": kept}, tf.logical_and(learned.due, kept > 0)
 
     def _no_gradients(self, record: Tape) -> Tensors:
         """Returns {weight name: zeros}, made at run time so that they take no room."""

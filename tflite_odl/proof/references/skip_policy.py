@@ -123,10 +123,7 @@ class ReferencePolicy:
     def counters(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         kept = int((weights > 0).sum())
         skipped = np.int32(len(self.rows) - kept)
-        return {
-            "skipped_total": self.state["skipped_total"] + skipped,
-            "updates": self.state["updates"] + np.int32(kept > 0),
-        }
+        return {"skipped_total": self.state["skipped_total"] + skipped}
 
     def threshold(self, measured: list[int], sizes: list[float]) -> dict:
         """Returns the threshold's state, decided anew where the period ends."""
