@@ -47,18 +47,18 @@ def test_convert_refuses_in_two_lines(folder):
     options = ("--backbone=mlp", "--input_shape=4", "--num_classes=2")
     done = tool("convert", *options, f"--plan={plan}", f"--out={folder / 'out'}")
     assert done.returncode == 2 and not done.stdout
-    said = [line for line in done.stderr.splitlines() if not line.startswith("I0000")]
-    assert said[-1] == "nothing was written"
-    assert said[-2].startswith(f"ModelError: --plan={plan} is not a plan: ")
+    refused, written = done.stderr.splitlines()
+    assert refused.startswith(f"ModelError: --plan={plan} is not a plan: ")
+    assert written == "nothing was written"
 
 
 def test_describe_keeps_paths_and_tables_whole(folder, build):
     missing = folder / "missing"
     assert tool("describe", missing).stderr == f"describe: {missing} does not exist\n"
     done = tool("describe", build("finetune-mlp"))
-    row = "train_whole_tensor: "
-    assert done.returncode == 0 and row in done.stdout
-    assert "gradient_norm" in done.stdout and "FULLY_CONNECTED" in done.stdout
+    assert done.returncode == 0, done.stderr
+    for text in ("interpreter.train_whole_tensor: ", "gradient_norm", "BATCH_MATMUL"):
+        assert text in done.stdout
 
 
 def test_benchmark_names_an_unknown_argument_in_one_line(folder):

@@ -15,7 +15,9 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import learning_flags
+import quiet
 import skip_flags
+import terminal
 from absl import app, flags, logging
 from rich.console import Console
 
@@ -68,16 +70,17 @@ _KEEP_REJECTED = flags.DEFINE_string(
 
 def main(argv: list[str]) -> int:
     logging.set_verbosity(logging.WARNING)
-    console = Console(stderr=True)
+    quiet.start()
+    console = terminal.console(stderr=True)
     if len(argv) > 1:
-        console.print(f"unknown arguments {argv[1:]}: this tool takes flags only")
+        console.out(f"unknown arguments {argv[1:]}: this tool takes flags only")
         return 2
     try:
         with console.status("load") as status:
             summary = _convert(lambda stage: status.update(stage), console)
     except OdlError as error:
-        console.print(f"{type(error).__name__}: {error}", style="red", markup=False)
-        console.print("nothing was written", markup=False)
+        console.out(f"{type(error).__name__}: {error}", style="red")
+        console.out("nothing was written")
         return 2
     print(json.dumps(summary))
     return 0
@@ -147,7 +150,7 @@ def _model(dataset, console: Console):
     if _MODEL.value:
         loaded = load(_MODEL.value, num_classes=_NUM_CLASSES.value)
         for note in loaded.notes:
-            console.print(note, markup=False)
+            console.out(note)
         outputs = loaded.model.output_shape[-1]
         return loaded.model, classes if len(classes) == outputs else ()
     shape = tuple(
@@ -185,7 +188,7 @@ def _tuned(method, limit, progress, console: Console) -> dict[str, str]:
     choices, measured = tune(method.graph, memory_limit=limit, progress=progress)
     for node, found in measured.items():
         times = ", ".join(f"{m.lowering} {m.ms:.2f} ms" for m in found)
-        console.print(f"{node}: {times}", markup=False, highlight=False)
+        console.out(f"{node}: {times}")
     return {**choices, **(_choices() or {})}
 
 
