@@ -73,9 +73,9 @@ def test_slightly_wrong_loss_is_caught(monkeypatch):
     right = Finetune.train
 
     def wrong(self, state, inputs):
-        step = right(self, state, inputs)
-        metrics = {**step.metrics, "loss": step.metrics["loss"] * 1.0001}
-        return dataclasses.replace(step, metrics=metrics)
+        outcome = right(self, state, inputs)
+        outputs = {**outcome.outputs, "loss": outcome.outputs["loss"] * 1.0001}
+        return dataclasses.replace(outcome, outputs=outputs)
 
     monkeypatch.setattr(Finetune, "train", wrong)
     with pytest.raises(ParityError, match="'train', tensor 'loss'"):

@@ -165,8 +165,8 @@ def test_head_gradients_need_a_dense_layer_at_the_end():
 
 def test_of_a_frozen_backbone_only_what_the_head_reads_is_kept():
     method = Skip(conv_net(), trainable="head")
-    kept = compaction.dear(method.graph, method.graph.differentiated())
-    ops = {node.op for node in method.graph.nodes if node.name in kept}
+    kept = compaction.dear(method.network.graph, method.network.graph.differentiated())
+    ops = {node.op for node in method.network.graph.nodes if node.name in kept}
     assert ops == {"global_average_pool"}
 
 
@@ -260,10 +260,10 @@ def test_measured_error_stays_within_the_bound(spacing, tmp_path):
             for _ in range(period):
                 x, y = next(batches)
                 theta = session.train(x=x, y=y)["threshold"][0]
-            load(method.model, session.state())
+            load(method.network.model, session.state())
             thetas.append(theta)
             rows = scaling(data.test.x), data.test.y
-            errors.append(squared_error(method.model, *rows, theta))
+            errors.append(squared_error(method.network.model, *rows, theta))
     assert np.sum(np.array(thetas) < 1) >= 10
     assert np.mean(np.array(errors) <= bound) >= 0.95
 

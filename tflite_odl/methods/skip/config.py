@@ -6,7 +6,7 @@ import dataclasses
 import math
 
 from tflite_odl.errors import ModelError
-from tflite_odl.methods.config import FinetuneConfig
+from tflite_odl.methods.config import SupervisedConfig
 
 POLICIES = ("threshold", "full", "random", "fixed", "selective", "infobatch")
 CHOICES = {
@@ -23,8 +23,8 @@ DIVIDE_BY_KEPT = ("random", "selective")
 
 
 @dataclasses.dataclass(frozen=True)
-class SkipConfig(FinetuneConfig):
-    """Configuration of `skip`; also every field of `FinetuneConfig`.
+class SkipConfig(SupervisedConfig):
+    """Configuration of `skip`; also every field of `SupervisedConfig`.
 
     Attributes:
       policy: which rows are skipped: "threshold" (the method), or a baseline: "full"

@@ -15,16 +15,16 @@ from tflite_odl.builtin.lowering import Rows
 from tflite_odl.builtin.rows import Checked
 from tflite_odl.builtin.tape import Tape
 from tflite_odl.errors import ModelError
-from tflite_odl.methods.base import StateTensor, Step, Tensors, Trial
-from tflite_odl.methods.finetune import Finetune
+from tflite_odl.methods.base import Outcome, StateTensor, Tensors, Trial
 from tflite_odl.methods.skip import compaction
 from tflite_odl.methods.skip.baselines import BASELINES, SKIPPED_SALT
 from tflite_odl.methods.skip.config import SkipConfig
 from tflite_odl.methods.skip.policy import Policy, Scores
 from tflite_odl.methods.skip.threshold import Threshold, interval
+from tflite_odl.methods.supervised import Supervised
 
 
-class Skip(Finetune):
+class Skip(Supervised):
     """`finetune`, whose confident rows go forward only.
 
     After the whole batch's forward pass a policy weighs its labelled rows; rows of
@@ -34,7 +34,7 @@ class Skip(Finetune):
     follow the forward pass in any case.
 
     Args:
-      model, classes, choices: as for `Finetune`.
+      model, classes, choices: as for `Supervised`.
       **config: fields of `SkipConfig`.
     """
 
@@ -46,11 +46,11 @@ class Skip(Finetune):
         kind = BASELINES.get(self.config.policy, Threshold)
         self.policy: Policy = kind(self.config)
         by_head = self.config.policy == "threshold" and not self.policy.probes
-        if by_head and self.graph.output.op != "dense":
+        last = self.network.graph.output
+        if by_head and last.op != "dense":
             raise ModelError(
                 f"gradient_ends='head' needs a Dense layer as the last one, the model "
-                f"ends in layer {self.graph.output.layer!r} "
-                f"({self.graph.output.op}): use gradient_ends='probe'"
+                f"ends in layer {last.layer!r} ({last.op}): use gradient_ends='probe'"
             )
 
     def state_tensors(self) -> list[StateTensor]:
@@ -67,10 +67,9 @@ class Skip(Finetune):
     def updates(self, state: Tensors) -> tf.Tensor:
         return state["updates"]
 
-    def train(self, state: Tensors, inputs: Tensors) -> Step:
+    def train(self, state: Tensors, inputs: Tensors) -> Outcome:
         batch = self.check(inputs)
-        x = self.augment(state, self.preprocess(batch.features))
-        record = self.forward(state, batch, x)
+        record = self.forward(state, batch)
         loss, dlogits = self.loss.value(record.output, batch.y, batch.share)
         record_of = self._record_of(record)
         scores = self._scores(state, batch, record, record_of)
@@ -81,10 +80,28 @@ class Skip(Finetune):
             dlogits * self._shares(weights, batch.labelled)[:, tf.newaxis],
             kept,
             self.config.bucket_sizes(kept.shape[0]),
-            lambda: {n: state[n] * record.zeros[0] for n in self.graph.trainable},
+            lambda: self._no_gradients(record),
         )
-        step = self.finish(state, batch, loss, gradients, record.moved)
-        return self._counted(state, step, scores, kept)
+        learned = self.learn(state, gradients)
+        rows = tf.reduce_sum(kept, keepdims=True)
+        skipped = tf.reduce_sum(scores.labelled, keepdims=True) - rows
+        news, metrics = self.policy.follow(state, scores)
+        total = state["skipped_total"] + tf.cast(skipped, tf.int32)
+        update = {**learned.update, "updates": state["updates"] + 1}
+        return self.outcome(
+            state,
+            batch,
+            loss,
+            dataclasses.replace(learned, update=update, due=rows > 0.0),
+            record.moved,
+            {**news, "skipped_total": total},
+            {"kept": tf.cast(rows, tf.int32), "skipped_total": total, **metrics},
+        )
+
+    def _no_gradients(self, record: Tape) -> Tensors:
+        """Returns {weight name: zeros}, made at run time so that they take no room."""
+        names = self.network.graph.trainable
+        return {name: record.weights[name] * record.zeros[0] for name in names}
 
     def trials(self, batch_size: int) -> Sequence[Trial]:
         """Returns those of every method, with the threshold at work, and each bucket's.
@@ -150,28 +167,6 @@ class Skip(Finetune):
         kept = tf.reduce_sum(tf.cast(weights > 0.0, tf.float32), keepdims=True)
         rows = tf.reduce_sum(labelled, keepdims=True)
         return weights * (rows / tf.maximum(kept, 1.0))
-
-    def _counted(self, state, step: Step, scores: Scores, kept: tf.Tensor) -> Step:
-        """Returns the step with the policy's state, counters and metrics."""
-        rows = tf.reduce_sum(kept, keepdims=True)
-        skipped = tf.reduce_sum(scores.labelled, keepdims=True) - rows
-        news, metrics = self.policy.follow(state, scores)
-        total = state["skipped_total"] + tf.cast(skipped, tf.int32)
-        learned = {*self.graph.trainable, *self._slots()}
-        update = {n: v for n, v in step.state.items() if n in learned}
-        rest = {n: v for n, v in step.state.items() if n not in learned}
-        return Step(
-            {
-                **step.metrics,
-                "kept": tf.cast(rows, tf.int32),
-                "skipped_total": total,
-                **metrics,
-            },
-            {**rest, **news, "skipped_total": total},
-            step.accepted,
-            rows > 0.0,
-            {**update, "updates": state["updates"] + 1},
-        )
 
 
 def _head_gradients(record: Tape, true: tf.Tensor) -> tf.Tensor:
