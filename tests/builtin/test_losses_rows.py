@@ -9,7 +9,7 @@ import tensorflow as tf
 from tflite_odl.builtin import rows
 from tflite_odl.builtin.losses import LOSSES
 from tflite_odl.errors import ModelError
-from tflite_odl.methods.config import FinetuneConfig
+from tflite_odl.methods.config import SupervisedConfig
 from tflite_odl.proof.references.losses import KERAS_LOSSES
 
 SPARSE, BINARY = LOSSES["sparse_cross_entropy"], LOSSES["binary_cross_entropy"]
@@ -34,7 +34,7 @@ def test_value_and_gradient_equal_keras(name, options):
         y = np.int32([2, 0, 1, 1])
     weight, keep = np.float32([1.0, 0.25, 9.0, 3.0]), [0, 1, 3]
     value, gradient = LOSSES[name](3, **options).value(z, y, weight * THIRD)
-    keras = KERAS_LOSSES[name](FinetuneConfig(**options), 3)
+    keras = KERAS_LOSSES[name](SupervisedConfig(**options), 3)
     wide = tf.Variable(tf.cast(z, tf.float64))
     with tf.GradientTape() as tape:
         expected = keras.value(tf.gather(wide, keep), y[keep], weight[keep])
