@@ -40,8 +40,6 @@ BATCH = 16
 
 SKIP = {
     "error_bound": 0.1,
-    "spacing": "geometric",
-    "norm_means": "kept",
     "update_period": 20,
 }
 

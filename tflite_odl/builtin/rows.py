@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 
-import tensorflow as tf
+from tflite_odl.builtin.lazy import tf
 
 LARGEST = 3.4e38
 
