@@ -52,7 +52,7 @@ def nets():
 def build(tmp_path_factory, request):
     """Exports each method and net once per run; returns the artifact's folder.
 
-    The workers of a run share the artifacts: who comes first makes one, the others wait.
+    The workers of a run share them: who comes first makes one, the others wait.
     """
     from tests import nets
 

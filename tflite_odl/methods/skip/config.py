@@ -37,7 +37,8 @@ class SkipConfig(SupervisedConfig):
       spacing: of these: "geometric", where the distance to certainty shrinks by the
         same factor from one to the next, to 2^-14 at the last, or "uniform", as
         published, which skips nothing any more once nearly all rows are in the last.
-      update_period: steps between two decisions on the threshold, P.
+      update_period: steps between two decisions on the threshold, P; `convert` takes
+        an epoch of its dataset.
       kappa: safety factor on the estimated error.
       warm_up: steps before anything is skipped.
       final_full_fraction: of `total_steps`, at their end nothing is skipped.
