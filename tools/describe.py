@@ -22,7 +22,7 @@ from rich.table import Table
 from tflite_odl import contract
 from tflite_odl.errors import ArtifactError, OdlError
 from tflite_odl.exporter.partitions import Delegation, partitions
-from tflite_odl.host.artifact import embedded_manifest
+from tflite_odl.host import embedded
 
 _JSON = flags.DEFINE_bool(
     "json", False, "Print the manifest as JSON instead of tables."
@@ -44,7 +44,7 @@ def load(path: pathlib.Path) -> tuple[contract.Manifest, str]:
         return contract.Manifest.from_json(file.read_bytes()), rejected
     if not path.exists():
         raise ArtifactError(f"{path} does not exist")
-    return embedded_manifest(path.read_bytes(), path), ""
+    return embedded.manifest(path.read_bytes(), path), ""
 
 
 def shares(path: pathlib.Path) -> dict[str, Delegation]:
