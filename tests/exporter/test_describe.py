@@ -101,7 +101,7 @@ def test_rejected_artifact_is_shown_with_its_reason(manifest, tmp_path):
     ("name", "content", "message"),
     [
         ("missing", None, "does not exist"),
-        ("text.tflite", b"hello, I am a text", "not a TFLite model"),
+        ("text.tflite", b"hello, I am a text", "no TFLite model"),
         ("foreign.tflite", "model", "holds no manifest"),
         ("folder", "folder", "no manifest.json"),
         ("broken", "manifest", "manifest"),

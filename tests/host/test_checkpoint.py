@@ -123,10 +123,10 @@ def test_foreign_and_newer_checkpoints_are_refused(folder, monkeypatch):
     foreign = dataclasses.replace(MANIFEST, artifact_id="other")
     with pytest.raises(CheckpointError, match="belongs to artifact abc, this is other"):
         checkpoint.latest(folder, foreign)
-    monkeypatch.setattr(contract, "VERSION", 2)
+    monkeypatch.setattr(contract, "VERSION", 3)
     checkpoint.save(folder, MANIFEST, state(3))
-    monkeypatch.setattr(contract, "VERSION", 1)
-    with pytest.raises(CheckpointError, match="follows contract 2.*update"):
+    monkeypatch.setattr(contract, "VERSION", 2)
+    with pytest.raises(CheckpointError, match="follows contract 3.*update"):
         checkpoint.load(folder / checkpoint.NEWEST, MANIFEST)
 
 

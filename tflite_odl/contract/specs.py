@@ -112,7 +112,9 @@ class TensorSpec:
         """The range in words, such as `0.0 to 1.0` or `0.0 or more`."""
         if self.high is None:
             return "any number" if self.low is None else f"{self.low} or more"
-        return f"{self.high} or less" if self.low is None else f"{self.low} to {self.high}"
+        return (
+            f"{self.high} or less" if self.low is None else f"{self.low} to {self.high}"
+        )
 
     @property
     def bytes(self) -> int:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
+import math
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from tflite_odl import contract
+from tflite_odl.contract import TensorSpec
 from tflite_odl.errors import ArtifactError
+from tflite_odl.host import paths
 from tflite_odl.host.artifact import Artifact
 from tflite_odl.host.runtimes import Runtime
+
+INDEX_FILE = "index.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,41 +37,88 @@ def check(runtime: Runtime, artifact: Artifact) -> list[Result]:
     """Makes the golden calls in order on a fresh runtime and compares every output.
 
     Raises:
-      ArtifactError: the artifact has no goldens, or one of its files is damaged.
+      ArtifactError: the artifact has no goldens, or one of their files is damaged or
+        not in their folder.
+      ContractError: a call does not fit its signature.
     """
     folder = artifact.path / contract.GOLDENS_FOLDER
     try:
-        index = json.loads((folder / "index.json").read_text())
-    except (OSError, ValueError) as error:
+        index = json.loads((folder / INDEX_FILE).read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
         raise ArtifactError(f"no goldens in {folder}: {error}") from error
-    read = functools.partial(_tensor, folder, index["tensors"])
+    try:
+        files = {name: _spec(about) for name, about in index["tensors"].items()}
+        return [
+            result
+            for number, call in enumerate(index["steps"])
+            for result in _repeat(runtime, folder, files, number, call)
+        ]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ArtifactError(f"{folder / INDEX_FILE} is malformed: {error!r}") from error
+
+
+def _repeat(
+    runtime: Runtime,
+    folder: pathlib.Path,
+    files: Mapping[str, TensorSpec],
+    number: int,
+    call: Mapping[str, Any],
+) -> list[Result]:
+    signature = runtime.manifest.signature(call["signature"])
+    inputs = {
+        n: _tensor(folder, file, files[file]) for n, file in call["inputs"].items()
+    }
+    expected = {
+        signature.output(name): about for name, about in call["outputs"].items()
+    }
+    goldens = {
+        spec.name: _tensor(folder, about["file"], files[about["file"]])
+        for spec, about in expected.items()
+    }
+    limits = {spec.name: _Limit.read(about) for spec, about in expected.items()}
+    outputs = runtime.run(signature.name, signature.check_inputs(inputs))
     results = []
-    for number, call in enumerate(index["steps"]):
-        signature = runtime.manifest.signature(call["signature"])
-        inputs = {name: read(file) for name, file in call["inputs"].items()}
-        outputs = runtime.run(signature.name, signature.check_inputs(inputs))
-        for name, expected in call["outputs"].items():
-            error, passed = _compare(outputs[name], read(expected["file"]), expected)
-            found = (number, signature.name, name, error, passed)
-            results.append(Result(*found, expected["reason"]))
+    for name, golden in goldens.items():
+        error, passed = _compare(outputs[name], golden, limits[name])
+        found = (number, signature.name, name, error, passed)
+        results.append(Result(*found, limits[name].reason))
     return results
 
 
-def _tensor(folder: pathlib.Path, tensors: dict, file: str) -> np.ndarray:
-    about = tensors[file]
-    dtype = np.dtype(about["dtype"]).newbyteorder("<")
+@dataclasses.dataclass(frozen=True)
+class _Limit:
+    rtol: float
+    atol: float
+    reason: str
+
+    @classmethod
+    def read(cls, about: Mapping[str, Any]) -> _Limit:
+        numbers = [float(about[name]) for name in ("rtol", "atol")]
+        if not all(math.isfinite(number) and number >= 0 for number in numbers):
+            raise TypeError(f"tolerances {numbers}")
+        return cls(*numbers, str(about["reason"]))
+
+
+def _spec(about: Mapping[str, Any]) -> TensorSpec:
+    return TensorSpec("golden", about["dtype"], about["shape"])
+
+
+def _tensor(folder: pathlib.Path, file: str, spec: TensorSpec) -> np.ndarray:
+    dtype, path = np.dtype(spec.dtype).newbyteorder("<"), paths.inside(folder, file)
     try:
-        value = np.fromfile(folder / file, dtype).astype(about["dtype"])
+        value = np.fromfile(path, dtype).astype(spec.dtype)
     except OSError as error:
-        raise ArtifactError(f"cannot read {folder / file}: {error}") from error
-    if value.size != np.prod(about["shape"]):
+        raise ArtifactError(f"cannot read {path}: {error}") from error
+    if value.size != math.prod(spec.shape):
         raise ArtifactError(
-            f"{folder / file} is cut: {value.size} values, needs {about['shape']}"
+            f"{path} is cut: {value.size} values, needs {list(spec.shape)}"
         )
-    return value.reshape(about["shape"])
+    return value.reshape(spec.shape)
 
 
-def _compare(value: np.ndarray, golden: np.ndarray, expected) -> tuple[float, bool]:
+def _compare(
+    value: np.ndarray, golden: np.ndarray, limit: _Limit
+) -> tuple[float, bool]:
     """Returns the largest error and whether all are allowed; NaN equals NaN alone."""
     if value.dtype != golden.dtype or value.shape != golden.shape:
         return float("inf"), False
@@ -73,6 +126,6 @@ def _compare(value: np.ndarray, golden: np.ndarray, expected) -> tuple[float, bo
     same = (wide == golden) | (np.isnan(wide) & np.isnan(golden))
     with np.errstate(invalid="ignore"):
         error = np.where(same, 0.0, np.abs(wide - golden))
-        allowed = expected["atol"] + expected["rtol"] * np.abs(golden)
+        allowed = limit.atol + limit.rtol * np.abs(golden)
     passed = same | ((error <= allowed) & np.isfinite(golden))
     return float(np.nan_to_num(error, nan=np.inf).max()), bool(passed.all())

@@ -64,7 +64,9 @@ def check(model: bytes, manifest: contract.Manifest) -> None:
         _compare(f"output of {name!r}", signature.outputs, outputs)
 
 
-def _compare(what: str, specs: tuple[TensorSpec, ...], found: Mapping[str, str]) -> None:
+def _compare(
+    what: str, specs: tuple[TensorSpec, ...], found: Mapping[str, str]
+) -> None:
     expected = {spec.name: f"{list(spec.shape)} {spec.dtype}" for spec in specs}
     for name in (*expected, *found):
         if expected.get(name) != found.get(name):

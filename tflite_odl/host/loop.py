@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from tflite_odl import contract
+from tflite_odl.contract.names import FEATURE, LABEL
 from tflite_odl.errors import ContractError, DataError
-from tflite_odl.host import records
+from tflite_odl.host import records, rows
 from tflite_odl.host.records import PREQUENTIAL, RECORDS, Record, Summary
 from tflite_odl.host.session import Session
 
@@ -80,7 +81,7 @@ def run(
 
 
 def _step(session: Session, x: Rows, y: np.ndarray) -> Record:
-    inputs = {**x, "y": y} if isinstance(x, Mapping) else {"x": x, "y": y}
+    inputs = _inputs(session, x, y)
     before = session.evaluate(**inputs)
     start = time.perf_counter()
     metrics = session.train(**inputs)
@@ -92,6 +93,14 @@ def _step(session: Session, x: Rows, y: np.ndarray) -> Record:
         **told,
         "ms": round(ms, 3),
     }
+
+
+def _inputs(session: Session, x: Rows, y: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns a batch by names; a method without labels is given none."""
+    train = session.manifest.signature(contract.TRAIN)
+    given, features = (x, None) if isinstance(x, Mapping) else ({}, x)
+    label = y if train.inputs_of(LABEL) else None
+    return rows.named(train, given, **{FEATURE: features, LABEL: label})
 
 
 def _plain(value: np.ndarray) -> Any:

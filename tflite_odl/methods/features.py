@@ -26,7 +26,8 @@ class Feature:
 
     def spec(self, batch_size: int) -> TensorSpec:
         shape = (batch_size, *self.shape)
-        return TensorSpec(self.name, self.preprocessing.dtype, shape, about="raw input")
+        dtype = self.preprocessing.dtype
+        return TensorSpec(self.name, dtype, shape, "feature", about="raw input")
 
     def noise(self, state, batch_size: int, number: int):
         """Returns uniform noise from -1 to 1, [B, ...], of the step's random state."""
