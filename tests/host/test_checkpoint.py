@@ -133,4 +133,6 @@ def test_foreign_and_newer_checkpoints_are_refused(folder, monkeypatch):
 def test_other_shapes_are_refused(folder):
     changed = (TensorSpec("w", "float32", (3, 2), "weight"), *STATE[1:])
     with pytest.raises(CheckpointError, match="does not fit the state"):
-        checkpoint.latest(folder, dataclasses.replace(MANIFEST, state=changed))
+        checkpoint.latest(
+            folder, dataclasses.replace(MANIFEST, signatures={}, state=changed)
+        )

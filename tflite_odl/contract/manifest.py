@@ -66,7 +66,8 @@ class Manifest:
         found, state = set(map(str, specs)), set(map(str, self.state))
         if found != state:
             raise ContractError(
-                f"the state and what its signature {verb} differ: {sorted(found ^ state)}"
+                f"the state and what its signature {verb} differ: "
+                f"{sorted(found ^ state)}"
             )
 
     def signature(self, name: str) -> Signature:
