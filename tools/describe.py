@@ -20,6 +20,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tflite_odl import contract
+from tflite_odl.contract import version1
 from tflite_odl.errors import ArtifactError, OdlError
 from tflite_odl.exporter.partitions import Delegation, partitions
 from tflite_odl.host import embedded
@@ -63,6 +64,8 @@ def show(
     """Prints the tables."""
     if rejected:
         console.print(f"REJECTED: {escape(rejected)}", style="bold red")
+    if manifest.contract_version == 1:
+        console.print(f"note: {escape(version1.note(manifest))}", style="yellow")
     console.print(_facts(manifest))
     console.print(_signatures(manifest))
     console.print(_state(manifest))
