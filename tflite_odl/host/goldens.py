@@ -93,8 +93,8 @@ class _Limit:
 
     @classmethod
     def read(cls, about: Mapping[str, Any]) -> _Limit:
-        numbers = [float(about[name]) for name in ("rtol", "atol")]
-        if not all(math.isfinite(number) and number >= 0 for number in numbers):
+        numbers = [about[name] for name in ("rtol", "atol")]
+        if not all(type(n) in (int, float) and 0 <= n < math.inf for n in numbers):
             raise TypeError(f"tolerances {numbers}")
         return cls(*numbers, str(about["reason"]))
 
