@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import pathlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +14,7 @@ from tflite_odl import contract
 from tflite_odl.contract.names import FEATURE, LABEL
 from tflite_odl.errors import ContractError, DataError
 from tflite_odl.host import records, rows
-from tflite_odl.host.records import PREQUENTIAL, RECORDS, Record, Summary
+from tflite_odl.host.records import RECORDS, Record, Summary
 from tflite_odl.host.session import Session
 
 Rows = np.ndarray | Mapping[str, np.ndarray]
@@ -86,13 +84,7 @@ def _step(session: Session, x: Rows, y: np.ndarray) -> Record:
     start = time.perf_counter()
     metrics = session.train(**inputs)
     ms = (time.perf_counter() - start) * 1e3
-    told = {n: _plain(np.asarray(before[n])) for n in PREQUENTIAL if n in before}
-    return {
-        "batch": session.position,
-        **{name: _plain(value) for name, value in metrics.items()},
-        **told,
-        "ms": round(ms, 3),
-    }
+    return records.record(session.position, metrics, before, ms)
 
 
 def _inputs(session: Session, x: Rows, y: np.ndarray) -> dict[str, np.ndarray]:
@@ -101,12 +93,6 @@ def _inputs(session: Session, x: Rows, y: np.ndarray) -> dict[str, np.ndarray]:
     given, features = (x, None) if isinstance(x, Mapping) else ({}, x)
     label = y if train.inputs_of(LABEL) else None
     return rows.named(train, given, **{FEATURE: features, LABEL: label})
-
-
-def _plain(value: np.ndarray) -> Any:
-    """Returns a metric as JSON has it; what is not finite becomes null."""
-    items = [v if math.isfinite(v) else None for v in value.ravel().tolist()]
-    return items[0] if len(items) == 1 else items
 
 
 def _checkpoint(session: Session, file) -> None:
