@@ -7,7 +7,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from tests.host import toy
-from tflite_odl.contract import TensorSpec
+from tflite_odl.contract import Signature, TensorSpec
 from tflite_odl.errors import ContractError
 from tflite_odl.host import labels, rows, runtimes
 from tflite_odl.host.session import Session
@@ -164,6 +164,23 @@ def test_what_is_left_out_is_filled_in(session):
     assert filled["y"].tolist() == [-1, -1, -1, 0] and filled["count"] == [3]
     with pytest.raises(ContractError, match=r"missing \['x'"):
         session.train(y=Y[:3])
+
+
+def test_x_and_y_are_names_or_the_only_ones_of_their_role():
+    def signature(*inputs: tuple[str, str]) -> Signature:
+        specs = tuple(TensorSpec(name, "float32", (2,), role) for name, role in inputs)
+        return Signature("train", specs, ())
+
+    one = signature(("image", "feature"), ("target", "label"))
+    assert rows.named(one, {}, 1, 2) == {"image": 1, "target": 2}
+    two = signature(("x", "feature"), ("side", "feature"), ("y", "label"))
+    assert rows.named(two, {"side": 3}, 1, 2) == {"x": 1, "side": 3, "y": 2}
+    other = signature(("a", "feature"), ("b", "feature"))
+    assert rows.named(other, {"a": 1, "b": 2}) == {"a": 1, "b": 2}
+    with pytest.raises(ContractError, match=r"\['a', 'b'\] of role 'feature', not one"):
+        rows.named(other, {}, 1)
+    with pytest.raises(ContractError, match=r"has \[\] of role 'label'"):
+        rows.named(other, {"a": 1}, y=1)
 
 
 def test_configure_stays_in_the_range(session):

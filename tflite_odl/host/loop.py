@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from tflite_odl import contract
-from tflite_odl.contract.names import FEATURE, LABEL
+from tflite_odl.contract.names import LABEL
 from tflite_odl.errors import ContractError, DataError
 from tflite_odl.host import records, rows
 from tflite_odl.host.records import RECORDS, Record, Summary
@@ -92,7 +92,7 @@ def _inputs(session: Session, x: Rows, y: np.ndarray) -> dict[str, np.ndarray]:
     train = session.manifest.signature(contract.TRAIN)
     given, features = (x, None) if isinstance(x, Mapping) else ({}, x)
     label = y if train.inputs_of(LABEL) else None
-    return rows.named(train, given, **{FEATURE: features, LABEL: label})
+    return rows.named(train, given, features, label)
 
 
 def _checkpoint(session: Session, file) -> None:

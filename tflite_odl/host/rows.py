@@ -18,29 +18,37 @@ from tflite_odl.host import labels
 Arrays = dict[str, np.ndarray]
 
 
-def named(signature: Signature, inputs: Mapping[str, Any], **roles: Any) -> dict:
-    """Returns the inputs by name; what is given by role is the only one of its role.
+def named(
+    signature: Signature, inputs: Mapping[str, Any], x: Any = None, y: Any = None
+) -> dict[str, Any]:
+    """Returns the inputs by name.
 
     Args:
       signature: says which input has which role.
       inputs: by name.
-      **roles: {role: value}, None where nothing is given.
+      x: the input of this name if there is one, else the only feature; or None.
+      y: the input of this name if there is one, else the only label; or None.
 
     Raises:
-      ContractError: there is not exactly one input of a role that is given.
+      ContractError: no input of that name, nor exactly one of that role.
     """
     found = dict(inputs)
-    for role, value in roles.items():
-        if value is None:
-            continue
-        candidates = signature.inputs_of(role)
-        if len(candidates) != 1:
-            raise ContractError(
-                f"signature {signature.name!r} has the {role}s {list(candidates)}: "
-                "give each by its name"
-            )
-        found[candidates[0]] = value
+    for name, role, value in (("x", FEATURE, x), ("y", LABEL, y)):
+        if value is not None:
+            found[_only(signature, name, role)] = value
     return found
+
+
+def _only(signature: Signature, name: str, role: str) -> str:
+    candidates = signature.inputs_of(role)
+    if name in signature.input_names:
+        return name
+    if len(candidates) != 1:
+        raise ContractError(
+            f"signature {signature.name!r} has {list(candidates)} of role {role!r}, "
+            f"not one that {name} could be: give them by their names"
+        )
+    return candidates[0]
 
 
 def together(signature: Signature, inputs: Mapping[str, Any]) -> Arrays:

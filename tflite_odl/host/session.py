@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from tflite_odl import contract
-from tflite_odl.contract.names import FEATURE, LABEL
 from tflite_odl.errors import CheckpointError, ContractError
 from tflite_odl.host import checkpoint, rows, totals
 from tflite_odl.host.artifact import Artifact
@@ -133,7 +132,7 @@ class Session:
         """
         spec = self.manifest.signature(contract.INFER)
         (output,) = spec.outputs
-        arrays = rows.together(spec, rows.named(spec, inputs, **{FEATURE: x}))
+        arrays = rows.together(spec, rows.named(spec, inputs, x))
         spec.check_names(arrays)
         parts = [
             self._run_padded(spec, part)[output.name]
@@ -154,7 +153,7 @@ class Session:
           **inputs: each of several inputs by its name, instead of x; `weight`.
         """
         spec = self.manifest.signature(contract.EVALUATE)
-        given = rows.named(spec, inputs, **{FEATURE: x, LABEL: y})
+        given = rows.named(spec, inputs, x, y)
         parts = rows.slices(rows.together(spec, given), spec.inputs[0].shape[0])
         found = totals.total(spec, (self._run_padded(spec, part) for part in parts))
         if "correct" in found:
