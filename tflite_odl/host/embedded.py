@@ -40,13 +40,9 @@ def place(model: bytes) -> slice | None:
     root = tables.follow(0)
     for entry in tables.tables(root, _MODEL_METADATA):
         if tables.text(entry, _METADATA_NAME) == contract.METADATA_NAME.encode():
-            buffers = tables.tables(root, _MODEL_BUFFERS)
             index = tables.value(entry, _METADATA_BUFFER, 4)
-            if index >= len(buffers):
-                raise ArtifactError(
-                    f"cut or damaged: no buffer {index}, there are {len(buffers)}"
-                )
-            start, length = tables.vector(buffers[index], _BUFFER_DATA, 1)
+            buffer = tables.element(root, _MODEL_BUFFERS, index)
+            start, length = tables.vector(buffer, _BUFFER_DATA, 1)
             return slice(start, start + length)
     return None
 

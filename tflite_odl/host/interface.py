@@ -28,21 +28,13 @@ def signatures(model: bytes) -> dict[str, tuple[Tensors, Tensors]]:
     """
     tables = Tables(model)
     root = tables.follow(0)
-    subgraphs = tables.tables(root, _MODEL_SUBGRAPHS)
     found = {}
     for entry in tables.tables(root, _MODEL_SIGNATURES):
         number = tables.value(entry, _SIGNATURE_SUBGRAPH, 4)
-        tensors = tables.tables(_at(subgraphs, number, "subgraph"), _SUBGRAPH_TENSORS)
-        found[_name(tables, entry, _SIGNATURE_KEY)] = tuple(
-            {
-                _name(tables, place, _MAP_NAME): _tensor(
-                    tables,
-                    _at(tensors, tables.value(place, _MAP_TENSOR, 4), "tensor"),
-                )
-                for place in tables.tables(entry, side)
-            }
-            for side in (_SIGNATURE_INPUTS, _SIGNATURE_OUTPUTS)
-        )
+        subgraph = tables.element(root, _MODEL_SUBGRAPHS, number)
+        name = _name(tables, entry, _SIGNATURE_KEY)
+        inputs = _tensors(tables, entry, _SIGNATURE_INPUTS, subgraph)
+        found[name] = inputs, _tensors(tables, entry, _SIGNATURE_OUTPUTS, subgraph)
     return found
 
 
@@ -76,19 +68,17 @@ def _compare(
             )
 
 
-def _tensor(tables: Tables, tensor: int) -> str:
-    shape = list(tables.integers(tensor, _TENSOR_SHAPE))
-    kind = tables.value(tensor, _TENSOR_TYPE, 1)
-    return f"{shape} {_TYPES.get(kind, f'type {kind}')}"
+def _tensors(tables: Tables, entry: int, side: int, subgraph: int) -> Tensors:
+    found = {}
+    for pair in tables.tables(entry, side):
+        number = tables.value(pair, _MAP_TENSOR, 4)
+        tensor = tables.element(subgraph, _SUBGRAPH_TENSORS, number)
+        shape = list(tables.integers(tensor, _TENSOR_SHAPE))
+        kind = tables.value(tensor, _TENSOR_TYPE, 1)
+        dtype = _TYPES.get(kind, f"type {kind}")
+        found[_name(tables, pair, _MAP_NAME)] = f"{shape} {dtype}"
+    return found
 
 
 def _name(tables: Tables, table: int, index: int) -> str:
     return tables.text(table, index).decode(errors="replace")
-
-
-def _at(places: list[int], index: int, what: str) -> int:
-    if index >= len(places):
-        raise ArtifactError(
-            f"cut or damaged: no {what} {index}, there are {len(places)}"
-        )
-    return places[index]

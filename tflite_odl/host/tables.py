@@ -68,6 +68,13 @@ class Tables:
         start, length = self.vector(table, index, OFFSET_BYTES)
         return [self.follow(start + OFFSET_BYTES * n) for n in range(length)]
 
+    def element(self, table: int, index: int, number: int) -> int:
+        """Returns the position of one table in a field's vector, by its number."""
+        start, length = self.vector(table, index, OFFSET_BYTES)
+        if number >= length:
+            raise ArtifactError(f"cut or damaged: no table {number}, of {length}")
+        return self.follow(start + OFFSET_BYTES * number)
+
     def integers(self, table: int, index: int) -> tuple[int, ...]:
         """Returns a field's vector of signed integers of 4 bytes."""
         start, length = self.vector(table, index, 4)
