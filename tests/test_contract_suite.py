@@ -39,7 +39,7 @@ def batch(session: Session, seed: int = 0) -> dict[str, np.ndarray]:
     inputs = {
         spec.name: draw[spec.dtype](spec.shape).astype(spec.dtype)
         for spec in train.inputs
-        if spec.name not in ("count", "weight")
+        if spec.role in ("feature", "label")
     }
     if inputs["y"].dtype == np.float32:
         inputs["y"] = np.float32(inputs["y"] > 0)
@@ -238,8 +238,8 @@ def test_configure_sets_keeps_and_takes_effect(session):
     [
         (lambda i: {**i, "x": i["x"].astype(np.float64)}, "needs x .* got .* float64"),
         (lambda i: {**i, "x": i["x"][:, :1]}, "needs x"),
-        (lambda i: {**i, "y": i["y"].astype(np.int64)}, "needs y .*, got"),
-        (lambda i: {"x": i["x"]}, r"missing \[.*'y'\]"),
+        (lambda i: {**i, "y": i["y"] + np.float64(0.1)}, "needs y .*, got"),
+        (lambda i: {"y": i["y"]}, r"missing \[.*'x'"),
         (lambda i: {**i, "z": i["y"]}, r"unknown \['z'\]"),
         (lambda i: {**i, "y": i["y"][:3]}, "rows differ"),
         (lambda i: {n: np.repeat(v, 2, 0) for n, v in i.items()}, "needs x"),

@@ -11,6 +11,8 @@ from tflite_odl import contract
 from tflite_odl.contract import Signature, TensorSpec
 from tflite_odl.methods.base import Entry, Method, Tensors
 
+# Outputs of evaluate that add up over calls; the others are means.
+SUMS = ("count", "correct")
 UNUSED = TensorSpec("unused", "float32", (1,), about="any value; Java needs an input")
 
 
@@ -55,7 +57,7 @@ class TrainableModule(tf.Module):
         self.interface[name] = Signature(
             name,
             tuple(inputs),
-            tuple(_spec(self.specs, n, t) for n, t in outputs.items()),
+            tuple(_spec(self.specs, name, n, t) for n, t in outputs.items()),
         )
 
     def _read(self) -> dict[str, tf.Tensor]:
@@ -99,7 +101,12 @@ class TrainableModule(tf.Module):
         return {"step": tf.reshape(step, [1])}
 
 
-def _spec(state: dict[str, TensorSpec], name: str, tensor: tf.Tensor) -> TensorSpec:
+def _spec(
+    state: dict[str, TensorSpec], signature: str, name: str, tensor: tf.Tensor
+) -> TensorSpec:
     if name in state and tuple(tensor.shape) == state[name].shape:
         return state[name]
-    return TensorSpec(name, tensor.dtype.name, tuple(tensor.shape))
+    total = ""
+    if signature == contract.EVALUATE:
+        total = "sum" if name in SUMS else "mean"
+    return TensorSpec(name, tensor.dtype.name, tuple(tensor.shape), total=total)

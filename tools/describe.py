@@ -22,9 +22,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from tflite_odl import contract
+from tflite_odl.contract import version1
 from tflite_odl.errors import ArtifactError, OdlError
 from tflite_odl.exporter.partitions import Delegation, partitions
-from tflite_odl.host.artifact import embedded_manifest
+from tflite_odl.host import embedded
 
 _JSON = flags.DEFINE_bool(
     "json", False, "Print the manifest as JSON instead of tables."
@@ -48,7 +49,7 @@ def load(path: pathlib.Path) -> tuple[contract.Manifest, str]:
         return contract.Manifest.from_json(file.read_bytes()), rejected
     if not path.exists():
         raise ArtifactError(f"{path} does not exist")
-    return embedded_manifest(path.read_bytes(), path), ""
+    return embedded.manifest(path.read_bytes(), path), ""
 
 
 def shares(path: pathlib.Path) -> dict[str, Delegation]:
@@ -67,6 +68,8 @@ def show(
     """Prints the tables."""
     if rejected:
         console.out(f"REJECTED: {rejected}", style="bold red")
+    if manifest.contract_version == 1:
+        console.out(f"note: {version1.note(manifest)}", style="yellow")
     _show_facts(console, manifest)
     console.print(_signatures(manifest))
     console.print(_state(manifest))

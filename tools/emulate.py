@@ -60,6 +60,8 @@ def _emulate(artifact: str, console: Console) -> dict:
     settings = _settings()
     dataset = streams.open(_DATASET.value)
     with Session(artifact, _RUNTIME.value, _THREADS.value, out) as session:
+        for note in session.artifact.notes:
+            console.print(f"note: {note}", style="yellow", markup=False)
         before = session.evaluate(dataset.test.x, dataset.test.y)
         records.note_facts(out, _facts(session, settings))
         resumed = _RESUME.value and _restore(session, console)

@@ -14,7 +14,7 @@ from tflite_odl.errors import ArtifactError
 from tflite_odl.exporter import artifact
 from tflite_odl.exporter.artifact import Call, Expected, Goldens, write
 from tflite_odl.exporter.compact import compact
-from tflite_odl.host.artifact import embedded
+from tflite_odl.host import embedded
 
 ONE = np.array([1], np.int32)
 
@@ -54,8 +54,8 @@ def test_every_file_is_hashed_and_the_manifest_is_in_the_model(
     for name, digest in shown.files.items():
         content = (folder / name).read_bytes()
         assert hashlib.sha256(content).hexdigest() == digest
-    inside = embedded((folder / contract.MODEL_FILE).read_bytes())
-    assert Manifest.from_json(inside) == manifest
+    inside = embedded.manifest((folder / contract.MODEL_FILE).read_bytes())
+    assert inside == manifest
     assert dataclasses.replace(shown, files={}) == manifest
 
 

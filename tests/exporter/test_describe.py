@@ -97,11 +97,16 @@ def test_rejected_artifact_is_shown_with_its_reason(manifest, tmp_path):
     assert describe(tmp_path / "a").stdout.startswith("REJECTED: loss [3] differs")
 
 
+def test_an_artifact_of_contract_1_is_shown_with_a_note():
+    folder = pathlib.Path(__file__).parents[1] / "host" / "version1" / "artifact"
+    assert describe(folder).stdout.startswith("note: it follows contract 1")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("missing", None, "does not exist"),
-        ("text.tflite", b"hello, I am a text", "not a TFLite model"),
+        ("text.tflite", b"hello, I am a text", "no TFLite model"),
         ("foreign.tflite", "model", "holds no manifest"),
         ("folder", "folder", "no manifest.json"),
         ("broken", "manifest", "manifest"),

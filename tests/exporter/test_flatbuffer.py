@@ -13,7 +13,7 @@ from tflite_odl.errors import ArtifactError
 from tflite_odl.exporter import flatbuffer
 from tflite_odl.exporter.compact import compact
 from tflite_odl.exporter.sharing import SharingBuilder
-from tflite_odl.host.artifact import embedded
+from tflite_odl.host import embedded
 
 MANIFEST = json.dumps({"contract_version": 1, "about": "é" * 300})
 
@@ -91,13 +91,19 @@ def test_parts_add_up(model):
 
 
 def test_manifest_is_compressed_when_that_is_smaller(compacted):
-    assert embedded(compacted) is None
+    assert embedded.place(compacted) is None
     long = flatbuffer.embed(compacted, MANIFEST)
     short = flatbuffer.embed(compacted, '{"a":1}')
-    assert embedded(long) == MANIFEST
-    assert embedded(short) == '{"a":1}'
+    assert text(long) == MANIFEST
+    assert text(short) == '{"a":1}'
     assert flatbuffer.sizes(long)["metadata"] < len(MANIFEST.encode())
     assert b'{"a":1}' in short
+
+
+def text(model: bytes) -> str:
+    where = embedded.place(model)
+    assert embedded.is_sealed(model, where)
+    return embedded.text(model[where][: -embedded.SEAL_BYTES]).decode()
 
 
 def test_embedding_again_replaces(compacted):

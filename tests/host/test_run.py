@@ -137,9 +137,9 @@ def test_newer_contract_is_refused(build, tmp_path):
     shutil.copytree(build(NAME), folder)
     path = folder / "manifest.json"
     path.write_text(
-        path.read_text().replace('"contract_version": 1', '"contract_version": 2')
+        path.read_text().replace('"contract_version": 2', '"contract_version": 3')
     )
-    with pytest.raises(ContractError, match="follows contract 2.*update"):
+    with pytest.raises(ContractError, match="follows contract 3.*update"):
         Session(folder)
 
 

@@ -7,8 +7,9 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from tests.host import toy
+from tflite_odl.contract import Signature, TensorSpec
 from tflite_odl.errors import ContractError
-from tflite_odl.host import runtimes
+from tflite_odl.host import labels, rows, runtimes
 from tflite_odl.host.session import Session
 
 RNG = np.random.default_rng(0)
@@ -34,16 +35,16 @@ def softmax(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 
 def test_infer_and_evaluate_take_any_number_of_rows(session):
     kernel = session.state()["kernel"]
-    for rows in (1, 3, 4, 5, 10):
-        x, y = X[:rows], Y[:rows]
+    for number in (1, 3, 4, 5, 10):
+        x, y = X[:number], Y[:number]
         p = softmax(x, kernel)
         # float32 against float64 over three products.
         np.testing.assert_allclose(session.infer(x), p, rtol=1e-5)
         found = session.evaluate(x, y)
         correct = int((p.argmax(1) == y).sum())
-        assert (found["correct"], found["count"]) == (correct, rows)
-        assert found["accuracy"] == correct / rows
-        loss = -np.log(p[np.arange(rows), y]).mean()
+        assert (found["correct"], found["count"]) == (correct, number)
+        assert found["accuracy"] == correct / number
+        loss = -np.log(p[np.arange(number), y]).mean()
         np.testing.assert_allclose(found["loss"], loss, rtol=1e-5)
 
 
@@ -101,6 +102,94 @@ def test_unfitting_rows_are_refused(session, inputs, message):
     after = session.state(include_buffers=True)
     assert all((before[name] == after[name]).all() for name in before)
     assert session.position == 0
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [0, 1, 1, 0],
+        np.int64([0, 1, 1, 0]),
+        np.uint8([0, 1, 1, 0]),
+        np.int64([[0], [1], [1], [0]]),
+        [[0], [1], [1], [0]],
+    ],
+)
+def test_labels_are_cast_where_they_fit_exactly(session, artifact, labels):
+    session.train(x=X[:4], y=labels)
+    found = session.evaluate(X[:4], labels)
+    with Session(artifact) as other:
+        other.train(x=X[:4], y=np.int32([0, 1, 1, 0]))
+        expected = other.evaluate(X[:4], np.int32([0, 1, 1, 0]))
+        kernel = other.state()["kernel"]
+    # Two runtimes: the same kernels in the same order.
+    np.testing.assert_allclose(session.state()["kernel"], kernel, atol=1e-6)
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [0.0, 1.0, 1.0, 0.0],
+        np.float32([0, 1, 1, 0]),
+        np.int64([0, 1, 2**32, 0]),
+        np.uint64([0, 1, 2**64 - 1, 0]),
+        np.array([True, False, True, False]),
+        np.array(["0", "1", "1", "0"]),
+        np.int64([[0, 1], [1, 0], [1, 0], [0, 1]]),
+    ],
+)
+def test_labels_that_would_change_are_refused(session, labels):
+    with pytest.raises(ContractError, match="needs y"):
+        session.train(x=X[:4], y=labels)
+
+
+def test_nothing_but_labels_is_cast(session):
+    with pytest.raises(ContractError, match="needs x .*got .* float64"):
+        session.train(x=X[:4].astype(np.float64), y=Y[:4])
+
+
+def test_float_labels_take_lists_and_exact_values():
+    spec = TensorSpec("y", "float32", (3, 2), "label", fill=np.nan)
+    for given in ([[0.1, 1], [0, 2]], np.int64([[0, 1]]), np.float64([[0.5, np.nan]])):
+        found = labels.cast(spec, given)
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, np.asarray(given).astype(np.float32))
+    for given in (np.float64([[0.1, 1]]), np.int64([[2**24 + 1, 0]]), [[1e300, 0]]):
+        assert labels.cast(spec, given).dtype != np.float32
+
+
+def test_what_is_left_out_is_filled_in(session):
+    assert session.evaluate(X[:5])["count"] == 5  # the toy counts unlabelled rows too
+    filled = rows.padded(session.manifest.signature("train"), {"x": X[:3]})
+    assert filled["y"].tolist() == [-1, -1, -1, 0] and filled["count"] == [3]
+    with pytest.raises(ContractError, match=r"missing \['x'"):
+        session.train(y=Y[:3])
+
+
+def test_x_and_y_are_names_or_the_only_ones_of_their_role():
+    def signature(*inputs: tuple[str, str]) -> Signature:
+        specs = tuple(TensorSpec(name, "float32", (2,), role) for name, role in inputs)
+        return Signature("train", specs, ())
+
+    one = signature(("image", "feature"), ("target", "label"))
+    assert rows.named(one, {}, 1, 2) == {"image": 1, "target": 2}
+    two = signature(("x", "feature"), ("side", "feature"), ("y", "label"))
+    assert rows.named(two, {"side": 3}, 1, 2) == {"x": 1, "side": 3, "y": 2}
+    other = signature(("a", "feature"), ("b", "feature"))
+    assert rows.named(other, {"a": 1, "b": 2}) == {"a": 1, "b": 2}
+    with pytest.raises(ContractError, match=r"\['a', 'b'\] of role 'feature', not one"):
+        rows.named(other, {}, 1)
+    with pytest.raises(ContractError, match=r"has \[\] of role 'label'"):
+        rows.named(other, {"a": 1}, y=1)
+
+
+def test_configure_stays_in_the_range(session):
+    for value in (-0.1, 10.001, float("inf"), -1e300):
+        with pytest.raises(ContractError, match=r"learning_rate=.*needs 0.0 to 10.0"):
+            session.configure(learning_rate=value)
+    assert session.configure(learning_rate=10)["learning_rate"] == 10
+    assert session.configure(learning_rate=0.0)["learning_rate"] == 0
+    assert session.configure(learning_rate=np.nan)["learning_rate"] == 0
 
 
 def test_a_count_below_the_rows_is_kept(session, artifact):

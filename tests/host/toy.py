@@ -18,13 +18,15 @@ from tflite_odl.contract import Manifest, Signature, TensorSpec
 from tflite_odl.exporter import artifact
 
 BATCH, INFER_BATCH = 4, 3
-_X = TensorSpec("x", "float32", (BATCH, 3))
-_Y = TensorSpec("y", "int32", (BATCH,))
-_COUNT = TensorSpec("count", "int32", (1,))
+_X = TensorSpec("x", "float32", (BATCH, 3), "feature")
+_Y = TensorSpec("y", "int32", (BATCH,), "label", fill=-1)
+_COUNT = TensorSpec("count", "int32", (1,), "count")
 _UNUSED = TensorSpec("unused", "float32", (1,))
 _PHOTO = TensorSpec("photo", "uint8", (5,))
 _STEP = TensorSpec("step", "int32", (1,), "counter")
-_RATE = TensorSpec("learning_rate", "float32", (1,), "hyperparameter")
+_RATE = TensorSpec(
+    "learning_rate", "float32", (1,), "hyperparameter", low=0.0, high=10.0
+)
 STATE = (
     TensorSpec("kernel", "float32", (3, 2), "weight"),
     _STEP,
@@ -35,19 +37,22 @@ STATE = (
 )
 
 
-def _one(*names: str, dtype: str = "float32") -> tuple[TensorSpec, ...]:
-    return tuple(TensorSpec(name, dtype, (1,)) for name in names)
+def _one(*names: str, dtype: str = "float32", total: str = ""):
+    return tuple(TensorSpec(name, dtype, (1,), total=total) for name in names)
 
 
 INTERFACE = {
     "train": ((_X, _Y, _COUNT), (*_one("loss"), *_one("step", dtype="int32"))),
     "infer": (
-        (TensorSpec("x", "float32", (INFER_BATCH, 3)),),
+        (TensorSpec("x", "float32", (INFER_BATCH, 3), "feature"),),
         (TensorSpec("probabilities", "float32", (INFER_BATCH, 2)),),
     ),
     "evaluate": (
         (_X, _Y, _COUNT),
-        (*_one("loss"), *_one("correct", "count", dtype="int32")),
+        (
+            *_one("loss", total="mean"),
+            *_one("correct", "count", dtype="int32", total="sum"),
+        ),
     ),
     "configure": ((_RATE,), (_RATE,)),
     "save": ((_UNUSED,), STATE),

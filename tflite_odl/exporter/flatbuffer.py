@@ -19,8 +19,7 @@ from ai_edge_litert import schema_py_generated as schema
 from tflite_odl import contract
 from tflite_odl.errors import ArtifactError
 from tflite_odl.exporter.sharing import SharingBuilder
-
-IDENTIFIER = b"TFL3"
+from tflite_odl.host import embedded
 
 _OPS = {code: name for name, code in vars(schema.BuiltinOperator).items()}
 _TYPES = {code: name.lower() for name, code in vars(schema.TensorType).items()}
@@ -54,10 +53,10 @@ def read(model: bytes | schema.ModelT) -> schema.ModelT:
     """
     if isinstance(model, schema.ModelT):
         return model
-    if bytes(model[4:8]) != IDENTIFIER:
+    if bytes(model[4:8]) != embedded.IDENTIFIER:
         raise ArtifactError(
             f"not a .tflite model: bytes 4 - 8 are {bytes(model[4:8])!r}, "
-            f"expected {IDENTIFIER!r}"
+            f"expected {embedded.IDENTIFIER!r}"
         )
     try:
         tree = schema.ModelT.InitFromPackedBuf(model, 0)
@@ -75,7 +74,7 @@ def read(model: bytes | schema.ModelT) -> schema.ModelT:
 def write(tree: schema.ModelT) -> bytes:
     """Returns the file of a model, equal parts stored once."""
     builder = SharingBuilder(1 << 16)
-    builder.Finish(tree.Pack(builder), IDENTIFIER)
+    builder.Finish(tree.Pack(builder), embedded.IDENTIFIER)
     return bytes(builder.Output())
 
 
@@ -160,21 +159,27 @@ def indices(vector: np.ndarray | None) -> list[int]:
 
 
 def embed(model: bytes, manifest: str) -> bytes:
-    """Returns the model with a manifest inside, replacing one already there.
+    """Returns the model with a manifest inside, replacing one already there, sealed.
 
-    Stored as UTF-8, or zlib-compressed when that is smaller: the first byte of the
-    latter is 0x78, of the former `{`.
+    `host.embedded` says how it is stored, and what the seal is.
     """
     tree = read(model)
     name = contract.METADATA_NAME.encode()
     tree.metadata = [m for m in tree.metadata or () if m.name != name]
     plain = manifest.encode()
     content = min(zlib.compress(plain, 9), plain, key=len)
+    content += bytes(embedded.SEAL_BYTES)
     buffer = schema.BufferT(data=np.frombuffer(content, np.uint8))
     tree.metadata.append(schema.MetadataT(name=name, buffer=len(tree.buffers)))
     tree.buffers.append(buffer)
     share_buffers(tree)
-    return write(tree)
+    return _sealed(write(tree))
+
+
+def _sealed(model: bytes) -> bytes:
+    where = embedded.place(model)
+    start = where.stop - embedded.SEAL_BYTES
+    return model[:start] + embedded.seal(model, where) + model[where.stop :]
 
 
 def share_buffers(tree: schema.ModelT) -> None:

@@ -6,15 +6,11 @@ import dataclasses
 import hashlib
 import os
 import pathlib
-import struct
-import zlib
-
-from ai_edge_litert import schema_py_generated as schema
 
 from tflite_odl import contract
+from tflite_odl.contract import version1
 from tflite_odl.errors import ArtifactError
-
-ZLIB_BYTE = 0x78
+from tflite_odl.host import embedded, paths
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +29,7 @@ class Artifact:
 
     @classmethod
     def open(cls, path: str | os.PathLike, verify: bool = True) -> Artifact:
-        """Reads an artifact and checks the hashes of its files.
+        """Reads an artifact and checks its files, a bare one's own sha256.
 
         Raises:
           ArtifactError: missing, altered or rejected; what and where is said.
@@ -41,13 +37,13 @@ class Artifact:
         """
         path = pathlib.Path(path)
         if path.is_file():
-            model = path.read_bytes()
-            return cls(path, model, embedded_manifest(model, path))
+            model = _read(path)
+            return cls(path, model, embedded.manifest(model, path))
         if not path.is_dir():
             raise ArtifactError(f"no artifact at {path}: neither a folder nor a file")
         rejected = path / contract.REJECTED_FILE
         if rejected.exists():
-            reason = rejected.read_text().strip()
+            reason = _read(rejected).decode(errors="replace").strip()
             raise ArtifactError(f"{path} was rejected when it was exported: {reason}")
         manifest = contract.Manifest.from_json(_read(path / contract.MANIFEST_FILE))
         found = cls(path, _read(path / contract.MODEL_FILE), manifest)
@@ -55,60 +51,36 @@ class Artifact:
             found.verify()
         return found
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of an artifact that can be used."""
+        if self.manifest.contract_version > 1:
+            return ()
+        return (f"{self.path}: {version1.note(self.manifest)}",)
+
     def verify(self) -> None:
         """Compares hashes, and the manifest beside the model with the one inside.
 
         Raises:
-          ArtifactError: naming the first file that is missing or altered.
+          ArtifactError: naming the first file that is missing, altered, or not in the
+            folder.
         """
         if self.path.is_file():
             return
         beside, files = self.path / contract.MANIFEST_FILE, self.manifest.files
-        if not isinstance(files, dict) or contract.MODEL_FILE not in files:
+        if contract.MODEL_FILE not in files:
             raise ArtifactError(f"{beside} has no hash of {contract.MODEL_FILE}")
         for name, expected in files.items():
-            found = hashlib.sha256(_read(self.path / name)).hexdigest()
+            found = hashlib.sha256(_read(paths.inside(self.path, name))).hexdigest()
             if found != expected:
                 raise ArtifactError(
                     f"{self.path / name} was altered: its sha256 is {found[:12]}..., "
                     f"the manifest has {expected[:12]}..."
                 )
-        inside = embedded_manifest(self.model, self.path / contract.MODEL_FILE)
+        where = self.path / contract.MODEL_FILE
+        inside = embedded.manifest(self.model, where, bare=False)
         if inside != dataclasses.replace(self.manifest, files={}):
             raise ArtifactError(f"{beside} was altered: the model holds another one")
-
-
-def embedded_manifest(model: bytes, where: object = "the model") -> contract.Manifest:
-    """Returns the manifest inside a `.tflite`.
-
-    Raises:
-      ArtifactError: not a TFLite file, or one without our manifest.
-    """
-    if model[4:8] != b"TFL3":
-        raise ArtifactError(f"{where} is not a TFLite model")
-    try:
-        text = embedded(model)
-    except (AttributeError, ValueError, TypeError, IndexError, OverflowError) as error:
-        raise ArtifactError(f"{where} is cut or damaged: {error!r}") from error
-    except (struct.error, zlib.error) as error:
-        raise ArtifactError(f"{where} is cut or damaged: {error!r}") from error
-    if text is None:
-        raise ArtifactError(
-            f"{where} holds no manifest: it was not exported by tflite_odl"
-        )
-    return contract.Manifest.from_json(text)
-
-
-def embedded(model: bytes) -> str | None:
-    """Returns the manifest's text from inside a model, or None."""
-    root = schema.Model.GetRootAs(model, 0)
-    for index in range(root.MetadataLength()):
-        entry = root.Metadata(index)
-        if entry.Name() == contract.METADATA_NAME.encode():
-            content = root.Buffers(entry.Buffer()).DataAsNumpy().tobytes()
-            packed = content[0] == ZLIB_BYTE
-            return (zlib.decompress(content) if packed else content).decode()
-    return None
 
 
 def _read(path: pathlib.Path) -> bytes:

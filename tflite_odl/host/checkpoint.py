@@ -1,15 +1,14 @@
 """Checkpoints: the state in one safetensors file, written whole, the last one kept.
 
 The header holds the artifact's id, the contract version, the step, the position in the
-stream, and a sha256 over names, dtypes, shapes and bytes, so that a file that is
-foreign, cut or altered is refused and the one before is used. The rule of that sha256
-is the same in every contract version: damage is told from a newer file by it.
+stream, and the sha256 of all that (`contract.digest`), so that a file that is foreign,
+cut or altered is refused and the one before is used. From contract 2 on the rule of
+that sha256 stays the same: damage is told from a newer file by it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import pathlib
 from collections.abc import Callable, Mapping
@@ -19,6 +18,8 @@ import safetensors
 import safetensors.numpy
 
 from tflite_odl import contract
+from tflite_odl.contract import version1
+from tflite_odl.contract.digest import digest
 from tflite_odl.errors import CheckpointError
 
 NEWEST, BEFORE = "checkpoint.safetensors", "checkpoint.before.safetensors"
@@ -62,7 +63,7 @@ def save(
         "step": str(checkpoint.step),
         "position": str(checkpoint.position),
     }
-    header["sha256"] = digest(state, header)
+    header["sha256"] = digest(header, state)
     fresh = folder / f"{NEWEST}.writing"
     with open(fresh, "wb") as file:
         file.write(safetensors.numpy.save(state, header))
@@ -107,13 +108,15 @@ def load(path: str | os.PathLike, manifest: contract.Manifest) -> Checkpoint:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
-    if digest(state, header) != header.get("sha256"):
+    older = header.get("contract_version") == "1"
+    rule = version1.digest if older else digest
+    if rule(header, state) != header.get("sha256"):
         raise CheckpointError(
             f"{path} was altered: its sha256 does not fit its content"
         )
     _check_header(path, header, manifest)
     _check_state(path, state, manifest)
-    return Checkpoint(state, int(header["step"]), int(header["position"]))
+    return Checkpoint(state, *(_count(path, header, n) for n in ("step", "position")))
 
 
 def latest(
@@ -144,23 +147,19 @@ def latest(
     return None
 
 
-def digest(state: Arrays, header: Mapping[str, str]) -> str:
-    """Returns the sha256 over the header's facts and every tensor."""
-    total = hashlib.sha256()
-    facts = {key: value for key, value in header.items() if key != "sha256"}
-    total.update(repr(sorted(facts.items())).encode())
-    for name in sorted(state):
-        value = state[name]
-        total.update(f"{name} {value.dtype} {value.shape}".encode())
-        total.update(np.ascontiguousarray(value).tobytes())
-    return total.hexdigest()
+def _count(path, header: Mapping[str, str], name: str) -> int:
+    """Returns a number of the header; raises CheckpointError where it is none."""
+    text = header[name]
+    if not (text.isascii() and text.isdigit()):
+        raise CheckpointError(f"{path}: {name} in its header is {text!r:.40}")
+    return int(text)
 
 
 def _check_header(path, header: Mapping[str, str], manifest: contract.Manifest) -> None:
     missing = {"artifact_id", "contract_version", "step", "position"} - set(header)
     if missing:
         raise CheckpointError(f"{path} is no checkpoint: its header lacks {missing}")
-    if int(header["contract_version"]) > contract.VERSION:
+    if _count(path, header, "contract_version") > contract.VERSION:
         raise ForeignCheckpoint(
             f"{path} follows contract {header['contract_version']}, this package knows "
             f"{contract.VERSION} and below: update tflite_odl"

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
+import math
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from tflite_odl import contract
+from tflite_odl.contract import TensorSpec
 from tflite_odl.errors import ArtifactError
+from tflite_odl.host import paths
 from tflite_odl.host.artifact import Artifact
 from tflite_odl.host.runtimes import Runtime
+
+INDEX_FILE = "index.json"
+UNUSED = {"unused": np.zeros(1, np.float32)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,56 +42,106 @@ def check(runtime: Runtime, artifact: Artifact) -> list[Result]:
     know, fails.
 
     Raises:
-      ArtifactError: the artifact has no goldens, or one of its files is damaged.
+      ArtifactError: the artifact has no goldens, or one of their files is damaged or
+        not in their folder.
+      ContractError: a call does not fit its signature.
     """
     folder = artifact.path / contract.GOLDENS_FOLDER
     try:
-        index = json.loads((folder / "index.json").read_text())
-    except (OSError, ValueError) as error:
+        index = json.loads((folder / INDEX_FILE).read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
         raise ArtifactError(f"no goldens in {folder}: {error}") from error
-    read = functools.partial(_tensor, folder, index["tensors"])
-    results = []
-    unused = {"unused": np.zeros(1, np.float32)}
-    stated = any("shipped_state_with" in call for call in index["steps"])
-    shipped = runtime.run(contract.SAVE, unused) if stated else {}
-    for number, call in enumerate(index["steps"]):
-        if "shipped_state_with" in call:
-            files = call["shipped_state_with"]
-            changes = {name: read(file) for name, file in files.items()}
-            restore = runtime.manifest.signature(contract.RESTORE)
-            state = restore.check_inputs({**shipped, **changes})
-            runtime.run(contract.RESTORE, state)
-        signature = runtime.manifest.signature(call["signature"])
-        inputs = {name: read(file) for name, file in call["inputs"].items()}
-        outputs = runtime.run(signature.name, signature.check_inputs(inputs))
-        for name, expected in call["outputs"].items():
-            error, passed = float("inf"), False
-            if name in outputs:
-                golden = read(expected["file"])
-                error, passed = _compare(outputs[name], golden, expected)
-            about = (number, signature.name, name, error, passed)
-            results.append(Result(*about, expected["reason"]))
-        for name in outputs.keys() - call["outputs"].keys():
-            about = (number, signature.name, name, float("inf"), False)
-            results.append(Result(*about, "the goldens do not know it"))
-    return results
-
-
-def _tensor(folder: pathlib.Path, tensors: dict, file: str) -> np.ndarray:
-    about = tensors[file]
-    dtype = np.dtype(about["dtype"]).newbyteorder("<")
     try:
-        value = np.fromfile(folder / file, dtype).astype(about["dtype"])
+        files = {name: _spec(about) for name, about in index["tensors"].items()}
+        repeat = _Repeat(runtime, folder, files)
+        return [
+            result
+            for number, call in enumerate(index["steps"])
+            for result in repeat(number, call)
+        ]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ArtifactError(f"{folder / INDEX_FILE} is malformed: {error!r}") from error
+
+
+class _Repeat:
+    """Makes calls on one runtime, whose present state is the shipped one."""
+
+    def __init__(
+        self, runtime: Runtime, folder: pathlib.Path, files: Mapping[str, TensorSpec]
+    ) -> None:
+        self.runtime, self.folder, self.files = runtime, folder, files
+        self.shipped = runtime.run(contract.SAVE, UNUSED)
+
+    def __call__(self, number: int, call: Mapping[str, Any]) -> list[Result]:
+        """Returns the result of each output of one call."""
+        if "shipped_state_with" in call:
+            self._restore(self._read(call["shipped_state_with"]))
+        signature = self.runtime.manifest.signature(call["signature"])
+        inputs = signature.check_inputs(self._read(call["inputs"]))
+        goldens = self._read({n: about["file"] for n, about in call["outputs"].items()})
+        limits = {
+            signature.output(name).name: _Limit.read(about)
+            for name, about in call["outputs"].items()
+        }
+        outputs = self.runtime.run(signature.name, inputs)
+        results = []
+        for name in [*goldens, *(outputs.keys() - goldens.keys())]:
+            error, passed = math.inf, False
+            reason = "the goldens, or the runtime, do not know it"
+            if name in goldens and name in outputs:
+                reason = limits[name].reason
+                error, passed = _compare(outputs[name], goldens[name], limits[name])
+            about = (number, signature.name, name, error, passed)
+            results.append(Result(*about, reason))
+        return results
+
+    def _restore(self, changes: Mapping[str, np.ndarray]) -> None:
+        restore = self.runtime.manifest.signature(contract.RESTORE)
+        state = restore.check_inputs({**self.shipped, **changes})
+        self.runtime.run(contract.RESTORE, state)
+
+    def _read(self, names: Mapping[str, str]) -> dict[str, np.ndarray]:
+        """Returns {tensor name: value} of {tensor name: file}."""
+        return {
+            name: _tensor(self.folder, file, self.files[file])
+            for name, file in names.items()
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class _Limit:
+    rtol: float
+    atol: float
+    reason: str
+
+    @classmethod
+    def read(cls, about: Mapping[str, Any]) -> _Limit:
+        numbers = [about[name] for name in ("rtol", "atol")]
+        if not all(type(n) in (int, float) and 0 <= n < math.inf for n in numbers):
+            raise TypeError(f"tolerances {numbers}")
+        return cls(*numbers, str(about["reason"]))
+
+
+def _spec(about: Mapping[str, Any]) -> TensorSpec:
+    return TensorSpec("golden", about["dtype"], about["shape"])
+
+
+def _tensor(folder: pathlib.Path, file: str, spec: TensorSpec) -> np.ndarray:
+    dtype, path = np.dtype(spec.dtype).newbyteorder("<"), paths.inside(folder, file)
+    try:
+        value = np.fromfile(path, dtype).astype(spec.dtype)
     except OSError as error:
-        raise ArtifactError(f"cannot read {folder / file}: {error}") from error
-    if value.size != np.prod(about["shape"]):
+        raise ArtifactError(f"cannot read {path}: {error}") from error
+    if value.size != math.prod(spec.shape):
         raise ArtifactError(
-            f"{folder / file} is cut: {value.size} values, needs {about['shape']}"
+            f"{path} is cut: {value.size} values, needs {list(spec.shape)}"
         )
-    return value.reshape(about["shape"])
+    return value.reshape(spec.shape)
 
 
-def _compare(value: np.ndarray, golden: np.ndarray, expected) -> tuple[float, bool]:
+def _compare(
+    value: np.ndarray, golden: np.ndarray, limit: _Limit
+) -> tuple[float, bool]:
     """Returns the largest error and whether all are allowed; NaN equals NaN alone."""
     if value.dtype != golden.dtype or value.shape != golden.shape:
         return float("inf"), False
@@ -92,6 +149,6 @@ def _compare(value: np.ndarray, golden: np.ndarray, expected) -> tuple[float, bo
     same = (wide == golden) | (np.isnan(wide) & np.isnan(golden))
     with np.errstate(invalid="ignore"):
         error = np.where(same, 0.0, np.abs(wide - golden))
-        allowed = expected["atol"] + expected["rtol"] * np.abs(golden)
+        allowed = limit.atol + limit.rtol * np.abs(golden)
     passed = same | ((error <= allowed) & np.isfinite(golden))
     return float(np.nan_to_num(error, nan=np.inf).max()), bool(passed.all())

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import pathlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 import numpy as np
 
 from tflite_odl import contract
+from tflite_odl.contract.names import LABEL
 from tflite_odl.errors import ContractError, DataError
-from tflite_odl.host import records
-from tflite_odl.host.records import PREQUENTIAL, RECORDS, Record, Summary
+from tflite_odl.host import records, rows
+from tflite_odl.host.records import RECORDS, Record, Summary
 from tflite_odl.host.session import Session
 
 Rows = np.ndarray | Mapping[str, np.ndarray]
@@ -80,24 +79,20 @@ def run(
 
 
 def _step(session: Session, x: Rows, y: np.ndarray) -> Record:
-    inputs = {**x, "y": y} if isinstance(x, Mapping) else {"x": x, "y": y}
+    inputs = _inputs(session, x, y)
     before = session.evaluate(**inputs)
     start = time.perf_counter()
     metrics = session.train(**inputs)
     ms = (time.perf_counter() - start) * 1e3
-    told = {n: _plain(np.asarray(before[n])) for n in PREQUENTIAL if n in before}
-    return {
-        "batch": session.position,
-        **{name: _plain(value) for name, value in metrics.items()},
-        **told,
-        "ms": round(ms, 3),
-    }
+    return records.record(session.position, metrics, before, ms)
 
 
-def _plain(value: np.ndarray) -> Any:
-    """Returns a metric as JSON has it; what is not finite becomes null."""
-    items = [v if math.isfinite(v) else None for v in value.ravel().tolist()]
-    return items[0] if len(items) == 1 else items
+def _inputs(session: Session, x: Rows, y: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns a batch by names; a method without labels is given none."""
+    train = session.manifest.signature(contract.TRAIN)
+    given, features = (x, None) if isinstance(x, Mapping) else ({}, x)
+    label = y if train.inputs_of(LABEL) else None
+    return rows.named(train, given, features, label)
 
 
 def _checkpoint(session: Session, file) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -42,6 +44,29 @@ class Summary:
     rejected_rows: int
     ms_per_step: float | None
     interrupted: bool
+
+
+def record(
+    batch: int, metrics: Mapping[str, Any], before: Mapping[str, Any], ms: float
+) -> Record:
+    """Returns the record of a batch, as JSON has it.
+
+    Args:
+      batch: its number in the stream, from 1.
+      metrics: what `train` gave.
+      before: what `evaluate` gave before; `PREQUENTIAL` of it is told.
+      ms: the train call's milliseconds.
+    """
+    told = {name: before[name] for name in PREQUENTIAL if name in before}
+    values = {name: _plain(value) for name, value in {**metrics, **told}.items()}
+    return {"batch": batch, **values, "ms": round(ms, 3)}
+
+
+def _plain(value: Any) -> Any:
+    """Returns a metric as JSON has it; what is not finite becomes null."""
+    items = np.asarray(value).ravel().tolist()
+    items = [item if math.isfinite(item) else None for item in items]
+    return items[0] if len(items) == 1 else items
 
 
 def summarize(

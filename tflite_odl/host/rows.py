@@ -1,4 +1,7 @@
-"""Rows as an app hands them over: any number of them, each input by its name."""
+"""Rows as an app hands them over: any number of them, each input by its name.
+
+What an input is the manifest says, by its role and its fill; nothing goes by names.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,57 @@ from typing import Any
 
 import numpy as np
 
-from tflite_odl.contract import Signature
+from tflite_odl.contract import Signature, TensorSpec
+from tflite_odl.contract.names import COUNT, FEATURE, LABEL
 from tflite_odl.errors import ContractError
+from tflite_odl.host import labels
 
 Arrays = dict[str, np.ndarray]
 
 
-def together(signature: str, inputs: Mapping[str, Any]) -> Arrays:
-    """Returns the inputs as arrays of equally many rows; raises ContractError else."""
-    arrays = {name: _array(name, value) for name, value in inputs.items()}
+def named(
+    signature: Signature, inputs: Mapping[str, Any], x: Any = None, y: Any = None
+) -> dict[str, Any]:
+    """Returns the inputs by name.
+
+    Args:
+      signature: says which input has which role.
+      inputs: by name.
+      x: the input of this name if there is one, else the only feature; or None.
+      y: the input of this name if there is one, else the only label; or None.
+
+    Raises:
+      ContractError: no input of that name, nor exactly one of that role.
+    """
+    found = dict(inputs)
+    for name, role, value in (("x", FEATURE, x), ("y", LABEL, y)):
+        if value is not None:
+            found[_only(signature, name, role)] = value
+    return found
+
+
+def _only(signature: Signature, name: str, role: str) -> str:
+    candidates = signature.inputs_of(role)
+    if name in signature.input_names:
+        return name
+    if len(candidates) != 1:
+        raise ContractError(
+            f"signature {signature.name!r} has {list(candidates)} of role {role!r}, "
+            f"not one that {name} could be: give them by their names"
+        )
+    return candidates[0]
+
+
+def together(signature: Signature, inputs: Mapping[str, Any]) -> Arrays:
+    """Returns the inputs as arrays of equally many rows, labels in their dtype.
+
+    Raises:
+      ContractError: an input is no array of rows, or they are not equally many.
+    """
+    arrays = {name: _array(signature, name, v) for name, v in inputs.items()}
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
-        raise ContractError(f"signature {signature!r}: rows differ, {lengths}")
+        raise ContractError(f"signature {signature.name!r}: rows differ, {lengths}")
     return arrays
 
 
@@ -35,29 +77,41 @@ def length(arrays: Arrays) -> int:
 
 
 def padded(signature: Signature, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the inputs with missing rows as zeros, `count` and `weight` filled in.
+    """Returns a whole batch: what is left out is filled in, rows are padded with zeros.
 
-    Names and shapes that are wrong in another way are left for the contract to refuse.
+    An input that has a `fill` and is not given gets it in every row; the input of role
+    `count` gets the number of rows unless it is given. Names and shapes that are wrong
+    in another way are left for the contract to refuse.
     """
-    known = [n for n in inputs if n in signature.input_names and n != "count"]
-    arrays = together(signature.name, {name: inputs[name] for name in known})
+    specs = {spec.name: spec for spec in signature.inputs}
+    counts = signature.inputs_of(COUNT)
+    known = {n: v for n, v in inputs.items() if n in specs and n not in counts}
+    arrays = together(signature, known)
+    if not any(specs[name].role == FEATURE for name in arrays):
+        return dict(inputs)
     rows = length(arrays)
-    if arrays and "weight" in signature.input_names:
-        arrays.setdefault("weight", np.ones(rows, np.float32))
-    filled = {n: _pad(v, signature.input(n).shape) for n, v in arrays.items()}
-    if arrays and "count" in signature.input_names:
-        filled["count"] = _count(inputs.get("count"), rows)
+    for name, spec in specs.items():
+        if name not in arrays and name not in counts and spec.fill is not None:
+            arrays[name] = np.full((rows, *spec.shape[1:]), spec.fill, spec.dtype)
+    filled = {name: _pad(array, specs[name].shape) for name, array in arrays.items()}
+    for name in counts:
+        filled[name] = _count(inputs.get(name), rows)
     return {**inputs, **filled}
 
 
-def _array(name: str, value: Any) -> np.ndarray:
+def _array(signature: Signature, name: str, value: Any) -> np.ndarray:
     try:
         array = np.asarray(value)
     except ValueError as error:
         raise ContractError(f"{name} is no array: {error}") from error
     if not array.ndim:
         raise ContractError(f"{name} needs rows, got the single value {value!r}")
-    return array
+    spec = _find(signature, name)
+    return labels.cast(spec, value) if spec and spec.role == LABEL else array
+
+
+def _find(signature: Signature, name: str) -> TensorSpec | None:
+    return next((spec for spec in signature.inputs if spec.name == name), None)
 
 
 def _pad(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -19,6 +19,7 @@ from ai_edge_litert.options import CpuOptions, Options
 
 from tflite_odl.contract import Manifest
 from tflite_odl.errors import ArtifactError
+from tflite_odl.host import interface
 
 Arrays = Mapping[str, np.ndarray]
 Call = Callable[[Arrays], dict[str, np.ndarray]]
@@ -31,12 +32,17 @@ class Runtime:
       model: the flatbuffer.
       manifest: describes its signatures.
       threads: of the CPU kernels.
+
+    Raises:
+      ArtifactError: the model is damaged, or its signatures are not the manifest's;
+        the runtime has not seen it then.
     """
 
     name = ""
 
     def __init__(self, model: bytes, manifest: Manifest, threads: int = 2) -> None:
         self.manifest = manifest
+        interface.check(model, manifest)
         try:
             self._load(model, threads)
         except (RuntimeError, ValueError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,18 +12,20 @@ import numpy as np
 
 from tflite_odl import contract
 from tflite_odl.errors import CheckpointError, ContractError
-from tflite_odl.host import checkpoint, rows
+from tflite_odl.host import checkpoint, rows, totals
 from tflite_odl.host.artifact import Artifact
 from tflite_odl.host.runtimes import RUNTIMES, Runtime
+from tflite_odl.host.turns import Turns
 
 Arrays = Mapping[str, np.ndarray]
 UNUSED = {"unused": np.zeros(1, np.float32)}
-# Outputs of `evaluate` that add up over calls; of the others the mean is taken.
-COUNTS = ("count", "correct")
 
 
 class Session:
-    """An artifact loaded into a runtime.
+    """An artifact loaded into a runtime; threads may share it.
+
+    Each call of the runtime, inputs written and outputs read, is one turn; turns come
+    in the order in which threads ask. Of `infer` and `evaluate` each batch is a turn.
 
     Args:
       artifact: a folder, a bare `.tflite`, or an opened `Artifact`.
@@ -49,6 +52,7 @@ class Session:
         self.checkpoint_dir = checkpoint_dir and pathlib.Path(checkpoint_dir)
         self.position = 0
         self._kind, self._threads = RUNTIMES[runtime], threads
+        self._turn, self._files = Turns(), threading.RLock()
         self._runtime: Runtime | None = self._load()
 
     def _load(self) -> Runtime:
@@ -62,9 +66,10 @@ class Session:
 
     def close(self) -> None:
         """Frees the model; the session cannot be used again."""
-        if self._runtime is not None:
-            self._runtime.close()
-        self._runtime = None
+        with self._turn:
+            if self._runtime is not None:
+                self._runtime.close()
+            self._runtime = None
 
     def run(self, signature: str, **inputs: Any) -> dict[str, np.ndarray]:
         """Runs any signature with exactly its inputs.
@@ -74,7 +79,9 @@ class Session:
             the runtime was not touched.
         """
         spec = self.manifest.signature(signature)
-        return self._open().run(signature, spec.check_inputs(inputs))
+        checked = spec.check_inputs(inputs)
+        with self._turn:
+            return self._open().run(signature, checked)
 
     def _open(self) -> Runtime:
         if self._runtime is None:
@@ -102,7 +109,8 @@ class Session:
         Args:
           **inputs: x [n, ...], or each of several inputs by its name, and y [n, ...],
             n <= batch size; `count` [1], at most n, says that even fewer of them are
-            real; where the artifact takes `weight` [n], it is 1 each if left out.
+            real. Inputs with a `fill` may be left out, such as `weight` [n], 1 each.
+            Labels are cast where that changes none, nothing else is.
 
         Returns:
           The method's metrics, by name.
@@ -110,9 +118,10 @@ class Session:
         Raises:
           ContractError: an input does not fit; the state is as it was.
         """
-        metrics = self._run_padded(self.manifest.signature(contract.TRAIN), inputs)
-        self.position += 1
-        return metrics
+        with self._turn:
+            metrics = self._run_padded(self.manifest.signature(contract.TRAIN), inputs)
+            self.position += 1
+            return metrics
 
     def infer(self, x: Any = None, **inputs: Any) -> np.ndarray:
         """Returns the outputs of any number of rows, [n, C].
@@ -123,7 +132,7 @@ class Session:
         """
         spec = self.manifest.signature(contract.INFER)
         (output,) = spec.outputs
-        arrays = rows.together(contract.INFER, _named(x, inputs))
+        arrays = rows.together(spec, rows.named(spec, inputs, x))
         spec.check_names(arrays)
         parts = [
             self._run_padded(spec, part)[output.name]
@@ -135,30 +144,32 @@ class Session:
     def evaluate(self, x: Any = None, y: Any = None, **inputs: Any) -> dict[str, float]:
         """Returns "loss", "count" and what else the artifact counts, over any rows.
 
-        Unlabelled and bad rows are left out. "correct" is a number of `count`, with its
-        "accuracy"; everything else is the mean of the others.
+        Unlabelled and bad rows are left out. Each output is a sum or a mean over all
+        rows, as its `total` says; of "correct" in `count` there is the "accuracy" too.
 
         Args:
-          x: [n, ...], the only input.
+          x: [n, ...], the only feature.
           y: labels, [n, ...].
           **inputs: each of several inputs by its name, instead of x; `weight`.
         """
         spec = self.manifest.signature(contract.EVALUATE)
-        arrays = rows.together(contract.EVALUATE, _named(x, inputs) | {"y": y})
-        sums = dict.fromkeys(spec.output_names, 0.0)
-        for part in rows.slices(arrays, spec.inputs[0].shape[0]):
-            outputs = self._run_padded(spec, part)
-            count = int(outputs["count"][0])
-            for name, value in outputs.items() if count else ():
-                factor = 1 if name in COUNTS else count
-                sums[name] += float(value[0]) * factor
-        return _means(sums)
+        given = rows.named(spec, inputs, x, y)
+        parts = rows.slices(rows.together(spec, given), spec.inputs[0].shape[0])
+        found = totals.total(spec, (self._run_padded(spec, part) for part in parts))
+        if "correct" in found:
+            found["accuracy"] = found["correct"] / max(found["count"], 1)
+        return found
 
     def _run_padded(self, spec: contract.Signature, inputs: Mapping[str, Any]):
         return self.run(spec.name, **rows.padded(spec, inputs))
 
     def configure(self, **values: float) -> dict[str, float]:
-        """Sets hyper-parameters by name, keeps the others; returns those in force."""
+        """Sets hyper-parameters by name, keeps the others; returns those in force.
+
+        Raises:
+          ContractError: a name is unknown, a value is no number or out of its range;
+            nothing was set. NaN keeps the present value.
+        """
         spec = self.manifest.signature(contract.CONFIGURE)
         unknown = sorted(set(values) - set(spec.input_names))
         if unknown:
@@ -166,15 +177,16 @@ class Session:
                 f"configure knows {list(spec.input_names)}, got {unknown}"
             )
         inputs = {
-            name: np.array([_number(name, values.get(name, np.nan))], np.float32)
-            for name in spec.input_names
+            one.name: np.array([_number(one, values.get(one.name, np.nan))], np.float32)
+            for one in spec.inputs
         }
         outputs = self.run(contract.CONFIGURE, **inputs)
         return {name: float(value[0]) for name, value in outputs.items()}
 
     def state(self, include_buffers: bool = False) -> dict[str, np.ndarray]:
         """Returns the state by name, without the user's raw data unless asked for."""
-        everything = self._open().run(contract.SAVE, UNUSED)
+        with self._turn:
+            everything = self._open().run(contract.SAVE, UNUSED)
         return {
             spec.name: everything[spec.name]
             for spec in self.manifest.state
@@ -187,15 +199,18 @@ class Session:
 
     def reset(self) -> None:
         """Returns to the shipped state, as a fresh session has it."""
-        present, fresh = self._open(), self._load()
-        present.close()
-        self._runtime, self.position = fresh, 0
+        with self._turn:
+            present, fresh = self._open(), self._load()
+            present.close()
+            self._runtime, self.position = fresh, 0
 
     def save_checkpoint(self) -> pathlib.Path:
         """Writes the whole state to `checkpoint_dir`; returns the file."""
-        state = self.state(include_buffers=True)
-        now = checkpoint.Checkpoint(state, int(state["step"][0]), self.position)
-        return checkpoint.save(self._folder(), self.manifest, now)
+        with self._files:
+            with self._turn:
+                state, position = self.state(include_buffers=True), self.position
+            now = checkpoint.Checkpoint(state, int(state["step"][0]), position)
+            return checkpoint.save(self._folder(), self.manifest, now)
 
     def restore_checkpoint(self, refused=lambda error: None) -> int | None:
         """Takes the newest valid checkpoint; returns its step, None if there is none.
@@ -207,12 +222,14 @@ class Session:
           CheckpointError: there are checkpoints, but none can be used; the state is as
             it was.
         """
-        found = checkpoint.latest(self._folder(), self.manifest, refused)
-        if found is None:
-            return None
-        self.load_state(found.state)
-        self.position = found.position
-        return found.step
+        with self._files:
+            found = checkpoint.latest(self._folder(), self.manifest, refused)
+            if found is None:
+                return None
+            with self._turn:
+                self.load_state(found.state)
+                self.position = found.position
+            return found.step
 
     def _folder(self) -> pathlib.Path:
         if self.checkpoint_dir is None:
@@ -222,25 +239,11 @@ class Session:
         return self.checkpoint_dir
 
 
-def _named(x: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the inputs by name; x is the only one's."""
-    return dict(inputs) if x is None else {"x": x, **inputs}
-
-
-def _number(name: str, value: Any) -> float:
+def _number(spec: contract.TensorSpec, value: Any) -> float:
     try:
-        return float(value)
-    except (TypeError, ValueError) as error:
-        raise ContractError(f"configure: {name}={value!r} is no number") from error
-
-
-def _means(sums: Mapping[str, float]) -> dict[str, float]:
-    """Returns what `evaluate` says of all calls together."""
-    count = int(sums["count"])
-    found: dict[str, float] = {
-        name: int(value) if name in COUNTS else value / max(count, 1)
-        for name, value in sums.items()
-    }
-    if "correct" in found:
-        found["accuracy"] = found["correct"] / max(count, 1)
-    return found
+        number = float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ContractError(f"configure: {spec.name}={value!r} is no number") from error
+    if not spec.allows(number):
+        raise ContractError(f"configure: {spec.name}={value!r}, needs {spec.range}")
+    return number

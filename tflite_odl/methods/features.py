@@ -28,7 +28,8 @@ class Feature:
 
     def spec(self, batch_size: int) -> TensorSpec:
         shape = (batch_size, *self.shape)
-        return TensorSpec(self.name, self.preprocessing.dtype, shape, about="raw input")
+        dtype = self.preprocessing.dtype
+        return TensorSpec(self.name, dtype, shape, "feature", about="raw input")
 
     def stays_within(self, limit: float) -> bool:
         """Whether no value that the sensor can give is beyond +-limit in the model."""

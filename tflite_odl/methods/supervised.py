@@ -115,12 +115,14 @@ class Supervised(Method):
         specs = (
             *self.network.specs(batch_size),
             self.loss.target(batch_size),
-            TensorSpec("count", "int32", (1,), unit="rows", about="real leading rows"),
+            TensorSpec("count", "int32", (1,), "count", "rows", "real leading rows"),
         )
         if not self.config.sample_weights:
             return specs
         about = "factor on the row's loss, 0 or more"
-        return (*specs, TensorSpec("weight", "float32", (batch_size,), about=about))
+        shape = (batch_size,)
+        weight = TensorSpec("weight", "float32", shape, "row_weight", "", about, 1.0)
+        return (*specs, weight)
 
     def train(self, state: Tensors, inputs: Tensors) -> Outcome:
         raise NotImplementedError(type(self).__name__)

@@ -56,9 +56,9 @@ def _least_us(call: Callable[[], object]) -> float:
 def _write(folder: str, shape: tuple[int, ...]) -> str:
     """Writes an artifact whose only signature, `train`, hardly looks at its inputs."""
     inputs = (
-        TensorSpec("x", "float32", shape),
-        TensorSpec("y", "int32", shape[:1]),
-        TensorSpec("count", "int32", (1,)),
+        TensorSpec("x", "float32", shape, "feature"),
+        TensorSpec("y", "int32", shape[:1], "label"),
+        TensorSpec("count", "int32", (1,), "count"),
     )
     loss = TensorSpec("loss", "float32", (1,))
 

@@ -105,7 +105,8 @@ class Loss:
 def float_target(batch_size: int, outputs: int, about: str) -> TensorSpec:
     """Returns the spec of labels [B, C] float32."""
     about += ", a row of NaN = unlabelled"
-    return TensorSpec("y", "float32", (batch_size, outputs), about=about)
+    shape = (batch_size, outputs)
+    return TensorSpec("y", "float32", shape, "label", about=about, fill=math.nan)
 
 
 def read_floats(y: tf.Tensor, inside: tf.Tensor) -> Labels:

@@ -39,7 +39,10 @@ class SparseCrossEntropy(Loss):
             )
 
     def target(self, batch_size: int) -> TensorSpec:
-        return TensorSpec("y", "int32", (batch_size,), about="label, -1 = unlabelled")
+        about = "label, -1 = unlabelled"
+        return TensorSpec(
+            "y", "int32", (batch_size,), "label", about=about, fill=UNLABELLED
+        )
 
     def read(self, y: tf.Tensor) -> Labels:
         valid = tf.logical_and(y >= UNLABELLED, y < self.outputs)
