@@ -8,7 +8,6 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from tflite_odl import contract
-from tflite_odl.builtin.rows import finite
 from tflite_odl.contract import Signature, TensorSpec
 from tflite_odl.methods.base import Entry, Method, Tensors
 
@@ -84,8 +83,10 @@ class TrainableModule(tf.Module):
     def _configure(self, inputs: Tensors) -> dict[str, tf.Tensor]:
         outputs = {}
         for name, value in inputs.items():
-            present = self.state[name].read_value()
-            outputs[name] = tf.where(finite(value), value, present)
+            spec, present = self.specs[name], self.state[name].read_value()
+            # Comparisons with NaN are false.
+            fits = tf.logical_and(value >= spec.low, value <= spec.high)
+            outputs[name] = tf.where(fits, value, present)
             self.state[name].assign(outputs[name])
         return outputs
 

@@ -13,6 +13,7 @@ from tf_keras import layers as kl
 
 from tests.nets import BATCH, CLASSES, conv_net, mlp
 from tflite_odl import streams
+from tflite_odl.builtin import random
 from tflite_odl.builtin.preprocess import Preprocessing
 from tflite_odl.errors import ModelError
 from tflite_odl.exporter.export import export
@@ -170,6 +171,33 @@ def test_of_a_frozen_backbone_only_what_the_head_reads_is_kept():
     assert ops == {"global_average_pool"}
 
 
+def test_no_two_draws_of_a_step_share_a_salt():
+    """The noise of three inputs, two draws of the policy, and dropout's."""
+    kinds = [kl.Input((4,), name=name) for name in "abc"]
+    x = kl.Dropout(0.5)(kl.Dropout(0.5)(kl.Add()(kinds)))
+    method = Skip(
+        tf_keras.Model(kinds, kl.Dense(CLASSES)(x)),
+        noise=0.1,
+        policy="random",
+        keep_skipped=0.5,
+    )
+    taken, uniform = [], random.uniform
+
+    def noted(state, shape, salt=0, places=None):
+        taken.append(salt)
+        return uniform(state, shape, salt, places)
+
+    state = {name: tf.constant(t.value) for name, t in method.state().items()}
+    inputs = {name: tf.zeros([BATCH, 4]) for name in "abc"}
+    inputs |= {"y": tf.zeros([BATCH], tf.int32), "count": tf.constant([BATCH])}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(random, "uniform", noted)
+        record = method.forward(state, method.check(inputs))
+        scores = method._scores(state, method.check(inputs), record, None)
+        method._weights(state, scores)
+    assert len(taken) == 7 == len(set(taken))
+
+
 def batches(steps: int):
     rng = np.random.default_rng(5)
     for _ in range(steps):
@@ -195,6 +223,20 @@ def test_rows_are_kept_skipped_or_unlabelled(build):
             skipped += (inputs["y"] >= 0).sum() - metrics["kept"][0]
             assert metrics["skipped_total"][0] == skipped
         assert 0 < skipped
+
+
+def test_skipped_rows_are_counted_up_to_the_largest_number(build):
+    with Session(build("skip-shared")) as session:
+        state = session.state(include_buffers=True)
+        state["threshold_interval"][:] = 0  # skips all
+        state["skipped_total"][:] = 2**31 - 2 - BATCH
+        state["confidence_counts"][:] = 2**24  # where float32 would stop
+        session.load_state(state)
+        inputs = {**next(batches(1)), "y": np.zeros(BATCH, np.int32)}
+        totals = [int(session.train(**inputs)["skipped_total"][0]) for _ in range(3)]
+        counts = session.state()["confidence_counts"].astype(np.int64)
+    assert totals == [2**31 - 2, 2**31 - 1, 2**31 - 1]
+    assert counts.sum() == 20 * 2**24 + 3 * BATCH
 
 
 def test_a_bound_above_kappa_learns_nothing_from_the_second_period_on(build):

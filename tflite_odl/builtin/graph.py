@@ -96,5 +96,5 @@ class Graph:
 def _frozen(node: Node) -> Node:
     attributes = dict(node.attributes)
     if "statistics" in attributes:
-        attributes["statistics"] = "frozen"
+        attributes["statistics"] = "moving"
     return dataclasses.replace(node, attributes=attributes, trainable=False)

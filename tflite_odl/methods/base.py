@@ -36,6 +36,16 @@ class StateTensor:
             TensorSpec(name, str(value.dtype), value.shape, role, "", about), value
         )
 
+    @classmethod
+    def setting(
+        cls, name: str, value: float, between: tuple[float, float]
+    ) -> StateTensor:
+        """Returns a hyper-parameter, which `configure` sets within its range."""
+        first = np.array([value], np.float32)
+        low, high = map(float, between)
+        role = "hyperparameter"
+        return cls(TensorSpec(name, "float32", (1,), role, low=low, high=high), first)
+
 
 @dataclasses.dataclass(frozen=True)
 class Change:

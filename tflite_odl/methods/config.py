@@ -25,6 +25,8 @@ class NetworkConfig:
       chunk_mb: activations larger than this train in chunks of the batch, so that they
         stay in the cache; 0 never cuts.
       preprocessing: of every input, or by the input's name.
+      feature_limit: a row with a preprocessed feature beyond +- this is a bad row, for
+        it would harm moving statistics for a long time.
       seed: of the graph's random generator.
     """
 
@@ -35,10 +37,21 @@ class NetworkConfig:
     preprocessing: Preprocessing | Mapping[str, Preprocessing] = dataclasses.field(
         default_factory=Preprocessing
     )
+    feature_limit: float = 1e6
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_finite("chunk_mb", self.chunk_mb)
+        if not 0 < self.feature_limit <= 1e18:
+            raise ModelError(
+                f"feature_limit is above 0 and at most 1e18, got {self.feature_limit}"
+            )
+
+
+LEARNER_RANGES = {
+    "learning_rate": optimizers.RANGES["learning_rate"],
+    "clip_norm": (1e-12, 1e18),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,10 +81,10 @@ class LearnerConfig:
         if isinstance(self.schedule, str):
             object.__setattr__(self, "schedule", Schedule(self.schedule))
         check_known("optimizer", self.optimizer, optimizers.OPTIMIZERS)
-        for name in ("learning_rate", "clip_norm"):
+        for name, (_, high) in LEARNER_RANGES.items():
             value = getattr(self, name)
-            if value is not None and not 0 < value < np.inf:
-                raise ModelError(f"{name} must be finite and positive, got {value}")
+            if value is not None and not 0 < value <= high:
+                raise ModelError(f"{name} is above 0, at most {high:g}, got {value}")
         if self.accumulate < 1:
             raise ModelError(f"accumulate is {self.accumulate}, needs 1 batch or more")
         self.make_optimizer()
@@ -83,11 +96,15 @@ class LearnerConfig:
         given: dict[str, Any] = dict(self.hyperparameters)
         if self.learning_rate is not None:
             given["learning_rate"] = self.learning_rate
-        in_range = all(0 <= value < np.inf for value in given.values())
-        if set(given) - set(known) or not in_range or given.get("momentum") == 0:
+        shown = {name: list(optimizers.RANGES[name]) for name in known}
+        fits = all(
+            name in known and shown[name][0] <= value <= shown[name][1]
+            for name, value in given.items()
+        )
+        if not fits or given.get("momentum") == 0:
             raise ModelError(
-                f"optimizer {self.optimizer!r} has hyper-parameters {list(known)}, "
-                f"finite and not negative, momentum above 0; got {given}"
+                f"optimizer {self.optimizer!r} has hyper-parameters from - to {shown}, "
+                f"momentum above 0; got {given}"
             )
         return kind(**given)
 

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from tflite_odl.builtin import optimizers
+from tflite_odl.builtin import optimizers, schedules
 from tflite_odl.methods.base import StateTensor, Tensors
-from tflite_odl.methods.config import LearnerConfig
+from tflite_odl.methods.config import LEARNER_RANGES, LearnerConfig
+
+RANGES = {**optimizers.RANGES, **schedules.RANGES, **LEARNER_RANGES}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Learner:
         return [
             *(of(name, value, "slot") for name, value in self.slots().items()),
             *(
-                of(self.prefix + name, np.float32(value), "hyperparameter")
+                StateTensor.setting(self.prefix + name, value, RANGES[name])
                 for name, value in self.hyperparameters().items()
             ),
         ]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import tensorflow as tf
 import tf_keras
 
-from tflite_odl.builtin import tape
+from tflite_odl.builtin import random, rows, tape
 from tflite_odl.builtin.lowering import Pass, Rows
 from tflite_odl.builtin.plan import names, plan
 from tflite_odl.contract import TensorSpec
@@ -26,6 +26,7 @@ class Network:
       config: what of it learns, and how its lowerings are chosen.
       choices: {node name: lowering name}, else the default plan.
       prefix: of its names in the state, where a method has several networks.
+      salts: of the method's draws, where there are others beside the network's.
 
     Attributes:
       model: the Keras model.
@@ -40,10 +41,14 @@ class Network:
         config: NetworkConfig,
         choices: Mapping[str, str] | None = None,
         prefix: str = "",
+        salts: random.Salts | None = None,
     ) -> None:
         self.model, self.config, self.prefix = model, config, prefix
         learning = trainable_layers(model, config.trainable)
-        self.graph = from_keras(model, learning, config.batch_norm)
+        salts = salts or random.Salts()
+        self.graph = from_keras(
+            model, learning, config.batch_norm, lambda name: salts(prefix + name)
+        )
         self.plan = plan(self.graph, choices, config.target)
         self.features = features(self.graph.inputs, config.preprocessing)
 
@@ -79,21 +84,31 @@ class Network:
             feature.preprocessing(inputs[feature.name]) for feature in self.features
         ]
 
-    def forward(self, state: Tensors, x: Sequence[tf.Tensor], rows: Rows) -> tape.Tape:
+    def counted(self, inputs: Tensors) -> rows.Counted:
+        """Returns raw inputs preprocessed, and which rows of them count.
+
+        Args:
+          inputs: the features, and `count` [1] int32.
+        """
+        limit = self.config.feature_limit
+        limits = [None if f.stays_within(limit) else limit for f in self.features]
+        return rows.counted(self.preprocess(inputs), inputs["count"], limits)
+
+    def forward(self, state: Tensors, x: Sequence[tf.Tensor], good: Rows) -> tape.Tape:
         """Returns the record of the forward pass in training.
 
         Args:
           state: of the method; `random` is what dropout is drawn from.
           x: one [B, ...] float32 for each input node.
-          rows: which of them count.
+          good: which rows count.
         """
-        run = Pass(True, rows, self.graph.differentiated(), state["random"])
+        run = Pass(True, good, self.graph.differentiated(), state["random"])
         limit = self.config.chunk_mb * 1e6
         return tape.forward(self.graph, self.plan, self.own(state), x, run, limit)
 
-    def infer(self, state: Tensors, x: Sequence[tf.Tensor], rows: Rows) -> tf.Tensor:
+    def infer(self, state: Tensors, x: Sequence[tf.Tensor], good: Rows) -> tf.Tensor:
         """Returns the output [B, ...] in inference; the arguments are `forward`'s."""
-        run = Pass(False, rows)
+        run = Pass(False, good)
         return tape.forward(self.graph, self.plan, self.own(state), x, run).output
 
     def own(self, state: Tensors) -> Tensors:

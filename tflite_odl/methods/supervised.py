@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
 
 from tflite_odl import contract
 from tflite_odl.builtin import losses, random, rows
 from tflite_odl.builtin.lowering import Rows
+from tflite_odl.builtin.tape import Tape
 from tflite_odl.contract import TensorSpec
 from tflite_odl.errors import ModelError
 from tflite_odl.methods.base import (
@@ -26,6 +26,7 @@ from tflite_odl.methods.base import (
 from tflite_odl.methods.config import SupervisedConfig
 from tflite_odl.methods.learner import Learned, Learner
 from tflite_odl.methods.network import Network
+from tflite_odl.methods.step import counters, settle
 from tflite_odl.reading.logits import as_logits
 
 
@@ -43,6 +44,7 @@ class Supervised(Method):
       network: the model, ending in logits for the cross-entropies.
       ending: the final activation that was taken off for that.
       learner: of its trainable weights.
+      salts: of all its random draws.
       loss: of its output.
 
     Raises:
@@ -64,7 +66,8 @@ class Supervised(Method):
             as_logits(model, ending) if ending else (model, "as it is")
         )
         self.classes = tuple(classes)
-        self.network = Network(logits, self.config, choices)
+        self.salts = random.Salts()
+        self.network = Network(logits, self.config, choices, salts=self.salts)
         self._check_shapes()
         self.features = self.network.features
         self.learner = Learner(self.config, self.network.learning())
@@ -93,12 +96,10 @@ class Supervised(Method):
         return self.network.plan_names
 
     def state_tensors(self) -> list[StateTensor]:
-        of = StateTensor.of
         return [
             *self.network.state_tensors(),
             *self.learner.state_tensors(),
-            of("step", np.int32(0), "counter", "training steps that changed the state"),
-            of("random", random.initial(self.config.seed), "random", "seed, counter"),
+            *counters(self.config.seed),
         ]
 
     def entries(self, batch_size: int, infer_batch_size: int) -> list[Entry]:
@@ -126,37 +127,35 @@ class Supervised(Method):
 
     def infer(self, state: Tensors, inputs: Tensors) -> Outcome:
         count = inputs[self.features[0].name].shape[0]
-        output = self._infer(state, inputs, Rows.of(tf.ones([count])))
+        x, every = self.network.preprocess(inputs), Rows.of(tf.ones([count]))
+        output = self.network.infer(state, x, every)
         return Outcome({self.loss.output: self.loss.predict(output)})
 
     def evaluate(self, state: Tensors, inputs: Tensors) -> Outcome:
         batch = self.check(inputs)
-        output = self._infer(state, batch.features, Rows.of(batch.good))
+        output = self.network.infer(state, batch.x, Rows.of(batch.good))
         loss, _ = self.loss.value(output, batch.y, batch.share)
         metrics = self.loss.metrics(output, batch.y, batch.labelled)
         return Outcome({"loss": loss, **metrics})
 
-    def _infer(self, state: Tensors, inputs: Tensors, good: Rows) -> tf.Tensor:
-        return self.network.infer(state, self.network.preprocess(inputs), good)
-
-    def check(self, inputs: Tensors) -> rows.Checked:
+    def check(self, inputs: Tensors) -> rows.Labelled:
         """Returns the inputs of train or evaluate, checked row by row."""
-        given = {feature.name: inputs[feature.name] for feature in self.features}
-        others = {name: inputs[name] for name in inputs if name not in given}
-        return rows.check(given, **others, read=self.loss.read)
+        counted, weight = self.network.counted(inputs), inputs.get("weight")
+        return rows.labelled(counted, inputs["y"], self.loss.read, weight)
 
-    def forward(self, state: Tensors, batch: rows.Checked):
+    def forward(self, state: Tensors, batch: rows.Labelled) -> Tape:
         """Returns the record of the forward pass in training, inputs with noise."""
-        x = self.augment(state, self.network.preprocess(batch.features))
+        x = self.augment(state, batch.x)
         return self.network.forward(state, x, Rows.of(batch.good))
 
     def augment(self, state: Tensors, x: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """Returns the inputs with the configured noise."""
         if not self.config.noise:
             return list(x)
+        draw = state["random"]
         return [
-            one + feature.noise(state["random"], one.shape[0], n) * self.config.noise
-            for n, (feature, one) in enumerate(zip(self.features, x, strict=True))
+            one + feature.noise(draw, one.shape[0], self.salts) * self.config.noise
+            for feature, one in zip(self.features, x, strict=True)
         ]
 
     def updates(self, state: Tensors) -> tf.Tensor:
@@ -174,7 +173,7 @@ class Supervised(Method):
     def outcome(
         self,
         state: Tensors,
-        batch: rows.Checked,
+        batch: rows.Labelled,
         loss: tf.Tensor,
         learned: Learned,
         moved: Tensors,
@@ -193,26 +192,17 @@ class Supervised(Method):
           metrics: outputs beside those of every method.
         """
         whole = tf.logical_and(rows.finite(loss), rows.finite(learned.norm))
-        accepted = tf.logical_and(batch.some, whole)
-        always = {
-            **self.network.named(moved),
-            **learned.news,
-            "step": state["step"] + 1,
-            "random": random.advance(state["random"]),
-            **news,
-        }
-        changes = [Change(always), Change(learned.update, learned.due)]
-        if learned.due is None:
-            changes = [Change({**always, **learned.update})]
         outputs = {
             "loss": loss,
-            "step": state["step"] + tf.cast(accepted, tf.int32),
             "rejected_rows": batch.rejected,
-            "accepted": tf.cast(accepted, tf.int32),
             "gradient_norm": learned.norm,
             **metrics,
         }
-        return Outcome(outputs, changes, accepted)
+        always = {**self.network.named(moved), **learned.news, **news}
+        changes = [Change(always), Change(learned.update, learned.due)]
+        if learned.due is None:
+            changes = [Change({**always, **learned.update})]
+        return settle(state, outputs, changes, tf.logical_and(batch.some, whole))
 
     def proof(self, sample: Any = None) -> Any:
         from tflite_odl.proof.supervised import SupervisedProof

@@ -13,7 +13,6 @@ from tflite_odl.proof.references.losses import KERAS_LOSSES
 
 Sample = tuple[np.ndarray | Mapping[str, np.ndarray], np.ndarray]
 Batch = dict[str, np.ndarray]
-NOT_FEATURES = ("y", "count", "weight")
 
 
 class Batches:
@@ -100,10 +99,22 @@ class Batches:
 
             return spoil
 
+        def too_far(feature) -> Callable[[Batch, int], None]:
+            def spoil(batch: Batch, row: int) -> None:
+                settings, far = (
+                    feature.preprocessing,
+                    2 * self.method.config.feature_limit,
+                )
+                raw = (far - np.asarray(settings.offset)) / np.asarray(settings.scale)
+                batch[feature.name][row].flat[-1] = raw.flat[-1]
+
+            return spoil
+
         floats = [
-            not_a_number(part.name)
-            for part in self.method.features
-            if part.preprocessing.dtype == "float32"
+            spoil
+            for feature in self.method.features
+            if feature.preprocessing.dtype == "float32"
+            for spoil in (not_a_number(feature.name), too_far(feature))
         ]
         weights = [negative_weight] if self.method.config.sample_weights else []
         return [no_label, bad_label, *floats, *weights]
@@ -141,18 +152,20 @@ def unlabelled(y: np.ndarray) -> np.generic:
     return y.dtype.type(UNLABELLED if y.dtype.kind == "i" else np.nan)
 
 
-def taken(batch: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> Batch:
+def taken(method, batch: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> Batch:
     """Returns a signature's inputs from a batch of as many rows, or of others: then
-    the rows whose features are finite, in turn."""
+    the rows whose features are within the method's limit, in turn."""
     rows = len(batch["y"])
-    features = [name for name in batch if name not in NOT_FEATURES]
-    finite = np.ones(rows, bool)
-    for name in features:
-        finite &= np.isfinite(batch[name].reshape(rows, -1)).all(1)
+    limit, fitting = method.config.feature_limit, np.ones(rows, bool)
+    for feature in method.features:
+        settings = feature.preprocessing
+        x = batch[feature.name] * np.asarray(settings.scale) + settings.offset
+        with np.errstate(invalid="ignore"):
+            fitting &= (np.abs(x.reshape(rows, -1)) <= limit).all(1)
     whole = all(batch[name].shape == shape for name, shape in shapes.items())
     if whole and "y" in shapes:
         return {name: batch[name] for name in shapes}
-    good = np.flatnonzero(finite)
+    good = np.flatnonzero(fitting)
     return {
         name: batch[name][np.resize(good, shape[0])] for name, shape in shapes.items()
     }

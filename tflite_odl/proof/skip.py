@@ -46,13 +46,38 @@ class SkipProof(SupervisedProof):
             ),
             Trial(spoiled, changes=lambda state: closed(self.method)),
             *(
-                Trial(labelled=size, changes=lambda state: opened(self.method))
+                Trial(
+                    labelled=size,
+                    changes=lambda state: {
+                        **group_end(self.method),
+                        **opened(self.method),
+                    },
+                )
                 for size in sizes
             ),
+            *self._groups(),
             *(Trial(SPOILED, spoil=part, carried=False) for part in spoils),
             *self._borders(),
             *self._on_the_edge(),
             *self._loud(lambda state: {**self.calm(state), **opened(self.method)}),
+        ]
+
+    def _groups(self) -> list[Trial]:
+        """Returns, where batches are accumulated, the last one of a group, none of its
+        own rows kept: with rows kept before, and without."""
+        if self.method.config.accumulate == 1:
+            return []
+        return [
+            Trial(
+                signatures=(contract.TRAIN,),
+                changes=lambda state, kept=kept: {
+                    **closed(self.method),
+                    **group_end(self.method),
+                    "kept_in_group": np.array([kept], np.int32),
+                },
+                carried=False,
+            )
+            for kept in (3, 0)
         ]
 
     def _borders(self) -> list[Trial]:
@@ -127,8 +152,14 @@ def levelled(method) -> dict:
 
 
 def begun(method) -> Arrays:
-    """Returns what to change in a state for a step after the warm-up."""
-    return {"step": np.array([method.config.warm_up + 1], np.int32)}
+    """Returns what to change in a state for a step after the warm-up, an update's."""
+    first, every = method.config.warm_up + 1, method.config.accumulate
+    return {"step": np.array([first + -(first + 1) % every], np.int32)}
+
+
+def group_end(method) -> Arrays:
+    """Returns what to change in a state so that an update is due, if anything."""
+    return {} if method.config.accumulate == 1 else begun(method)
 
 
 def halfway(method, state: Arrays) -> Arrays:

@@ -100,7 +100,7 @@ class SupervisedProof(Proof):
         return self.batches.draw(trial, number, batch_size, attempt, seed)
 
     def inputs(self, signature: str, batch: Arrays, shapes: Shapes) -> Arrays:
-        return batches.taken(batch, shapes)
+        return batches.taken(self.method, batch, shapes)
 
     def rejected(self, batch: Arrays) -> Sequence[Rejected]:
         """Returns calls with only bad labels, without labels, and with only padding."""

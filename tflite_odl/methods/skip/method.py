@@ -11,13 +11,14 @@ import numpy as np
 import tensorflow as tf
 
 from tflite_odl.builtin.lowering import Rows
-from tflite_odl.builtin.rows import Checked
+from tflite_odl.builtin.rows import Labelled
 from tflite_odl.builtin.tape import Tape
 from tflite_odl.errors import ModelError
 from tflite_odl.methods.base import Outcome, StateTensor, Tensors
+from tflite_odl.methods.learner import Learned
 from tflite_odl.methods.skip import compaction
-from tflite_odl.methods.skip.baselines import BASELINES, SKIPPED_SALT
-from tflite_odl.methods.skip.config import SkipConfig
+from tflite_odl.methods.skip.baselines import BASELINES, KEEP_SKIPPED
+from tflite_odl.methods.skip.config import RANGES, SkipConfig
 from tflite_odl.methods.skip.policy import Policy, Scores
 from tflite_odl.methods.skip.threshold import Threshold, interval
 from tflite_odl.methods.supervised import Supervised
@@ -30,7 +31,8 @@ class Skip(Supervised):
     weight 0 are left out of backward, which runs in the smallest bucket that holds the
     others. The gradient is (1 / B) sum w_i dL_i/dW, B = all labelled rows. Where
     nothing is kept, weights and slots stay as they are; batch norms' moving statistics
-    follow the forward pass in any case.
+    follow the forward pass in any case. Of batches that are accumulated, those of which
+    nothing is kept count with a gradient of zero.
 
     Args:
       model, classes, choices: as for `Supervised`.
@@ -57,11 +59,18 @@ class Skip(Supervised):
         settings = self.policy.hyperparameters()
         return [
             *super().state_tensors(),
-            *(of(n, np.float32(v), "hyperparameter") for n, v in settings.items()),
+            *(StateTensor.setting(n, v, RANGES[n]) for n, v in settings.items()),
             of("updates", np.int32(0), "counter", "optimizer steps"),
             of("skipped_total", np.int32(0), "counter", "rows not back-propagated"),
+            *self._group_tensors(),
             *self.policy.state_tensors(),
         ]
+
+    def _group_tensors(self) -> list[StateTensor]:
+        if self.config.accumulate == 1:
+            return []
+        about = "rows kept of the present group of batches"
+        return [StateTensor.of("kept_in_group", np.int32(0), "counter", about)]
 
     def updates(self, state: Tensors) -> tf.Tensor:
         return state["updates"]
@@ -85,17 +94,35 @@ class Skip(Supervised):
         rows = tf.reduce_sum(kept, keepdims=True)
         skipped = tf.reduce_sum(scores.labelled, keepdims=True) - rows
         news, metrics = self.policy.follow(state, scores)
-        total = state["skipped_total"] + tf.cast(skipped, tf.int32)
+        total = saturating(state["skipped_total"], tf.cast(skipped, tf.int32))
+        group, due = self._group(state, learned, tf.cast(rows, tf.int32))
         update = {**learned.update, "updates": state["updates"] + 1}
         return self.outcome(
             state,
             batch,
             loss,
-            dataclasses.replace(learned, update=update, due=rows > 0.0),
+            dataclasses.replace(learned, update=update, due=due),
             record.moved,
-            {**news, "skipped_total": total},
+            {**news, **group, "skipped_total": total},
             {"kept": tf.cast(rows, tf.int32), "skipped_total": total, **metrics},
         )
+
+    def _group(
+        self, state: Tensors, learned: Learned, rows: tf.Tensor
+    ) -> tuple[Tensors, tf.Tensor]:
+        """Returns (new state, whether an update is due: where a group of batches is
+        complete and any row of it was kept).
+
+        Args:
+          state: before the step.
+          learned: what the batch's gradients come to.
+          rows: [1] int32, kept of this batch.
+        """
+        if learned.due is None:
+            return {}, rows > 0
+        before = tf.minimum(state["step"] % self.config.accumulate, 1)
+        kept = saturating(state["kept_in_group"] * before, rows)
+        return {"kept_in_group": kept}, tf.logical_and(learned.due, kept > 0)
 
     def _no_gradients(self, record: Tape) -> Tensors:
         """Returns {weight name: zeros}, made at run time so that they take no room."""
@@ -119,7 +146,7 @@ class Skip(Supervised):
 
         return of
 
-    def _scores(self, state, batch: Checked, record: Tape, record_of) -> Scores:
+    def _scores(self, state, batch: Labelled, record: Tape, record_of) -> Scores:
         """Returns what the policy sees of the batch."""
         target = tf.one_hot(batch.y, self.num_classes)
         probabilities = tf.nn.softmax(record.output)
@@ -127,7 +154,7 @@ class Skip(Supervised):
         log_p = tf.reduce_sum(tf.nn.log_softmax(record.output) * target, 1)
         largest = self.config.confidence == "max"
         confidence = tf.reduce_max(probabilities, 1) if largest else true
-        scores = Scores(batch.labelled, confidence, -log_p, state["random"])
+        scores = Scores(batch.labelled, confidence, -log_p, state["random"], self.salts)
         if self.config.policy != "threshold":
             return scores
         if not self.policy.probes:
@@ -140,7 +167,7 @@ class Skip(Supervised):
         """Returns [B]: each row's weight, 0 where it is skipped."""
         config, weights = self.config, self.policy.keep(state, scores)
         if config.keep_skipped:
-            drawn = tf.cast(scores.draw(SKIPPED_SALT) < config.keep_skipped, tf.float32)
+            drawn = tf.cast(scores.draw(KEEP_SKIPPED) < config.keep_skipped, tf.float32)
             skipped = 1.0 - tf.cast(weights > 0.0, tf.float32)
             weights += skipped * drawn / config.keep_skipped
         if config.warm_up:
@@ -156,6 +183,12 @@ class Skip(Supervised):
         kept = tf.reduce_sum(tf.cast(weights > 0.0, tf.float32), keepdims=True)
         rows = tf.reduce_sum(labelled, keepdims=True)
         return weights * (rows / tf.maximum(kept, 1.0))
+
+
+def saturating(count: tf.Tensor, more: tf.Tensor) -> tf.Tensor:
+    """Returns the sum of two int32 counts, 2^31 - 1 where it would be more."""
+    most = 2**31 - 1
+    return tf.minimum(count, most - more) + more
 
 
 def _head_gradients(record: Tape, true: tf.Tensor) -> tf.Tensor:

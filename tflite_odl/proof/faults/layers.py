@@ -207,7 +207,7 @@ FAULTS = (
         "noise",
         Feature,
         "noise",
-        given(lambda self, state, batch_size, number: (self, state, batch_size, 0)),
+        given(lambda self, state, rows, salts: (self, state, rows, lambda name: 0)),
     ),
     Fault(
         "noise only upwards",

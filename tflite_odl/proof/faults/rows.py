@@ -9,7 +9,6 @@ import tensorflow as tf
 from tflite_odl.builtin import rows
 from tflite_odl.builtin.losses import cross_entropy
 from tflite_odl.builtin.lowering import Rows
-from tflite_odl.methods import supervised
 from tflite_odl.proof.faults.fault import Fault, answer, given
 
 Sparse = cross_entropy.SparseCrossEntropy
@@ -41,24 +40,23 @@ def _by_good_rows(checked):
     return checked.share * labelled / good
 
 
-def _all_real(right):
-    def check(features, **others):
-        return right(features, **{**others, "count": others["count"] * 0 + 1000})
-
-    return check
-
-
 def _all_labelled(self, z, y, labelled):
     return self, z, y, tf.maximum(labelled, 1.0)
 
 
 FAULTS = (
-    Fault("padding that counts", "image", supervised.rows, "check", _all_real),
+    Fault(
+        "padding that counts",
+        "image",
+        rows,
+        "counted",
+        given(lambda x, count, limits: (x, count * 0 + 1000, limits)),
+    ),
     Fault(
         "unlabelled rows in the mean",
         "dense",
-        supervised.rows,
-        "check",
+        rows,
+        "labelled",
         _checked(share=_by_good_rows),
     ),
     Fault(
@@ -75,21 +73,28 @@ FAULTS = (
         "a row that is not a number counts",
         "image",
         rows,
-        "finite_rows",
-        answer(lambda finite: tf.ones_like(finite)),
+        "within",
+        answer(lambda within: tf.ones_like(within)),
+    ),
+    Fault(
+        "a row far beyond the limit counts",
+        "image",
+        rows,
+        "within",
+        given(lambda x, limit: (x, 1e18)),
     ),
     Fault(
         "rejected rows counted twice",
         "dense",
-        supervised.rows,
-        "check",
+        rows,
+        "labelled",
         _checked(rejected=lambda checked: checked.rejected * 2),
     ),
     Fault(
         "sample weights left out",
         "weights",
-        supervised.rows,
-        "check",
+        rows,
+        "labelled",
         _checked(
             share=lambda checked: (
                 checked.labelled

@@ -99,17 +99,22 @@ class SkipReference(KerasReference):
         rows = labelled.sum()
         if self.method.config.divide == "kept":
             rows = (weights > 0).sum()
-        norm, made_from = 0.0, {}
+        of_batch = [tf.zeros_like(variable) for variable in self.learning]
         if (weights > 0).any():
-            gradients = self._gradients(tape, losses, weights / rows)
-            norm = float(tf.linalg.global_norm(gradients))
-            made_from = self._made_from(gradients, gradients)
+            of_batch = self._gradients(tape, losses, weights / rows)
+        sums, gradients = self._gather(state, of_batch, int(state["step"][0]))
+        norm, made_from = float(tf.linalg.global_norm(gradients)), {}
+        due, group = self._due(state, int((weights > 0).sum()))
+        if norm > 0:
+            made_from = self._made_from(gradients, of_batch)
+        if due:
             if "clip_norm" in state:
                 gradients, _ = tf.clip_by_global_norm(
                     gradients, float(state["clip_norm"][0])
                 )
             optimizer.apply_gradients(zip(gradients, self.learning, strict=True))
-        after = {**self._new_state(state, optimizer), **news}
+        news["updates"] = state["updates"] + np.int32(due)
+        after = {**self._new_state(state, optimizer), **sums, **news, **group}
         outputs = {
             "loss": float(losses.numpy()[labelled].mean()),
             "gradient_norm": norm,
@@ -122,6 +127,16 @@ class SkipReference(KerasReference):
         }
         margins = np.array(policy.margins)
         return Answer(as_arrays(outputs), after, margins, made_from)
+
+    def _due(self, state: Arrays, kept: int) -> tuple[bool, dict[str, np.ndarray]]:
+        """Returns (whether an update is due, new count of the group's kept rows)."""
+        every, place = self.config.accumulate, int(state["step"][0])
+        if every == 1:
+            return kept > 0, {}
+        if place % every:
+            kept += int(state["kept_in_group"][0])
+        last = place % every == every - 1
+        return last and kept > 0, {"kept_in_group": np.array([kept], np.int32)}
 
     def _row_losses(self, logits: tf.Tensor, y: np.ndarray) -> tf.Tensor:
         loss = tf_keras.losses.SparseCategoricalCrossentropy(

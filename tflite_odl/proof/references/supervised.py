@@ -140,8 +140,10 @@ class KerasReference(Reference):
     def good(self, batch: Batch) -> np.ndarray:
         """Returns [B] bool: the rows that count."""
         good = (np.arange(len(batch.y)) < batch.count[0]) & self.loss.valid(batch.y)
-        for x in batch.x.values():
-            good &= np.isfinite(x.reshape(len(x), -1)).all(1)
+        limit = self.config.feature_limit
+        with np.errstate(invalid="ignore"):
+            for x in self._preprocess(batch.x):
+                good &= (np.abs(x.reshape(len(x), -1)) <= limit).all(1)
         if batch.weight is not None:
             good &= np.isfinite(batch.weight) & (batch.weight >= 0)
         return good
@@ -167,9 +169,10 @@ class KerasReference(Reference):
     def _noise(self, state: Arrays, rows: int) -> list[np.ndarray]:
         """Noise by the graph's own generator, which has a test of its own."""
         draw, amplitude = tf.constant(state["random"]), np.float32(self.config.noise)
+        salts = self.method.salts
         return [
-            (part.noise(draw, rows, n).numpy() * amplitude).astype(self.dtype)
-            for n, part in enumerate(self.method.features)
+            (feature.noise(draw, rows, salts).numpy() * amplitude).astype(self.dtype)
+            for feature in self.method.features
         ]
 
     def _loss(self, output: tf.Tensor, batch: Batch) -> tf.Tensor:
