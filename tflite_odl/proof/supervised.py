@@ -11,6 +11,7 @@ from tflite_odl.builtin.optimizers import SUM, slot_name
 from tflite_odl.proof import batches
 from tflite_odl.proof.batches import Batches, Sample
 from tflite_odl.proof.calm import calm
+from tflite_odl.proof.layers import Layer, distinct
 from tflite_odl.proof.proof import (
     FILLINGS,
     FULL,
@@ -120,6 +121,11 @@ class SupervisedProof(Proof):
         if rows is not None:
             outputs["rejected_rows"] = np.array([rows], np.int32)
         return Rejected(contract.TRAIN, inputs, outputs)
+
+    def layers(self, batch_size: int) -> Sequence[Layer]:
+        network = self.method.network
+        limit = network.config.chunk_mb * 1e6
+        return distinct(network.graph, network.plan, batch_size, limit)
 
     def kinds(self) -> Mapping[str, str]:
         graph, config = self.method.network.graph, self.method.config
