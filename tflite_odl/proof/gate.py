@@ -34,6 +34,7 @@ class Tally:
       agreed, tried, missed, unclear: batches.
       own: TensorFlow float32's own errors.
       noise, cancelled, seen, moved: names of state tensors, see `Limits`.
+      learned: those that a gradient has moved.
     """
 
     agreed: int = 0
@@ -45,6 +46,7 @@ class Tally:
     cancelled: set[str] = dataclasses.field(default_factory=set)
     seen: set[str] = dataclasses.field(default_factory=set)
     moved: set[str] = dataclasses.field(default_factory=set)
+    learned: set[str] = dataclasses.field(default_factory=set)
 
     def take(self, expected: Sequence[Expectation]) -> None:
         """Notes what a trial that agreed has shown."""
@@ -55,12 +57,13 @@ class Tally:
                 self.noise.update(limits.noise)
                 self.seen.update(limits.seen)
                 self.moved.update(limits.own)
+                self.learned.update(limits.own.keys() & one.answer64.gradients.keys())
                 if one.calm:
                     self.cancelled.update(limits.cancelled)
 
     def unseen(self, names: Collection[str]) -> list[str]:
-        """Returns which tensors have moved, but never by more than their rounding."""
-        return sorted(self.moved.intersection(names) - self.seen)
+        """Returns which tensors have learned, but never by more than their rounding."""
+        return sorted(self.learned.intersection(names) - self.seen)
 
     def figures(self, names: Collection[str]) -> dict[str, Any]:
         """Returns what the manifest says; names: of the tensors that learn."""
@@ -78,6 +81,7 @@ class Tally:
             "held_loosely": {
                 "gradient_is_noise": sorted(self.noise - self.moved),
                 "float32_cancels": sorted(self.cancelled),
+                "near_rounding": sorted(self.moved.intersection(names) - self.seen),
                 "never_moved": sorted(set(names) - self.moved - self.noise),
             },
         }
@@ -135,12 +139,34 @@ def prove(
             f"no trial moves {unseen} by more than the rounding of their values: their "
             "updates cannot be proven; add a trial to the method's proof that does"
         )
+    progress("prove: the model as it was given")
+    _as_given(proof, manifest, candidates.values(), shipped, batch_size, seed)
     for candidate in candidates.values():
         for rejected in proof.rejected(batch):
             candidate.reject(rejected)
         candidate.configure(shipped)
     figures = {name: candidate.figures for name, candidate in candidates.items()}
     return {**figures, **tally.figures(learning)}
+
+
+def _as_given(
+    proof: Proof,
+    manifest: Manifest,
+    candidates: Collection[Candidate],
+    shipped: Arrays,
+    batch_size: int,
+    seed: int,
+) -> None:
+    """Compares inference with the user's own model, before anything was done to it."""
+    batch = proof.draw(Trial(), 0, batch_size, 0, seed)
+    for signature, specs in manifest.signatures.items():
+        shapes = {spec.name: spec.shape for spec in specs.inputs}
+        if not shapes.keys() <= batch.keys():
+            continue
+        inputs = proof.inputs(signature, batch, shapes)
+        expected = proof.given(signature, inputs)
+        for candidate in candidates if expected else ():
+            candidate.as_given(signature, shipped, inputs, expected)
 
 
 def _agreed(
