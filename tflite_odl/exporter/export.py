@@ -19,7 +19,7 @@ from tflite_odl.methods.base import Method
 from tflite_odl.proof import gate, layers
 from tflite_odl.proof.batches import Sample
 from tflite_odl.proof.cache import Cache
-from tflite_odl.proof.proof import Arrays, Proof
+from tflite_odl.proof.proof import Proof
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +75,7 @@ def export(
     proof = method.proof(sample)
     shipped = {name: tensor.value for name, tensor in method.state().items()}
     try:
-        proofs = _prove(proof, model, manifest, shipped, batch_size, progress)
+        proofs = proven(proof, model, manifest, method, batch_size, progress)
         proofs["layers_alone"] = layers.prove(
             proof.layers(batch_size), converted, cache or Cache.usual(), progress
         )
@@ -92,15 +92,20 @@ def export(
     return Exported(model, manifest, goldens)
 
 
-def _prove(
+def proven(
     proof: Proof,
     model: bytes,
     manifest: contract.Manifest,
-    shipped: Arrays,
+    method: Method,
     batch_size: int,
-    progress: Callable[[str], None],
+    progress: Callable[[str], None] = lambda stage: None,
 ) -> dict[str, Any]:
-    """Returns what the gate found, see `gate.prove`."""
+    """Returns what the gate found of a model on both runtimes, see `gate.prove`.
+
+    Raises:
+      ParityError: the model and TensorFlow disagree.
+    """
+    shipped = {name: tensor.value for name, tensor in method.state().items()}
     with contextlib.ExitStack() as stack:
         runtimes = {
             name: stack.enter_context(kind(model, manifest))
