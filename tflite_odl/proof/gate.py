@@ -94,6 +94,7 @@ def prove(
     shipped: Arrays,
     batch_size: int,
     seed: int = 0,
+    begin: Arrays | None = None,
     progress: Callable[[str], None] = lambda stage: None,
 ) -> dict[str, Any]:
     """Runs every signature of an artifact against TensorFlow.
@@ -102,9 +103,10 @@ def prove(
       proof: of the method that was exported.
       manifest: names signatures and state.
       runtimes: of the artifact, by name.
-      shipped: the state to begin from.
+      shipped: the state of the artifact.
       batch_size: rows of a train call.
       seed: of the batches.
+      begin: the state that the trials begin from, if it is another one.
       progress: called with the name of each stage as it begins.
 
     Returns:
@@ -117,7 +119,7 @@ def prove(
     expectations = Expectations(proof, manifest)
     candidates = {name: Candidate(runtime) for name, runtime in runtimes.items()}
     learning = [spec.name for spec in manifest.state if spec.role == "weight"]
-    tally, state, batch = Tally(), dict(shipped), {}
+    tally, state, batch = Tally(), dict(begin or shipped), {}
     trials = proof.trials(batch_size)
     for number, trial in enumerate(trials):
         if trial.spare and not tally.unseen(learning):
