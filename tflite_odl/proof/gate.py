@@ -185,13 +185,15 @@ def _agreed(
     agree: chance does not repeat itself, a wrong gradient does.
     """
     missed, misses, needed = None, 0, 1
+    earlier: dict[str, Error] = {}
     for attempt in range(DRAWS):
         batch = draw(attempt)
-        expected = expectations.of(trial, state, batch)
+        expected = expectations.of(trial, state, batch, earlier)
         tally.tried += 1
         if not all(one.clear for one in expected):
             tally.unclear += 1
             continue
+        earlier = _largest(earlier, expected)
         try:
             for candidate in candidates:
                 for one in expected:
@@ -212,3 +214,16 @@ def _agreed(
         "last digits of TensorFlow's float32, or a gradient does: prove it with other "
         "rows, or from other weights"
     )
+
+
+def _largest(
+    earlier: Mapping[str, Error], expected: Sequence[Expectation]
+) -> dict[str, Error]:
+    """Returns TensorFlow's own errors by kind, the largest of a trial's batches."""
+    found = dict(earlier)
+    for one in expected:
+        for kind, own in one.limits.of_kind.items() if one.moves else ():
+            before = found.get(kind, own)
+            whole, entry = max(own.whole, before.whole), max(own.entry, before.entry)
+            found[kind] = Error(whole, entry)
+    return found

@@ -66,6 +66,7 @@ class Limits:
       answer32, answer64: what TensorFlow makes of it.
       kinds: {name: kind}; errors are judged among tensors of one kind.
       calm: whether the state was chosen to keep float32 nearly exact.
+      earlier: {kind: TensorFlow's own error} of this trial's other batches.
     """
 
     before: Arrays
@@ -73,6 +74,7 @@ class Limits:
     answer64: Answer
     kinds: Mapping[str, str]
     calm: bool = False
+    earlier: Mapping[str, Error] = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
     def changed(self) -> tuple[str, ...]:
@@ -152,18 +154,22 @@ class Limits:
         A whole tensor is held to its own error there or, as that is one draw of a
         chaotic figure, to that of all but the worst tenth of the tensors of its kind. A
         single entry is held to the worst tensor's of its kind: one relu that falls the
-        other way moves a column, and falls elsewhere in every run.
+        other way moves a column, and falls elsewhere in every run. Where a trial takes
+        several batches, TensorFlow's error is the largest so far.
         """
-        usual, entry = self._of_kind[self.kinds[name]]
-        whole = max(self.own[name].whole, usual)
+        kind = self.kinds[name]
+        usual, before = self.of_kind[kind], self.earlier.get(kind, Error(0.0, 0.0))
+        whole = max(self.own[name].whole, usual.whole, before.whole)
+        entry = max(usual.entry, before.entry)
         most, most_entry = GROSS, GROSS_ENTRY
         if self.calm and name not in self.cancelled:
             most, most_entry = CALM, max(CALM, TENSORFLOW_MULTIPLE * entry)
         return Error(min(_multiple(whole), most), min(_multiple(entry), most_entry))
 
     @functools.cached_property
-    def _of_kind(self) -> dict[str, tuple[float, float]]:
-        """Returns {kind: (whole error of all but the worst tenth, worst entry)}."""
+    def of_kind(self) -> dict[str, Error]:
+        """TensorFlow's own error by kind: the whole one of all but the worst tenth of
+        the tensors, the worst entry."""
         found: dict[str, list[Error]] = {}
         for name, own in self.own.items():
             if not (self.calm and name in self.cancelled):
@@ -171,7 +177,7 @@ class Limits:
             else:
                 found.setdefault(self.kinds[name], [])
         return {
-            kind: (
+            kind: Error(
                 float(np.percentile([own.whole for own in of] or [0.0], 90)),
                 max([own.entry for own in of], default=0.0),
             )
