@@ -131,8 +131,8 @@ class Candidate:
         off = np.abs(got.astype(np.float64) - value)
         single = not expected.moves and value.size == 1
         if not (off <= tolerance).all() and not single:
-            own = np.abs(np.asarray(expected.answer32.outputs[name]) - value).max()
-            tolerance = max(tolerance, TENSORFLOW_MULTIPLE * float(own))
+            own = expected.own_outputs[name]
+            tolerance = max(tolerance, TENSORFLOW_MULTIPLE * own)
         near = expected.moves and (off <= GROSS * scale).all()
         kind = NearMiss if near else ParityError
         self.close(expected.signature, name, value, got, tolerance, kind)

@@ -52,6 +52,16 @@ class Expectation:
         return self.answer64.state is not self.before
 
     @functools.cached_property
+    def own_outputs(self) -> dict[str, float]:
+        """TensorFlow float32's largest error of each output, in any batch so far."""
+        found = {}
+        for name, value in self.answer64.outputs.items():
+            off = np.abs(np.asarray(self.answer32.outputs[name], np.float64) - value)
+            before = self.earlier.get(f"output {name}")
+            found[name] = max(float(off.max()), before.whole if before else 0.0)
+        return found
+
+    @functools.cached_property
     def limits(self) -> Limits:
         answers = (self.answer32, self.answer64)
         return Limits(self.before, *answers, self.kinds, self.calm, self.earlier)

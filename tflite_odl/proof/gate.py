@@ -219,11 +219,14 @@ def _agreed(
 def _largest(
     earlier: Mapping[str, Error], expected: Sequence[Expectation]
 ) -> dict[str, Error]:
-    """Returns TensorFlow's own errors by kind, the largest of a trial's batches."""
+    """Returns TensorFlow's own errors by kind and output, the largest of a trial."""
     found = dict(earlier)
     for one in expected:
         for kind, own in one.limits.of_kind.items() if one.moves else ():
             before = found.get(kind, own)
             whole, entry = max(own.whole, before.whole), max(own.entry, before.entry)
             found[kind] = Error(whole, entry)
+        for name, off in one.own_outputs.items() if one.moves else ():
+            worst = max(off, found.get(f"output {name}", Error(0.0, 0.0)).whole)
+            found[f"output {name}"] = Error(worst, worst)
     return found
