@@ -51,6 +51,9 @@ _TUNE = flags.DEFINE_boolean(
 _MEMORY_LIMIT = flags.DEFINE_float(
     "memory_limit_mb", None, "most memory a train call may take; refused above it"
 )
+_CACHE = flags.DEFINE_boolean(
+    "cache", True, "take layers as proven that were proven on this machine before"
+)
 _OUT = flags.DEFINE_string("out", None, "the artifact's folder", required=True)
 _KEEP_REJECTED = flags.DEFINE_string(
     "keep_rejected", None, "folder for the artifact if the parity gate refuses it"
@@ -78,6 +81,7 @@ def main(argv: list[str]) -> int:
 
 def _convert(progress, console: Console) -> dict:
     from tflite_odl.exporter.export import export
+    from tflite_odl.proof.cache import Cache
 
     start = time.perf_counter()
     dataset = _open_dataset()
@@ -96,6 +100,7 @@ def _convert(progress, console: Console) -> dict:
         sample=(dataset.train.x[:256], dataset.train.y[:256]) if dataset else None,
         keep_rejected=_KEEP_REJECTED.value,
         memory_limit=limit,
+        cache=Cache.usual() if _CACHE.value else Cache(None),
         progress=progress,
     )
     folder = exported.save(_OUT.value)

@@ -13,11 +13,13 @@ from tflite_odl import contract
 from tflite_odl.exporter import artifact
 from tflite_odl.exporter.build import build
 from tflite_odl.exporter.goldens import golden_steps, record
+from tflite_odl.exporter.layers import converted
 from tflite_odl.host.runtimes import RUNTIMES
 from tflite_odl.methods.base import Method
-from tflite_odl.proof import gate
+from tflite_odl.proof import gate, layers
 from tflite_odl.proof.batches import Sample
-from tflite_odl.proof.proof import Arrays, Proof
+from tflite_odl.proof.cache import Cache
+from tflite_odl.proof.proof import Proof
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +48,7 @@ def export(
     sample: Sample | None = None,
     keep_rejected: str | os.PathLike | None = None,
     memory_limit: int | None = None,
+    cache: Cache | None = None,
     progress: Callable[[str], None] = lambda stage: None,
 ) -> Exported:
     """Returns the method as a `.tflite` that was compared with TensorFlow.
@@ -58,6 +61,7 @@ def export(
         by name if there are several inputs; without it, random ones.
       keep_rejected: a folder for the artifact if it is refused, to study it.
       memory_limit: bytes a train call may take by `memory`; None sets no limit.
+      cache: of layers that were proven before; None takes the user's own.
       progress: called with the name of each stage as it begins.
 
     Raises:
@@ -71,7 +75,10 @@ def export(
     proof = method.proof(sample)
     shipped = {name: tensor.value for name, tensor in method.state().items()}
     try:
-        proofs = _prove(proof, model, manifest, shipped, batch_size, progress)
+        proofs = proven(proof, model, manifest, method, batch_size, progress)
+        proofs["layers_alone"] = layers.prove(
+            proof.layers(batch_size), converted, cache or Cache.usual(), progress
+        )
     except gate.ParityError as error:
         if keep_rejected is not None:
             artifact.write(keep_rejected, model, manifest, rejected=str(error))
@@ -85,15 +92,20 @@ def export(
     return Exported(model, manifest, goldens)
 
 
-def _prove(
+def proven(
     proof: Proof,
     model: bytes,
     manifest: contract.Manifest,
-    shipped: Arrays,
+    method: Method,
     batch_size: int,
-    progress: Callable[[str], None],
+    progress: Callable[[str], None] = lambda stage: None,
 ) -> dict[str, Any]:
-    """Returns what the gate found, see `gate.prove`."""
+    """Returns what the gate found of a model on both runtimes, see `gate.prove`.
+
+    Raises:
+      ParityError: the model and TensorFlow disagree.
+    """
+    shipped = {name: tensor.value for name, tensor in method.state().items()}
     with contextlib.ExitStack() as stack:
         runtimes = {
             name: stack.enter_context(kind(model, manifest))

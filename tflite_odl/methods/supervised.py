@@ -41,6 +41,7 @@ class Supervised(Method):
       **config: fields of `Config`.
 
     Attributes:
+      source_model: the model as it was given.
       network: the model, ending in logits for the cross-entropies.
       ending: the final activation that was taken off for that.
       learner: of its trainable weights.
@@ -61,6 +62,7 @@ class Supervised(Method):
         **config: Any,
     ) -> None:
         self.config = self.Config(**config)
+        self.source_model = model
         ending = losses.LOSSES[self.config.loss].ending
         logits, self.ending = (
             as_logits(model, ending) if ending else (model, "as it is")
