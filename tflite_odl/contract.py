@@ -23,7 +23,7 @@ CONFIGURE, SAVE, RESTORE = "configure", "save", "restore"
 SIGNATURES = (TRAIN, INFER, EVALUATE, CONFIGURE, SAVE, RESTORE)
 
 MODEL_FILE, MANIFEST_FILE, GOLDENS_FOLDER = "model.tflite", "manifest.json", "goldens"
-REJECTED_FILE = "REJECTED.txt"
+SERVING_FILE, REJECTED_FILE = "serve.tflite", "REJECTED.txt"
 METADATA_NAME = "tflite_odl.manifest"
 
 DTYPES = ("float32", "int32", "uint8", "int8", "bool")
@@ -180,6 +180,8 @@ class Manifest:
         several inputs, {input: what}.
       plan: lowering chosen for each layer.
       quantization: recipe name and details, {"recipe": "none"} for float.
+      serving: where the serving twin's weights lie and what they are made of, see
+        `host.bake`; empty: there is none.
       ops: {signature: {op: count}}.
       sizes: {part: bytes} of the model file.
       memory: {signature: {part: bytes}}, peak.
@@ -199,6 +201,7 @@ class Manifest:
     quantization: dict[str, Any] = dataclasses.field(
         default_factory=lambda: {"recipe": "none"}
     )
+    serving: dict[str, Any] = dataclasses.field(default_factory=dict)
     ops: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)
     sizes: dict[str, int] = dataclasses.field(default_factory=dict)
     memory: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)

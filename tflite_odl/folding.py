@@ -121,6 +121,19 @@ class Formula:
         dtype = next(weights[source].dtype for source in self.sources)
         return np.full(self.channels, otherwise, dtype)
 
+    def renamed(self, names: Mapping[str, str]) -> Formula:
+        """Returns the same formula of sources that have other names."""
+
+        def new(name: str | None) -> str | None:
+            return None if name is None else names.get(name, name)
+
+        steps = tuple(
+            Step(*map(new, (s.scale, s.offset, s.mean, s.variance)), s.epsilon)
+            for s in self.steps
+        )
+        own = {"kernel": new(self.kernel), "bias": new(self.bias), "steps": steps}
+        return dataclasses.replace(self, **own)
+
     def to_json(self) -> dict[str, Any]:
         """Returns plain JSON of it, without what is left out."""
         content = {

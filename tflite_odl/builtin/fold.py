@@ -44,10 +44,6 @@ class Folded:
         sources = {**self.sources, **(weights or {})}
         return {name: f.value(sources) for name, f in self.formulas.items()}
 
-    def with_weights(self, weights: Mapping[str, np.ndarray]) -> Graph:
-        """Returns the graph with these weights."""
-        return dataclasses.replace(self.graph, weights=weights)
-
 
 def folded(graph: Graph) -> Folded:
     """Returns the graph frozen whole, with what scales channels folded.

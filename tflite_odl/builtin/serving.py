@@ -6,17 +6,17 @@ some order of its axes, where `bake` can write another.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import tensorflow as tf
 
 from tflite_odl.builtin import plan, tape
 from tflite_odl.builtin.conv2d.base import window_of
 from tflite_odl.builtin.fold import SCALE_SHIFT
-from tflite_odl.builtin.graph import Graph, Node
+from tflite_odl.builtin.graph import Graph
 from tflite_odl.builtin.lowering import Lowering, Output, Pass, Rows, Site
 from tflite_odl.builtin.sequences import on_sequences
-from tflite_odl.builtin.space import shifted
+from tflite_odl.builtin.space import cut, shifted
 
 
 class Dense(Lowering):
@@ -109,8 +109,34 @@ FAMILIES: dict[str, Lowering] = {
 }
 
 
+class Apart(Lowering):
+    """Another lowering, which the converter can melt together with nothing around it.
+
+    It would take a factor or a constant beside a convolution into the weights, which
+    then stand nowhere in the file. Cutting in two and joining keeps it off.
+    """
+
+    def __init__(self, inner: Lowering) -> None:
+        self.inner, self.name = inner, inner.name
+
+    def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
+        output = self.inner.forward(site, list(map(_rejoined, inputs)))
+        return Output(_rejoined(output.value))
+
+
+def _rejoined(x: tf.Tensor) -> tf.Tensor:
+    """Returns x by a SLICE and a CONCATENATION, along its first axis of two or more."""
+    for axis, size in enumerate(x.shape):
+        if size > 1:
+            return tf.concat([cut(x, axis, 0, 1), cut(x, axis, 1, size - 1)], axis)
+    return x
+
+
 def serve(
-    graph: Graph, inputs: Sequence[tf.Tensor], weights: Mapping | None = None
+    graph: Graph,
+    inputs: Sequence[tf.Tensor],
+    weights: Mapping[str, tf.Tensor] | None = None,
+    apart: Collection[str] = (),
 ) -> tf.Tensor:
     """Returns the output [N, ...] of a folded graph.
 
@@ -118,11 +144,12 @@ def serve(
       graph: as `fold.folded` makes it.
       inputs: one [N, ...] float32 for each input node, N fixed.
       weights: {name: value} instead of the graph's own.
+      apart: names of nodes that are kept apart from what is around them.
     """
-    lowerings = {n.name: _lowering(graph, n) for n in graph.nodes if n.op != "input"}
+    lowerings = {}
+    for node in graph.nodes:
+        if node.op != "input":
+            lowering = FAMILIES.get(node.op) or plan.candidates(graph, node)[0]
+            lowerings[node.name] = Apart(lowering) if node.name in apart else lowering
     run = Pass(False, Rows.of(tf.ones([inputs[0].shape[0]])))
     return tape.forward(graph, lowerings, weights or {}, inputs, run).output
-
-
-def _lowering(graph: Graph, node: Node) -> Lowering:
-    return FAMILIES.get(node.op) or plan.candidates(graph, node)[0]

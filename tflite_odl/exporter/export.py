@@ -6,16 +6,17 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tflite_odl import contract
-from tflite_odl.exporter import artifact
+from tflite_odl.exporter import artifact, recipes
 from tflite_odl.exporter.build import build
-from tflite_odl.exporter.goldens import golden_steps, record
-from tflite_odl.host.runtimes import RUNTIMES
+from tflite_odl.exporter.goldens import Step, golden_steps, record
+from tflite_odl.exporter.twin import Served, serve
+from tflite_odl.host.runtimes import RUNTIMES, Runtime
 from tflite_odl.methods.base import Method
-from tflite_odl.proof import gate
+from tflite_odl.proof import gate, twins
 from tflite_odl.proof.batches import Sample
 from tflite_odl.proof.proof import Arrays, Proof
 
@@ -28,15 +29,19 @@ class Exported:
       model: the flatbuffer, without its manifest.
       manifest: what it says of itself.
       goldens: calls another machine can prove itself with.
+      twin: the serving twin with the shipped weights, if there is one.
     """
 
     model: bytes
     manifest: contract.Manifest
     goldens: artifact.Goldens
+    twin: bytes | None = None
 
     def save(self, folder: str | os.PathLike) -> pathlib.Path:
         """Writes the artifact folder, whole or not at all; returns its path."""
-        return artifact.write(folder, self.model, self.manifest, self.goldens)
+        return artifact.write(
+            folder, self.model, self.manifest, self.goldens, twin=self.twin
+        )
 
 
 def export(
@@ -46,6 +51,7 @@ def export(
     sample: Sample | None = None,
     keep_rejected: str | os.PathLike | None = None,
     memory_limit: int | None = None,
+    serving: bool = True,
     progress: Callable[[str], None] = lambda stage: None,
 ) -> Exported:
     """Returns the method as a `.tflite` that was compared with TensorFlow.
@@ -58,6 +64,7 @@ def export(
         by name if there are several inputs; without it, random ones.
       keep_rejected: a folder for the artifact if it is refused, to study it.
       memory_limit: bytes a train call may take by `memory`; None sets no limit.
+      serving: whether `serve.tflite`, the serving twin, is made as well.
       progress: called with the name of each stage as it begins.
 
     Raises:
@@ -68,6 +75,13 @@ def export(
     model, manifest = build(
         method, batch_size, infer_batch_size, memory_limit, progress
     )
+    quantization = recipes.recipe("float32").to_manifest()
+    manifest = dataclasses.replace(manifest, quantization=quantization)
+    twin = None
+    if serving:
+        progress("serving twin")
+        twin = serve(method, infer_batch_size)
+        manifest = dataclasses.replace(manifest, serving=twin.twin.to_json())
     proof = method.proof(sample)
     shipped = {name: tensor.value for name, tensor in method.state().items()}
     try:
@@ -82,7 +96,35 @@ def export(
     with RUNTIMES["interpreter"](model, manifest) as runtime:
         drift = proofs["tensorflow_float32"]["train_entry"]
         goldens = record(runtime, shipped, steps, drift)
-    return Exported(model, manifest, goldens)
+    if twin is None:
+        return Exported(model, manifest, goldens)
+    progress("prove the serving twin")
+    proofs = {
+        **proofs,
+        "serving_twin": _prove_twin(model, manifest, twin, steps, shipped),
+    }
+    manifest = dataclasses.replace(manifest, proofs=proofs)
+    return Exported(model, manifest, goldens, twin.model)
+
+
+def _prove_twin(
+    model: bytes,
+    manifest: contract.Manifest,
+    twin: Served,
+    steps: Sequence[Step],
+    shipped: Arrays,
+) -> dict[str, Any]:
+    """Returns what `twins.prove` found on each runtime."""
+    inputs = next(s.inputs for s in steps if s.signature == contract.INFER)
+    found = {}
+    for name, kind in RUNTIMES.items():
+
+        def baked(state: Arrays, kind=kind) -> Runtime:
+            return kind(twin.bake(state), manifest)
+
+        with kind(model, manifest) as runtime:
+            found[name] = twins.prove(runtime, baked, shipped, inputs)
+    return found
 
 
 def _prove(

@@ -165,11 +165,15 @@ def embed(model: bytes, manifest: str) -> bytes:
     Stored as UTF-8, or zlib-compressed when that is smaller: the first byte of the
     latter is 0x78, of the former `{`.
     """
-    tree = read(model)
-    name = contract.METADATA_NAME.encode()
-    tree.metadata = [m for m in tree.metadata or () if m.name != name]
     plain = manifest.encode()
     content = min(zlib.compress(plain, 9), plain, key=len)
+    return with_note(model, contract.METADATA_NAME.encode(), content)
+
+
+def with_note(model: bytes, name: bytes, content: bytes) -> bytes:
+    """Returns the model with an entry of metadata, replacing one of that name."""
+    tree = read(model)
+    tree.metadata = [m for m in tree.metadata or () if m.name != name]
     buffer = schema.BufferT(data=np.frombuffer(content, np.uint8))
     tree.metadata.append(schema.MetadataT(name=name, buffer=len(tree.buffers)))
     tree.buffers.append(buffer)

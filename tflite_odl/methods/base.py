@@ -91,6 +91,19 @@ class Entry:
     run: Callable[[Tensors, Tensors], Outcome]
 
 
+@dataclasses.dataclass(frozen=True)
+class Serving:
+    """What the serving twin of a method computes.
+
+    Attributes:
+      network: a `methods.network.Network`, run in inference with constant weights.
+      finish: its output [N, ...] -> outputs of `infer`, by name.
+    """
+
+    network: Any
+    finish: Callable[[tf.Tensor], dict[str, tf.Tensor]]
+
+
 class Method:
     """Base of all methods.
 
@@ -120,6 +133,10 @@ class Method:
 
         `configure`, `save` and `restore` are every method's, and not among them.
         """
+        raise NotImplementedError(type(self).__name__)
+
+    def serving(self) -> Serving:
+        """Returns what `infer` computes, for a file that does nothing else."""
         raise NotImplementedError(type(self).__name__)
 
     def proof(self, sample: Any = None) -> Any:

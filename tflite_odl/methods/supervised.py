@@ -20,6 +20,7 @@ from tflite_odl.methods.base import (
     Entry,
     Method,
     Outcome,
+    Serving,
     StateTensor,
     Tensors,
 )
@@ -128,8 +129,10 @@ class Supervised(Method):
     def infer(self, state: Tensors, inputs: Tensors) -> Outcome:
         count = inputs[self.features[0].name].shape[0]
         x, every = self.network.preprocess(inputs), Rows.of(tf.ones([count]))
-        output = self.network.infer(state, x, every)
-        return Outcome({self.loss.output: self.loss.predict(output)})
+        return Outcome(self.serving().finish(self.network.infer(state, x, every)))
+
+    def serving(self) -> Serving:
+        return Serving(self.network, lambda y: {self.loss.output: self.loss.predict(y)})
 
     def evaluate(self, state: Tensors, inputs: Tensors) -> Outcome:
         batch = self.check(inputs)
