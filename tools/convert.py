@@ -59,6 +59,9 @@ _TUNE = flags.DEFINE_boolean(
 _MEMORY_LIMIT = flags.DEFINE_float(
     "memory_limit_mb", None, "most memory a train call may take; refused above it"
 )
+_SERVE = flags.DEFINE_boolean(
+    "serve", True, "also write serve.tflite, the serving twin that tools/bake.py fills"
+)
 _SEED = flags.DEFINE_integer("seed", 0, "of fresh weights and of the random generator")
 _OUT = flags.DEFINE_string("out", None, "the artifact's folder", required=True)
 _KEEP_REJECTED = flags.DEFINE_string(
@@ -117,6 +120,7 @@ def _convert(progress, console: Console) -> dict:
         sample=(dataset.train.x[:256], dataset.train.y[:256]) if dataset else None,
         keep_rejected=_KEEP_REJECTED.value,
         memory_limit=limit,
+        serving=_SERVE.value,
         progress=progress,
     )
     folder = exported.save(_OUT.value)

@@ -98,6 +98,7 @@ def _facts(manifest: contract.Manifest) -> Table:
         "classes": ", ".join(manifest.classes),
         "preprocessing": manifest.preprocessing,
         "quantization": manifest.quantization,
+        "serving twin": _twin(manifest.serving),
         "lowering plan": ", ".join(f"{n} x {name}" for name, n in plan.most_common()),
         "flex ops": len(foreign) if manifest.ops else "",
         "versions": manifest.versions,
@@ -109,6 +110,13 @@ def _facts(manifest: contract.Manifest) -> Table:
         if text:
             table.add_row(name, escape(text))
     return table
+
+
+def _twin(serving: Mapping[str, Any]) -> str:
+    if not serving:
+        return ""
+    size, weights = size_text(serving["bytes"]), len(serving["weights"])
+    return f"{serving['file']}, {size}, {weights} weights are baked"
 
 
 def _lines(content: Mapping[str, Any], prefix: str = "") -> Iterable[str]:
