@@ -97,7 +97,7 @@ def _facts(manifest: contract.Manifest) -> Table:
         "method": manifest.method,
         "classes": ", ".join(manifest.classes),
         "preprocessing": manifest.preprocessing,
-        "quantization": manifest.quantization,
+        "quantization": _quantization(manifest.quantization),
         "serving twin": _twin(manifest.serving),
         "lowering plan": ", ".join(f"{n} x {name}" for name, n in plan.most_common()),
         "flex ops": len(foreign) if manifest.ops else "",
@@ -110,6 +110,11 @@ def _facts(manifest: contract.Manifest) -> Table:
         if text:
             table.add_row(name, escape(text))
     return table
+
+
+def _quantization(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the recipe and what is int8, without the range of each layer."""
+    return {name: value for name, value in content.items() if name != "ranges"}
 
 
 def _twin(serving: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 
@@ -33,11 +33,13 @@ class Folded:
       graph: frozen, without batch norms.
       formulas: {weight of `graph`: how it is made of `sources`}.
       sources: {name: array}, the weights of the graph before.
+      alias: {node that was folded: node that now gives its output}.
     """
 
     graph: Graph
     formulas: Mapping[str, Formula]
     sources: Mapping[str, np.ndarray]
+    alias: Mapping[str, str]
 
     def values(self, weights: Mapping[str, np.ndarray] | None = None) -> dict:
         """Returns {weight of `graph`: value}, of other sources where they are given."""
@@ -45,20 +47,25 @@ class Folded:
         return {name: f.value(sources) for name, f in self.formulas.items()}
 
 
-def folded(graph: Graph) -> Folded:
+def folded(graph: Graph, kept: Collection[str] = ()) -> Folded:
     """Returns the graph frozen whole, with what scales channels folded.
+
+    Args:
+      graph: the model, or a part of it.
+      kept: names of nodes whose output something else reads, too.
 
     Batch norms, learnt scales and constant factors go into the convolution or dense
     layer before them where nothing else reads it, one after the other. A batch norm
     that stands elsewhere becomes `scale_shift`.
     """
-    return _Folder(graph.frozen()).run()
+    return _Folder(graph.frozen(), kept).run()
 
 
 class _Folder:
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, kept: Collection[str]) -> None:
         self.graph, self.sources = graph, dict(graph.weights)
         self.readers = collections.Counter(n for m in graph.nodes for n in m.inputs)
+        self.readers.update(kept)
         self.nodes: dict[str, Node] = {}
         self.steps: dict[str, list[Step]] = {}
         # {node that was folded: the node that gives its output now}
@@ -72,7 +79,7 @@ class _Folder:
         last = self.alias.get(self.graph.output.name, self.graph.output.name)
         nodes = tuple(sorted(nodes, key=lambda node: node.name == last))
         values = {n: f.value(self.sources) for n, f in self.formulas.items()}
-        return Folded(Graph(nodes, values), self.formulas, self.sources)
+        return Folded(Graph(nodes, values), self.formulas, self.sources, self.alias)
 
     def _take(self, node: Node) -> None:
         inputs = tuple(self.alias.get(name, name) for name in node.inputs)

@@ -10,9 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tflite_odl import contract
+from tflite_odl.errors import ExportError
 from tflite_odl.exporter import artifact, recipes
 from tflite_odl.exporter.build import build
 from tflite_odl.exporter.goldens import Step, golden_steps, record
+from tflite_odl.exporter.int8 import Rows, quantized
 from tflite_odl.exporter.twin import Served, serve
 from tflite_odl.host.runtimes import RUNTIMES, Runtime
 from tflite_odl.methods.base import Method
@@ -52,6 +54,8 @@ def export(
     keep_rejected: str | os.PathLike | None = None,
     memory_limit: int | None = None,
     serving: bool = True,
+    quantize: str = "float32",
+    calibrate: Rows | None = None,
     progress: Callable[[str], None] = lambda stage: None,
 ) -> Exported:
     """Returns the method as a `.tflite` that was compared with TensorFlow.
@@ -65,6 +69,9 @@ def export(
       keep_rejected: a folder for the artifact if it is refused, to study it.
       memory_limit: bytes a train call may take by `memory`; None sets no limit.
       serving: whether `serve.tflite`, the serving twin, is made as well.
+      quantize: name of a recipe, see `recipes`.
+      calibrate: rows to find ranges of activations with, as the sensor gives them, by
+        name if there are several inputs; what is int8 needs them.
       progress: called with the name of each stage as it begins.
 
     Raises:
@@ -72,10 +79,19 @@ def export(
         limit, or the artifact and TensorFlow disagree. Nothing is written but to
         `keep_rejected`.
     """
+    recipe, backbone = recipes.recipe(quantize), None
+    own: dict[str, Any] = {}
+    quantization = recipe.to_manifest()
+    if recipe.calibrated:
+        if calibrate is None:
+            raise ExportError(f"recipe {quantize!r} needs rows to calibrate with")
+        int8 = quantized(method, recipe, calibrate, progress)
+        method, backbone = int8.method, int8.backbone
+        own["int8_backbone"] = int8.proofs
+        quantization |= int8.to_manifest()
     model, manifest = build(
-        method, batch_size, infer_batch_size, memory_limit, progress
+        method, batch_size, infer_batch_size, memory_limit, progress, backbone
     )
-    quantization = recipes.recipe("float32").to_manifest()
     manifest = dataclasses.replace(manifest, quantization=quantization)
     twin = None
     if serving:
@@ -90,6 +106,7 @@ def export(
         if keep_rejected is not None:
             artifact.write(keep_rejected, model, manifest, rejected=str(error))
         raise
+    proofs = {**proofs, **own}
     manifest = dataclasses.replace(manifest, proofs=proofs)
     progress("goldens")
     steps = golden_steps(proof, manifest, shipped, batch_size)

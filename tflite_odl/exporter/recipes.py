@@ -20,7 +20,7 @@ class Recipe:
       name: as the command line has it.
       backbone: what the frozen part of the training artifact computes in, "float32" or
         "int8"; what learns is float32 always.
-      serving: what the serving twin computes in.
+      serving: what the serving twin computes in; "int8_backbone": as the artifact.
       bits: of one weight of the frozen part in the file.
       sparsity: share of the weights that are made zero.
       clusters: distinct values that the weights of a layer are held to; 0 sets none.
@@ -40,7 +40,7 @@ class Recipe:
     @property
     def calibrated(self) -> bool:
         """Whether ranges of activations are needed, and so rows to find them with."""
-        return "int8" in (self.backbone, self.serving)
+        return self.backbone == "int8"
 
     def to_manifest(self) -> dict[str, Any]:
         """Returns what the manifest says of it, the name as `recipe`."""
@@ -50,7 +50,17 @@ class Recipe:
 
 
 RECIPES = {
-    recipe.name: recipe for recipe in (Recipe("float32", about="nothing is quantized"),)
+    recipe.name: recipe
+    for recipe in (
+        Recipe("float32", about="nothing is quantized"),
+        Recipe(
+            "int8_backbone",
+            backbone="int8",
+            serving="int8_backbone",
+            bits=8,
+            about="what is frozen from the inputs on is int8, what learns float32",
+        ),
+    )
 }
 
 

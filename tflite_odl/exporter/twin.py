@@ -62,7 +62,7 @@ class _Module(tf.Module):
 
         def infer(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
             inputs = {s.name: t for s, t in zip(specs, tensors, strict=True)}
-            x = served.network.preprocess(inputs)
+            x = served.network.start(served.network.preprocess(inputs))
             return served.finish(serving.serve(graph, x, apart=apart))
 
         traced = tf.function(
@@ -84,7 +84,7 @@ def serve(method: Method, rows: int = 1) -> Served:
       ExportError: an op is not builtin, or a weight is not in the file as it is.
     """
     network = method.serving().network
-    folded = fold.folded(network.graph)
+    folded = fold.folded(network.tail)
     names = {name: network.prefix + name for name in network.graph.stateful}
     formulas = {n: f.renamed(names) for n, f in folded.formulas.items()}
     sources = {names.get(n, n): value for n, value in folded.sources.items()}
@@ -120,7 +120,9 @@ def _converted(
     graph = dataclasses.replace(graph, weights=placeholders)
     apart: set[str] = set()
     while True:
-        tree = flatbuffer.read(convert(_Module(method, rows, graph, apart)))
+        module = _Module(method, rows, graph, apart)
+        int8 = method.serving().network.backbone is not None
+        tree = flatbuffer.read(convert(module, int8))
         audited = audit.audit(tree, method.layers())
         audited.check()
         model = _with_constants(compact(tree), constants)

@@ -139,6 +139,14 @@ class Method:
         """Returns what `infer` computes, for a file that does nothing else."""
         raise NotImplementedError(type(self).__name__)
 
+    def quantized(self, backbone: Any) -> Method:
+        """Returns the same method, the frozen part of its network quantized.
+
+        Args:
+          backbone: a `builtin.quantized.Backbone` of the network's graph.
+        """
+        raise NotImplementedError(type(self).__name__)
+
     def proof(self, sample: Any = None) -> Any:
         """Returns the `proof.proof.Proof` of an artifact of this method.
 
