@@ -12,7 +12,7 @@ from tf_keras import layers as kl
 from tests import nets
 from tests.builtin.test_fold import randomize
 from tflite_odl import contract
-from tflite_odl.builtin.quantized import quantized_kernel, split
+from tflite_odl.builtin.quantized import nudged, quantized_kernel, split
 from tflite_odl.errors import ExportError
 from tflite_odl.exporter import flatbuffer, int8, recipes, tfmot
 from tflite_odl.exporter.convert import convert
@@ -292,3 +292,25 @@ def test_ranges_go_through_what_only_moves():
     found = int8.quantized(method, RECIPE, rows())
     assert found.backbone.layers == ("conv", "conv_2")
     assert found.backbone.step("pool") == found.backbone.step("conv/activation") > 0
+
+
+def test_a_zero_point_between_two_steps_is_settled():
+    low, high = nudged(-1.0, 1.0)
+    step = (high - low) / 255
+    assert step == pytest.approx(2 / 255, rel=1e-12) and low == -128 * step
+    model = tf_keras.Sequential(
+        [
+            kl.Input((6, 6, 2)),
+            kl.Conv2D(4, 3, activation="relu", name="conv"),
+            kl.AveragePooling2D(2, name="average"),
+            kl.Conv2D(4, 1, activation="relu", name="conv_2"),
+            kl.GlobalAveragePooling2D(name="pool"),
+            kl.Dense(3, name="head"),
+        ]
+    )
+    x = np.clip(rows(), -1, 1)  # images from -1 to 1: the ends themselves occur
+    found = int8.quantized(Finetune(randomize(model), trainable="head"), RECIPE, x)
+    assert found.proofs["steps_from_tfmot"] <= 1.001
+    assert found.backbone.ranges["average"] == found.backbone.range_of(
+        "conv/activation"
+    )

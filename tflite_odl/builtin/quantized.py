@@ -22,8 +22,9 @@ Range = tuple[float, float]
 
 # Layers whose weights become int8 where what they read and give has a range.
 WEIGHTED = ("conv2d", "depthwise", "dense")
-# Ops that give what they read, somewhere else: in int8 as it is.
+# Ops whose int8 kernels have one range for what they read and give.
 MOVES = (
+    "average_pool",
     "max_pool",
     "reshape",
     "permute",
@@ -52,6 +53,17 @@ class Split:
     front: Graph
     ends: tuple[str, ...]
     tail: Graph
+
+
+def nudged(low: float, high: float) -> Range:
+    """Returns the range moved by less than a step, so that 0 is one of its 256 values.
+
+    TensorFlow and the converter would do it, too, but a zero point that is a half, as
+    of -1 to 1, they round to different sides.
+    """
+    step = (high - low) / 255
+    below = float(np.floor(-low / step + 0.5))
+    return -below * step, (255 - below) * step
 
 
 def split(graph: Graph) -> Split:
@@ -111,8 +123,18 @@ class Backbone:
             node.name: folded.alias.get(node.name, node.name)
             for node in parts.front.nodes
         }
-        given = {now[name]: r for name, r in ranges.items() if name in now}
-        return cls(folded.graph, given, {name: now[name] for name in parts.ends})
+        ops = {node.name: node.op for node in folded.graph.nodes}
+        given = {
+            now[name]: nudged(*known)
+            for name, known in ranges.items()
+            if name in now and ops[now[name]] not in MOVES
+        }
+        found = cls(folded.graph, given, {name: now[name] for name in parts.ends})
+        averages = [n for n in folded.graph.nodes if n.op == "average_pool"]
+        for node in averages:  # it rounds, to the steps of what it reads
+            if (known := found.range_of(node.inputs[0])) is not None:
+                given[node.name] = known
+        return found
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -142,11 +164,7 @@ class Backbone:
         )
 
     def _known(self, name: str) -> bool:
-        """Whether a node's output has a range, its own or that of what it moves."""
-        if name in self.ranges:
-            return True
-        node = self.graph.node(name)
-        return node.op in MOVES and all(map(self._known, node.inputs))
+        return self.range_of(name) is not None
 
     def _leads_to_range(self, node: Node, readers: Mapping) -> bool:
         """Whether its output has a range, or that of the one activation behind it."""
@@ -185,15 +203,18 @@ class Backbone:
         Args:
           x: one [B, ...] float32 for each input node, all of it finite.
         """
-        inputs = [
-            _within(one, self.ranges.get(node.name))
-            for one, node in zip(x, self.graph.inputs, strict=True)
-        ]
-        lowerings = self.lowerings()
+        inputs, lowerings = self.on_steps(x), self.lowerings()
         # Wanting all of them makes the tape run nodes that only the tail reads.
         run = Pass(False, Rows.of(tf.ones([x[0].shape[0]])), frozenset(lowerings))
         record = tape.forward(self.graph, lowerings, {}, inputs, run)
         return {name: record.value(now) for name, now in self.ends.items()}
+
+    def on_steps(self, x: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """Returns the inputs, each rounded to the steps of its range."""
+        return [
+            _within(one, self.ranges.get(node.name))
+            for one, node in zip(x, self.graph.inputs, strict=True)
+        ]
 
     def lowerings(self) -> dict[str, Lowering]:
         """Returns {node: how it is run}."""
@@ -208,14 +229,21 @@ class Backbone:
             if node.op != "input"
         }
 
-    def step(self, name: str) -> float:
-        """Returns the distance of two neighbouring values of a node's output; that of
-        what it moves, if it has no range of its own; 0 where it stays float."""
+    def range_of(self, name: str) -> Range | None:
+        """Returns the range of a node's output, that of what it moves if it has none of
+        its own; None where it stays float."""
         if name in self.ranges:
-            low, high = self.ranges[name]
-            return (high - low) / 255
+            return self.ranges[name]
         node = self.graph.node(name)
-        return self.step(node.inputs[0]) if self._known(name) else 0.0
+        if node.op not in MOVES or not all(map(self._known, node.inputs)):
+            return None
+        return self.range_of(node.inputs[0])
+
+    def step(self, name: str) -> float:
+        """Returns how far two neighbouring values of a node's output are apart, 0 where
+        it stays float."""
+        low, high = self.range_of(name) or (0.0, 0.0)
+        return (high - low) / 255
 
     def everything(self) -> Backbone:
         """Returns the same backbone that gives all it knows a range of, for proofs."""
