@@ -69,8 +69,8 @@ def prove(
     ops = {node.op for node in backbone.graph.nodes}
     if mean > MEAN_STEPS and not ops & {"depthwise", "average_pool"}:
         raise ParityError(
-            f"the int8 backbone is {mean:.2f} steps off TF-MOT's model on average, more "
-            f"than {MEAN_STEPS}"
+            f"the int8 backbone is {mean:.2f} steps off TF-MOT's on average, more than "
+            f"{MEAN_STEPS}"
         )
     return {
         "steps_of_a_layer": layer,

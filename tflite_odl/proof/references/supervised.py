@@ -160,12 +160,16 @@ class KerasReference(Reference):
         return self.tail(x, training)
 
     def _preprocess(self, x: Arrays) -> list[np.ndarray]:
+        # Pixels may lie just between two steps of an int8 backbone's range: which of
+        # them they become hangs on float32's own rounding.
+        dtype = self.dtype if self.method.network.backbone is None else "float32"
         found = []
         for part in self.method.features:
             settings = part.preprocessing
-            scale = np.asarray(settings.scale, np.float32).astype(self.dtype)
-            offset = np.asarray(settings.offset, np.float32).astype(self.dtype)
-            found.append(x[part.name].astype(self.dtype) * scale + offset)
+            scale = np.asarray(settings.scale, np.float32).astype(dtype)
+            offset = np.asarray(settings.offset, np.float32).astype(dtype)
+            scaled = x[part.name].astype(dtype) * scale + offset
+            found.append(scaled.astype(self.dtype))
         return found
 
     def _noise(self, state: Arrays, rows: int) -> list[np.ndarray]:
