@@ -314,3 +314,20 @@ def test_a_zero_point_between_two_steps_is_settled():
     assert found.backbone.ranges["average"] == found.backbone.range_of(
         "conv/activation"
     )
+
+
+def test_a_convolution_that_learns_on_int8_values_is_exact():
+    model = tf_keras.Sequential(
+        [
+            kl.Input((6, 6, 2)),
+            kl.Conv2D(4, 3, padding="same", activation="relu", name="conv"),
+            kl.Conv2D(4, 3, padding="same", activation="relu", name="learns"),
+            kl.Flatten(name="flat"),
+            kl.Dense(3, name="head"),
+        ]
+    )
+    method = Finetune(randomize(model), trainable="last:2", learning_rate=0.1)
+    found = export(method, nets.BATCH, quantize=RECIPE.name, calibrate=rows())
+    # Its shifts may be int8, joined with zeros; the gate has compared what comes of it.
+    assert found.manifest.proofs["interpreter"]["train_whole_tensor"] < 1e-5
+    assert found.manifest.quantization["int8_layers"] == ["conv"]

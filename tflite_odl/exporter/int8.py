@@ -25,9 +25,20 @@ from tflite_odl.proof import backbones
 Rows = np.ndarray | Mapping[str, np.ndarray]
 
 PROVEN_ROWS = 8
-# Ops before the backbone that may be int8, too: they only choose and move.
-# (Which row is good is decided in float, by ops before.)
-CHOOSING = ("QUANTIZE", "DEQUANTIZE", "SELECT", "SELECT_V2", "RESHAPE")
+# Ops around the backbone that may be int8, too: they only choose and move. Which row is
+# good is decided in float, by ops before; zeros that are joined on are exact.
+CHOOSING = (
+    "QUANTIZE",
+    "DEQUANTIZE",
+    "SELECT",
+    "SELECT_V2",
+    "CONCATENATION",
+    "GATHER",
+    "PAD",
+    "RESHAPE",
+    "SLICE",
+    "TRANSPOSE",
+)
 # Ops that multiply: of a layer that is to be int8 none may stay float.
 MULTIPLYING = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL")
 
