@@ -7,7 +7,6 @@ as it is, so the same checkpoint gives the same bytes on every machine.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import os
@@ -135,28 +134,24 @@ def bake(
     opened = artifact if isinstance(artifact, Artifact) else Artifact.open(artifact)
     state = _state(opened.manifest, checkpoint)
     twin = Twin.from_json(opened.manifest.serving or _no_twin(opened))
-    return patched(_file(opened), twin, state)
+    return patched(shipped(opened), twin, state)
 
 
-def write(path: str | os.PathLike, model: bytes) -> pathlib.Path:
-    """Writes a baked twin, whole or not at all: one in service stays until then.
+def shipped(artifact: Artifact) -> bytes:
+    """Returns the twin as it was shipped.
 
     Raises:
-      ArtifactError: it cannot be written; what is there is as it was.
+      ArtifactError: it is missing, or its hash is not the manifest's.
     """
-    path = pathlib.Path(path)
-    fresh = path.with_name(f"{path.name}.writing")
+    path = artifact.path / contract.SERVING_FILE
     try:
-        with open(fresh, "wb") as file:
-            file.write(model)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(fresh, path)
+        model = path.read_bytes()
     except OSError as error:
-        with contextlib.suppress(OSError):
-            fresh.unlink()
-        raise ArtifactError(f"cannot write {path}: {error.strerror}") from error
-    return path
+        raise ArtifactError(f"cannot read {path}: {error.strerror}") from error
+    expected = artifact.manifest.files.get(contract.SERVING_FILE)
+    if hashlib.sha256(model).hexdigest() != expected:
+        raise ArtifactError(f"{path} was altered: its sha256 is not the manifest's")
+    return model
 
 
 def patched(model: bytes, twin: Twin, state: Arrays) -> bytes:
@@ -228,19 +223,6 @@ def _no_twin(artifact: Artifact) -> dict:
     raise ArtifactError(
         f"{artifact.path} was exported without a serving twin: export it again"
     )
-
-
-def _file(artifact: Artifact) -> bytes:
-    """Returns the shipped twin, its hash checked."""
-    path = artifact.path / contract.SERVING_FILE
-    try:
-        model = path.read_bytes()
-    except OSError as error:
-        raise ArtifactError(f"cannot read {path}: {error.strerror}") from error
-    expected = artifact.manifest.files.get(contract.SERVING_FILE)
-    if hashlib.sha256(model).hexdigest() != expected:
-        raise ArtifactError(f"{path} was altered: its sha256 is not the manifest's")
-    return model
 
 
 def _state(manifest: contract.Manifest, checkpoint: Any) -> Arrays:
