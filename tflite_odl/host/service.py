@@ -1,7 +1,7 @@
 """Takes a baked twin into service, or leaves the one that is there.
 
-Beside `serve.tflite` lies `serve.tflite.json`: the file's sha256, the artifact it belongs
-to, its score. The artifact's folder is never written to.
+Beside `serve.tflite` lies `serve.tflite.json`: the file's sha256, the artifact it
+belongs to, its score. The artifact's folder is never written to.
 """
 
 from __future__ import annotations
