@@ -7,6 +7,11 @@ PYTHON ?= $(shell for python in python3 python3.12 python3.11 python3.10; do \
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
+# One per core, while there are 2 GB for each: a worker holds a TensorFlow and what it
+# makes, about 1 GB, and LiteRT runs two threads at most beside it.
+WORKERS ?= $(shell $(BIN)/python -c 'import os; \
+  memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"); \
+  print(max(1, min(len(os.sched_getaffinity(0)), int(memory / 2e9))))')
 EXTRAS := export,data,dev
 
 .PHONY: help venv test lint demo clean
@@ -35,7 +40,7 @@ lint: $(STAMP)
 
 test: lint
 	@test -d ../shared/data || echo "tests marked 'data' will be skipped: no ../shared/data"
-	$(BIN)/python -m pytest -rs
+	$(BIN)/python -m pytest -rs -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 demo: $(STAMP)
 	$(BIN)/python tools/demo.py

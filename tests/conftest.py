@@ -1,5 +1,6 @@
 """Shared set-up: the legacy Keras, quiet TensorFlow, and where the recordings are."""
 
+import fcntl
 import os
 import pathlib
 
@@ -10,6 +11,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pytest
 
+TESTS = pathlib.Path(__file__).parent
 RECORDINGS = pathlib.Path(__file__).parents[2] / "shared" / "data"
 
 
@@ -19,13 +21,23 @@ def recordings() -> pathlib.Path:
     return RECORDINGS
 
 
+# Rooms that need no TensorFlow: their tests come first, for they are over in seconds.
+HOST = ("host", "streams")
+
+
 def pytest_collection_modifyitems(items):
-    if RECORDINGS.is_dir():
-        return
-    skip = pytest.mark.skip(reason=f"no recordings at {RECORDINGS}")
+    """Sorts the tests, and says which of them one worker shall run one after another.
+
+    Those of an artifact go together, so that no worker waits for another's export; the
+    others by file, for the sake of their fixtures.
+    """
     for item in items:
-        if "data" in item.keywords:
-            item.add_marker(skip)
+        if "data" in item.keywords and not RECORDINGS.is_dir():
+            item.add_marker(pytest.mark.skip(reason=f"no recordings at {RECORDINGS}"))
+        case = getattr(item, "callspec", None) and item.callspec.params.get("artifact")
+        group = case or item.path.relative_to(TESTS).with_suffix("").as_posix()
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: item.path.parent.name not in HOST)
 
 
 @pytest.fixture(scope="session")
@@ -37,16 +49,26 @@ def nets():
 
 
 @pytest.fixture(scope="session")
-def build(tmp_path_factory):
-    """Exports each method and net once per run; returns the artifact's folder."""
+def build(tmp_path_factory, request):
+    """Exports each method and net once per run; returns the artifact's folder.
+
+    The workers of a run share them: who comes first makes one, the others wait.
+    """
     from tests import nets
 
-    made = {}
+    folder = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):  # a worker's own folder, of the run's
+        folder = folder.parent
+    folder = folder / "artifacts"
+    folder.mkdir(exist_ok=True)
 
     def build(name: str) -> pathlib.Path:
-        if name not in made:
-            folder = tmp_path_factory.mktemp("artifacts") / name
-            made[name] = nets.export_case(name).save(folder)
-        return made[name]
+        artifact = folder / name
+        with open(folder / f"{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # closing the file lets go
+            if not artifact.exists():
+                fresh = nets.export_case(name).save(folder / f"{name}.fresh")
+                os.rename(fresh, artifact)
+        return artifact
 
     return build

@@ -15,6 +15,7 @@ from tflite_odl.builtin.preprocess import Preprocessing
 from tflite_odl.builtin.schedules import Schedule
 from tflite_odl.exporter.export import Exported, export
 from tflite_odl.methods import Finetune, Skip
+from tflite_odl.methods.skip.config import PUBLISHED
 from tflite_odl.methods.supervised import Supervised
 
 BATCH = 6
@@ -220,7 +221,12 @@ CASES = {
     "finetune-noisy": Case(noisy_net, {"learning_rate": 0.1}),
     "skip-shared": Case(
         conv_net,
-        {"forward": "shared", "optimizer": "momentum", "update_period": 5},
+        {
+            "forward": "shared",
+            "optimizer": "momentum",
+            "update_period": 5,
+            **PUBLISHED,
+        },
         Skip,
     ),
     "skip-recompute": Case(
@@ -236,7 +242,10 @@ CASES = {
         },
         Skip,
     ),
-    "skip-chunks": Case(conv_net, {"learning_rate": 0.1, "chunk_mb": 0.0007}, Skip),
+    "skip-defaults": Case(conv_net, {"learning_rate": 0.1}, Skip),
+    "skip-chunks": Case(
+        conv_net, {"learning_rate": 0.1, "chunk_mb": 0.0007, **PUBLISHED}, Skip
+    ),
     "skip-keep-skipped": Case(
         mlp,
         {
@@ -246,10 +255,13 @@ CASES = {
             "warm_up": 2,
             "confidence": "max",
             "divide": "kept",
+            **PUBLISHED,
         },
         Skip,
     ),
-    "skip-noisy": Case(noisy_net, {"learning_rate": 0.1, "chunk_mb": 0.0007}, Skip),
+    "skip-noisy": Case(
+        noisy_net, {"learning_rate": 0.1, "chunk_mb": 0.0007, **PUBLISHED}, Skip
+    ),
     "skip-accumulate": Case(
         conv_net,
         {
@@ -263,15 +275,27 @@ CASES = {
     ),
     "skip-frozen": Case(
         two_inputs,
-        {"learning_rate": 0.1, "trainable": "^(dense|head)", "forward": "shared"},
+        {
+            "learning_rate": 0.1,
+            "trainable": "^(dense|head)",
+            "forward": "shared",
+            **PUBLISHED,
+        },
         Skip,
     ),
     "skip-full": Case(
         conv_net,
-        {"forward": "shared", "optimizer": "momentum", "policy": "full"},
+        {
+            "forward": "shared",
+            "optimizer": "momentum",
+            "policy": "full",
+            **PUBLISHED,
+        },
         Skip,
     ),
-    "skip-selective": Case(mlp, {"policy": "selective", "optimizer": "adam"}, Skip),
+    "skip-selective": Case(
+        mlp, {"policy": "selective", "optimizer": "adam", **PUBLISHED}, Skip
+    ),
     "skip-infobatch": Case(
         mlp,
         {
@@ -279,6 +303,7 @@ CASES = {
             "learning_rate": 0.1,
             "total_steps": 4,
             "final_full_fraction": 0.5,
+            **PUBLISHED,
         },
         Skip,
     ),

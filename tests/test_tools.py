@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -12,7 +13,8 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 def tool(name: str, *arguments: object) -> subprocess.CompletedProcess:
     command = [sys.executable, ROOT / "tools" / f"{name}.py", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, capture_output=True, text=True, env=environment)
 
 
 def last_line(done: subprocess.CompletedProcess) -> dict:
@@ -29,7 +31,7 @@ def test_convert_emulate_resume(tmp_path):
         "--dataset=digits",
         "--optimizer=nesterov",
         "--learning_rate=0.05",
-        "--hyperparameter=momentum=0.8",
+        "--hyperparameters=momentum=0.8",
         "--schedule=cosine",
         "--warmup_steps=5",
         "--decay_steps=60",
@@ -76,7 +78,7 @@ def test_convert_refuses_in_a_line_and_writes_nothing(tmp_path):
     done = tool("convert", *options)
     assert done.returncode == 2 and not out.exists()
     assert "matches no layer" in done.stderr and "Traceback" not in done.stderr
-    speed = tool("convert", "--backbone=mlp", "--hyperparameter=rho=fast", options[-1])
+    speed = tool("convert", "--backbone=mlp", "--hyperparameters=rho=fast", options[-1])
     assert speed.returncode == 2 and "'fast' is no number" in speed.stderr
     neither = tool("convert", f"--out={out}")
     assert neither.returncode == 2 and "either --model or --backbone" in neither.stderr

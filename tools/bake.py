@@ -12,8 +12,9 @@ import dataclasses
 import json
 import time
 
+import quiet
+import terminal
 from absl import app, flags
-from rich.console import Console
 
 from tflite_odl import streams
 from tflite_odl.errors import OdlError
@@ -30,9 +31,10 @@ _MAX_DROP = flags.DEFINE_float(
 
 
 def main(arguments: list[str]) -> int:
-    console = Console(stderr=True)
+    quiet.start()
+    console = terminal.console(stderr=True)
     if len(arguments) != 3:
-        console.print("usage: python tools/bake.py ARTIFACT CHECKPOINT --out=FILE")
+        console.out("usage: python tools/bake.py ARTIFACT CHECKPOINT --out=FILE")
         return 2
     try:
         artifact = Artifact.open(arguments[1])
@@ -43,8 +45,8 @@ def main(arguments: list[str]) -> int:
         )
         took = time.perf_counter() - start
     except OdlError as error:
-        console.print(f"{type(error).__name__}: {error}", style="red", markup=False)
-        console.print("nothing was written", markup=False)
+        console.out(f"{type(error).__name__}: {error}", style="red")
+        console.out("nothing was written")
         return 2
     summary = {"twin": _OUT.value, **dataclasses.asdict(decision)}
     print(json.dumps({**summary, "ms": round(took * 1e3, 2)}))

@@ -17,8 +17,9 @@ from collections.abc import Callable
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import quiet
+import terminal
 from absl import app, flags, logging
-from rich.console import Console
 
 SUITES = ("speed", "coverage", "skip")
 
@@ -72,10 +73,11 @@ class Request:
 
 def main(argv: list[str]) -> int:
     logging.set_verbosity(logging.WARNING)
-    console = Console(stderr=True)
+    quiet.start()
+    console = terminal.console(stderr=True)
     suite = _SUITE.value
     if len(argv) > 1:
-        console.print(f"unknown arguments {argv[1:]}: this tool takes flags only")
+        console.out(f"unknown arguments {argv[1:]}: this tool takes flags only")
         return 2
     # Plain scripts, some of which run in environments without this package.
     sys.path.insert(0, str(pathlib.Path(__file__).parent / suite))
@@ -90,12 +92,12 @@ def main(argv: list[str]) -> int:
         pathlib.Path(_WORK.value or f".cache/{suite}"),
         pathlib.Path(_OUT.value or f"docs/results/{suite}"),
         shlex.join(["python", *sys.argv]),
-        lambda text: console.print(text, markup=False, highlight=False),
+        console.out,
     )
     try:
         print(importlib.import_module("entry").main(request))
     except KeyError as error:
-        console.print(f"--cases: {error.args[0]}", markup=False)
+        console.out(f"--cases: {error.args[0]}")
         return 2
     return 0
 

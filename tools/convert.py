@@ -10,19 +10,22 @@ import json
 import os
 import sys
 import time
+from typing import Any
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import learning_flags
-import skip_flags
+import method_flags
+import quiet
+import terminal
 from absl import app, flags, logging
 from rich.console import Console
 
+from tflite_odl import methods
 from tflite_odl.errors import OdlError
 
 _METHOD = flags.DEFINE_enum(
-    "method", "finetune", ["finetune", "skip"], "what it learns by"
+    "method", "finetune", list(methods.REGISTERED), "what it learns by"
 )
 _BACKBONE = flags.DEFINE_string(
     "backbone", None, "a net of tflite_odl/models, untrained"
@@ -39,19 +42,8 @@ _DATASET = flags.DEFINE_string(
 _INPUT_SHAPE = flags.DEFINE_list(
     "input_shape", None, "with --backbone, without --dataset"
 )
-_INPUT_DTYPE = flags.DEFINE_enum(
-    "input_dtype", None, ["uint8", "float32"], "as the sensor gives it"
-)
-_SCALE = flags.DEFINE_float("scale", None, "x * scale + offset is what the net sees")
-_OFFSET = flags.DEFINE_float("offset", None, "see --scale")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "rows of a train call")
 _INFER_BATCH_SIZE = flags.DEFINE_integer("infer_batch_size", 1, "rows of an infer call")
-_TARGET = flags.DEFINE_enum(
-    "target", "portable", ["portable", "avx512"], "what the lowerings are chosen for"
-)
-_CHUNK_MB = flags.DEFINE_float(
-    "chunk_mb", 1.0, "larger activations train in chunks of the batch; 0 never cuts"
-)
 _PLAN = flags.DEFINE_string("plan", None, "JSON file {node: lowering}, or a manifest")
 _TUNE = flags.DEFINE_boolean(
     "tune", False, "choose lowerings by measuring them in LiteRT on this machine"
@@ -70,53 +62,40 @@ _CALIBRATE = flags.DEFINE_string(
 _SERVE = flags.DEFINE_boolean(
     "serve", True, "also write serve.tflite, the serving twin that tools/bake.py fills"
 )
-_SEED = flags.DEFINE_integer("seed", 0, "of fresh weights and of the random generator")
 _OUT = flags.DEFINE_string("out", None, "the artifact's folder", required=True)
 _KEEP_REJECTED = flags.DEFINE_string(
     "keep_rejected", None, "folder for the artifact if the parity gate refuses it"
 )
+method_flags.define()
 
 
 def main(argv: list[str]) -> int:
     logging.set_verbosity(logging.WARNING)
-    console = Console(stderr=True)
+    quiet.start()
+    console = terminal.console(stderr=True)
     if len(argv) > 1:
-        console.print(f"unknown arguments {argv[1:]}: this tool takes flags only")
+        console.out(f"unknown arguments {argv[1:]}: this tool takes flags only")
         return 2
     try:
         with console.status("load") as status:
             summary = _convert(lambda stage: status.update(stage), console)
     except OdlError as error:
-        console.print(f"{type(error).__name__}: {error}", style="red", markup=False)
-        console.print("nothing was written", markup=False)
+        console.out(f"{type(error).__name__}: {error}", style="red")
+        console.out("nothing was written")
         return 2
     print(json.dumps(summary))
     return 0
 
 
 def _convert(progress, console: Console) -> dict:
-    from tflite_odl import methods
     from tflite_odl.exporter.export import export
 
     start = time.perf_counter()
-    learning = learning_flags.options()
     dataset = _open_dataset()
-    model, classes = _model(dataset, console)
-    own = {}
-    if _METHOD.value == "skip":
-        rows = len(dataset.train) if dataset else None
-        own = skip_flags.options(rows, _BATCH_SIZE.value)
-    build = functools.partial(
-        methods.METHODS[_METHOD.value],
-        model,
-        classes=classes,
-        **learning,
-        target=_TARGET.value,
-        chunk_mb=_CHUNK_MB.value,
-        seed=_SEED.value,
-        preprocessing=_preprocessing(dataset),
-        **own,
-    )
+    options = method_flags.options(_METHOD.value, _of_dataset(dataset))
+    model, classes = _model(dataset, options.get("seed", 0), console)
+    kind = methods.METHODS[_METHOD.value]
+    build = functools.partial(kind, model, classes=classes, **options)
     method = build(choices=_choices())
     limit = _MEMORY_LIMIT.value and int(_MEMORY_LIMIT.value * 1e6)
     if _TUNE.value:
@@ -157,7 +136,7 @@ def _open_dataset():
     return streams.open(_DATASET.value) if _DATASET.value else None
 
 
-def _model(dataset, console: Console):
+def _model(dataset, seed: int, console: Console):
     """Returns (Keras model, class names) from the flags."""
     from tflite_odl import models
     from tflite_odl.errors import ModelError
@@ -169,7 +148,7 @@ def _model(dataset, console: Console):
     if _MODEL.value:
         loaded = load(_MODEL.value, num_classes=_NUM_CLASSES.value)
         for note in loaded.notes:
-            console.print(note, markup=False)
+            console.out(note)
         outputs = loaded.model.output_shape[-1]
         return loaded.model, classes if len(classes) == outputs else ()
     shape = tuple(
@@ -180,24 +159,20 @@ def _model(dataset, console: Console):
         raise ModelError(
             "--backbone needs --dataset, or --input_shape and --num_classes"
         )
-    return models.backbone(_BACKBONE.value, shape, num_classes, _SEED.value), classes
+    return models.backbone(_BACKBONE.value, shape, num_classes, seed), classes
 
 
-def _preprocessing(dataset):
+def _of_dataset(dataset) -> dict[str, Any]:
+    """Returns what a dataset says of a method's options: scaling, an epoch's steps."""
     from tflite_odl.builtin.preprocess import Preprocessing
 
-    found = {"dtype": "float32", "scale": 1.0, "offset": 0.0}
-    if dataset:
-        found = {
-            "dtype": str(dataset.train.x.dtype),
-            "scale": dataset.scale,
-            "offset": dataset.offset,
-        }
-    given = {"dtype": _INPUT_DTYPE, "scale": _SCALE, "offset": _OFFSET}
-    found |= {
-        name: flag.value for name, flag in given.items() if flag.value is not None
+    if not dataset:
+        return {}
+    dtype, epoch = str(dataset.train.x.dtype), len(dataset.train) // _BATCH_SIZE.value
+    return {
+        "preprocessing": Preprocessing(dtype, dataset.scale, dataset.offset),
+        "update_period": max(1, epoch),
     }
-    return Preprocessing(**found)
 
 
 def _tuned(method, limit, progress, console: Console) -> dict[str, str]:
@@ -209,7 +184,7 @@ def _tuned(method, limit, progress, console: Console) -> dict[str, str]:
     )
     for node, found in measured.items():
         times = ", ".join(f"{m.lowering} {m.ms:.2f} ms" for m in found)
-        console.print(f"{node}: {times}", markup=False, highlight=False)
+        console.out(f"{node}: {times}")
     return {**choices, **(_choices() or {})}
 
 
@@ -227,4 +202,4 @@ def _choices() -> dict[str, str] | None:
 
 
 if __name__ == "__main__":
-    sys.exit(app.run(main))
+    sys.exit(app.run(main, flags_parser=method_flags.parse))

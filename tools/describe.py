@@ -14,6 +14,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import quiet
+import terminal
 from absl import app, flags
 from rich.console import Console
 from rich.markup import escape
@@ -27,6 +29,8 @@ from tflite_odl.host.artifact import embedded_manifest
 _JSON = flags.DEFINE_bool(
     "json", False, "Print the manifest as JSON instead of tables."
 )
+
+_NAME_WIDTH = 13
 
 
 def load(path: pathlib.Path) -> tuple[contract.Manifest, str]:
@@ -62,8 +66,8 @@ def show(
 ) -> None:
     """Prints the tables."""
     if rejected:
-        console.print(f"REJECTED: {escape(rejected)}", style="bold red")
-    console.print(_facts(manifest))
+        console.out(f"REJECTED: {rejected}", style="bold red")
+    _show_facts(console, manifest)
     console.print(_signatures(manifest))
     console.print(_state(manifest))
     if manifest.ops:
@@ -87,10 +91,10 @@ def size_text(size: int) -> str:
     return f"{size / 1e3:,.1f} kB" if size < 1e6 else f"{size / 1e6:,.1f} MB"
 
 
-def _facts(manifest: contract.Manifest) -> Table:
+def _show_facts(console: Console, manifest: contract.Manifest) -> None:
+    """Prints what no table could hold on a narrow terminal: texts and paths."""
     foreign = [op for ops in manifest.ops.values() for op in ops if op[:4] == "Flex"]
     plan = collections.Counter(manifest.plan.values())
-    table = Table(title="Artifact", show_header=False)
     rows = {
         "artifact id": manifest.artifact_id,
         "contract": manifest.contract_version,
@@ -107,9 +111,9 @@ def _facts(manifest: contract.Manifest) -> Table:
     }
     for name, value in rows.items():
         text = "\n".join(_lines(value)) if isinstance(value, Mapping) else str(value)
-        if text:
-            table.add_row(name, escape(text))
-    return table
+        for line in text.splitlines():
+            console.out(f"{name:<{_NAME_WIDTH}} {line}")
+            name = ""
 
 
 def _quantization(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -205,6 +209,7 @@ def _matrix(
 
 
 def main(arguments: list[str]) -> int:
+    quiet.start()
     if len(arguments) != 2:
         print("usage: python tools/describe.py ARTIFACT [--json]", file=sys.stderr)
         return 2
@@ -217,10 +222,7 @@ def main(arguments: list[str]) -> int:
     if _JSON.value:
         print(manifest.to_json(indent=1))
         return 0
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=120)
-    show(console, manifest, rejected, shares(path))
+    show(terminal.console(), manifest, rejected, shares(path))
     return 0
 
 

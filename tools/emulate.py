@@ -13,6 +13,8 @@ import signal
 import sys
 from typing import Any
 
+import quiet
+import terminal
 from absl import app, flags
 from rich.console import Console
 from rich.progress import Progress
@@ -36,13 +38,14 @@ _SET = flags.DEFINE_multi_string("set", [], "name=value for configure, repeatabl
 
 
 def main(argv: list[str]) -> int:
-    console = Console(stderr=True)
+    quiet.start()
+    console = terminal.console(stderr=True)
     try:
         if len(argv) != 2:
             raise ContractError(f"give one artifact, got {argv[1:]}")
         summary = _emulate(argv[1], console)
     except OdlError as error:
-        console.print(f"{type(error).__name__}: {error}", style="red", markup=False)
+        console.out(f"{type(error).__name__}: {error}", style="red")
         return 2
     print(json.dumps(summary))
     return 130 if summary["interrupted"] else 0
@@ -93,11 +96,11 @@ def _facts(session: Session, settings: dict[str, float]) -> dict[str, Any]:
 
 def _restore(session: Session, console: Console) -> bool:
     def refused(error: Exception) -> None:
-        console.print(f"passed over: {error}", style="yellow", markup=False)
+        console.out(f"passed over: {error}", style="yellow")
 
     step = session.restore_checkpoint(refused)
     at = "the beginning" if step is None else f"batch {session.position}, step {step}"
-    console.print(f"resuming from {at}", markup=False)
+    console.out(f"resuming from {at}")
     return step is not None
 
 

@@ -11,6 +11,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 
+import quiet
+
 MOST_SECONDS = 900
 TOOLS = pathlib.Path(__file__).parent
 PACKAGES = ("tensorflow", "tf_keras", "ai-edge-litert", "numpy")
@@ -27,10 +29,10 @@ def run(command: Sequence[object], most_seconds: float = MOST_SECONDS) -> str:
     Raises:
       Failed: with the last line of its errors.
     """
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_USE_LEGACY_KERAS": "1"}
+    calm = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_USE_LEGACY_KERAS": "1"}
     # A script finds its own folder by itself; the package may not be installed there.
     paths = os.pathsep.join(map(str, (TOOLS, TOOLS.parent)))
-    environment = {**os.environ, **quiet, "PYTHONPATH": paths}
+    environment = {**os.environ, **calm, "PYTHONPATH": paths}
     try:
         done = subprocess.run(
             [str(part) for part in command],
@@ -43,9 +45,8 @@ def run(command: Sequence[object], most_seconds: float = MOST_SECONDS) -> str:
         raise Failed(f"no end after {most_seconds:g} s") from error
     if done.returncode:
         # LiteRT's notes come after Python's last word.
-        found = done.stderr.strip().splitlines()
-        lines = [line for line in found if not line.startswith("INFO:")]
-        lines = lines or ["no message"]
+        found = quiet.without_notes(done.stderr).strip()
+        lines = found.splitlines() or ["no message"]
         raise Failed(f"exit {done.returncode}: {lines[-1][:300]}")
     return done.stdout
 

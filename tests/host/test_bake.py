@@ -184,6 +184,7 @@ def test_the_tool_bakes_without_tensorflow(trained, tmp_path):
     out = tmp_path / "serve.tflite"
     code = (
         "import sys, runpy; sys.modules['tensorflow'] = sys.modules['tf_keras'] = None;"
+        "sys.path.insert(0, 'tools');"
         f"sys.argv = ['bake', {str(trained.artifact.path)!r}, "
         f"{str(trained.checkpoint)!r}, '--out={out}'];"
         "runpy.run_path('tools/bake.py', run_name='__main__')"

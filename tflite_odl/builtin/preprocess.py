@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import tensorflow as tf
 
+from tflite_odl.builtin.lazy import tf
 from tflite_odl.errors import ModelError
 
 

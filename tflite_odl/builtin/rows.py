@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
-import tensorflow as tf
+from tflite_odl.builtin.lazy import tf
 
 LARGEST = 3.4e38
 

@@ -21,7 +21,7 @@ class NetworkConfig:
     Attributes:
       trainable: "all", "head", "last:K", or a regular expression on layer names.
       batch_norm: "batch" statistics in trainable layers, as Keras; or "frozen".
-      target: processor the lowerings are chosen for, key of `cost.TARGETS`.
+      target: processor the lowerings are chosen for: "portable", or "avx512".
       chunk_mb: activations larger than this train in chunks of the batch, so that they
         stay in the cache; 0 never cuts.
       preprocessing: of every input, or by the input's name.

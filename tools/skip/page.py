@@ -13,11 +13,11 @@ Each net learns from fresh weights under every policy, momentum SGD, batch 32, t
 falling to 0 along a cosine. Each seed has its own weights and order of rows, the same
 for all policies. `full` is the method finetune, which skips nothing; `threshold` is the
 method with the bound that stands beside it, a decision every epoch or 200 steps and
-everything else by default; `geometric` is the same with `--spacing=geometric
---norm_means=kept`; `random` skips at the rate that threshold 0.05 reached. All but
-`geometric` divide the means of batch norms' backward passes by the whole batch, the
-default, which costs them accuracy where much is skipped: part of what sets `geometric`
-apart, from the baselines too, is that it does not."""
+everything else `--as_published`; `geometric` is the same with the default intervals and
+means; `random` skips at the rate that threshold 0.05 reached. All but `geometric`
+divide the means of batch norms' backward passes by the whole batch, as published, which
+costs them accuracy where much is skipped: part of what sets `geometric` apart, from the
+baselines too, is that it does not."""
 
 TIMES = """\
 Each artifact's step by the rows that are kept, in the bucket that holds them, relative

@@ -13,6 +13,7 @@ from tflite_odl.builtin.preprocess import Preprocessing
 from tflite_odl.exporter.export import export
 from tflite_odl.methods import Finetune, Skip
 from tflite_odl.methods.base import Method
+from tflite_odl.methods.skip.config import PUBLISHED
 from tools.skip import cases
 
 
@@ -55,7 +56,8 @@ def method(case: cases.Case, variant: cases.Variant, seed: int = 0) -> Method:
     common = {"optimizer": "momentum", "learning_rate": rate, "preprocessing": taken}
     if variant.name == cases.PLAIN:
         return Finetune(net, **common)
-    return Skip(net, policy=variant.policy, **dict(variant.options), **common)
+    options = {**PUBLISHED, **dict(variant.options)}
+    return Skip(net, policy=variant.policy, **options, **common)
 
 
 def _is_weight(tensor) -> bool:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
-import tensorflow as tf
-
+from tflite_odl.builtin.lazy import tf
 from tflite_odl.contract import TensorSpec
 from tflite_odl.errors import ModelError
 

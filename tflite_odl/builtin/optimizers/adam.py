@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-import tensorflow as tf
-
+from tflite_odl.builtin.lazy import tf
 from tflite_odl.builtin.optimizers.base import Optimizer, Tensors
 
 

@@ -6,9 +6,10 @@ import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
-import tensorflow as tf
 
-Tensors = Mapping[str, tf.Tensor]
+from tflite_odl.builtin.lazy import tf
+
+Tensors = Mapping[str, "tf.Tensor"]
 
 
 # Of every hyper-parameter, both ends included: what keeps new weights and slots finite

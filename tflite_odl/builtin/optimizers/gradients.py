@@ -8,8 +8,8 @@ import operator
 from collections.abc import Mapping
 
 import numpy as np
-import tensorflow as tf
 
+from tflite_odl.builtin.lazy import tf
 from tflite_odl.builtin.optimizers.base import Tensors, slot_name
 
 SUM = "gradient_sum"
