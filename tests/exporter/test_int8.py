@@ -210,8 +210,8 @@ def test_a_layer_that_is_off_is_found():
     backbone, x = made().backbone, [rows(4)]
     network = method_of().network
     everything = convert(int8._Alone(backbone.everything(), network), int8=True)
-    tfmot_model = tfmot.calibrated(network.model, ["add"], [rows()]).model
-    assert backbones.prove(backbone, everything, tfmot_model, x)
+    theirs = tfmot.calibrated(network.model, ["add"], [rows()])
+    assert backbones.prove(backbone, everything, theirs.model, theirs.plain, x)
     weights = dict(backbone.graph.weights)
     name = next(n for n in weights if "depthwise" in n and "kernel" in n)
     weights[name] = weights[name] * np.float32(1.05)
@@ -219,7 +219,28 @@ def test_a_layer_that_is_off_is_found():
         backbone, graph=dataclasses.replace(backbone.graph, weights=weights)
     )
     with pytest.raises(ParityError, match="layer 'relu6'"):
-        backbones.prove(wrong, everything, tfmot_model, x)
+        backbones.prove(wrong, everything, theirs.model, theirs.plain, x)
+
+
+def test_outputs_that_are_not_tfmots_are_found():
+    model = tf_keras.Sequential(
+        [
+            kl.Input((6, 6, 2)),
+            kl.Conv2D(4, 3, activation="relu", name="conv"),
+            kl.GlobalAveragePooling2D(name="pool"),
+            kl.Dense(3, name="head"),
+        ]
+    )
+    method = Finetune(randomize(model), trainable="head")
+    backbone, network = int8.quantized(method, RECIPE, rows()).backbone, method.network
+    everything = convert(int8._Alone(backbone.everything(), network), int8=True)
+    theirs = tfmot.calibrated(network.model, ["pool"], [rows()])
+    x = [rows(8)]
+    assert backbones.prove(backbone, everything, theirs.model, theirs.plain, x)
+    randomize(model, seed=1)
+    other = tfmot.calibrated(model, ["pool"], [rows()])
+    with pytest.raises(ParityError, match="on average"):
+        backbones.prove(backbone, everything, other.model, other.model, x)
 
 
 def test_a_channel_of_zeros_keeps_its_bias():

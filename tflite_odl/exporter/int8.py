@@ -112,7 +112,7 @@ def quantized(
     backbone = dataclasses.replace(backbone, alone=alone)
     everything = convert(_Alone(backbone.everything(), network), int8=True)
     sample = [one[:PROVEN_ROWS] for one in x]
-    proofs = backbones.prove(backbone, everything, found.model, sample)
+    proofs = backbones.prove(backbone, everything, found.model, found.plain, sample)
     return Quantized(
         method.quantized(backbone), backbone, found.unknown, len(x[0]), proofs
     )

@@ -37,12 +37,14 @@ class Calibrated:
       unknown: names of the layers that TF-MOT does not know, which stay float.
       model: TF-MOT's own model with fake quantization, from the model's inputs to the
         outputs of the layers that were asked for.
+      plain: the same without quantization.
     """
 
     inputs: tuple[Range, ...]
     outputs: dict[str, Range]
     unknown: tuple[str, ...]
     model: tf_keras.Model
+    plain: tf_keras.Model
 
 
 def calibrated(
@@ -80,7 +82,7 @@ def calibrated(
             f"TF-MOT quantizes {len(inputs)} of {len(model.inputs)} inputs: the first "
             f"layers {list(unknown)} are none it knows"
         )
-    return Calibrated(tuple(inputs), outputs, unknown, quantized)
+    return Calibrated(tuple(inputs), outputs, unknown, quantized, front)
 
 
 def _output(model: tf_keras.Model, name: str) -> tf.Tensor:
