@@ -112,7 +112,8 @@ def test_the_serving_twin_is_int8_too_and_is_baked(artifact):
         model = bake.bake(artifact, session.state())
         expected = session.infer(x[:2])
     assert {"CONV_2D", "ADD"} <= set(int8_ops(model, contract.INFER))
-    with RUNTIMES["interpreter"](model, artifact.manifest) as runtime:
+    alone = bake.manifest_of(artifact.manifest)
+    with RUNTIMES["interpreter"](model, alone) as runtime:
         found = runtime.run(contract.INFER, {"x": x[:2]})["probabilities"]
     # The same int8 kernels, then sums of other roundings.
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)

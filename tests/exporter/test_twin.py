@@ -12,7 +12,7 @@ from tflite_odl.errors import ExportError
 from tflite_odl.exporter.places import places
 from tflite_odl.exporter.twin import serve
 from tflite_odl.host.artifact import Artifact
-from tflite_odl.host.bake import Twin, patched
+from tflite_odl.host.bake import Twin, manifest_of, patched
 from tflite_odl.host.runtimes import RUNTIMES
 from tflite_odl.methods import Finetune
 from tflite_odl.proof import twins
@@ -90,7 +90,7 @@ def test_a_weight_that_bake_forgets_is_found(build):
 
     def prove(twin):
         def baked(state):
-            return kind(patched(model, twin, state), artifact.manifest)
+            return kind(patched(model, twin, state), manifest_of(artifact.manifest))
 
         with kind(artifact.model, artifact.manifest) as runtime:
             return twins.prove(runtime, baked, shipped, x)

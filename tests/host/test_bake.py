@@ -50,7 +50,7 @@ def trained(request, build, tmp_path_factory):
 
 
 def run(model: bytes, trained: Trained, runtime: str = "interpreter") -> np.ndarray:
-    manifest = trained.artifact.manifest
+    manifest = bake.manifest_of(trained.artifact.manifest)
     rows = manifest.signature(contract.INFER).inputs[0].shape[0]
     with RUNTIMES[runtime](model, manifest) as loaded:
         parts = [

@@ -16,6 +16,7 @@ from tflite_odl.exporter.build import build
 from tflite_odl.exporter.goldens import Step, golden_steps, record
 from tflite_odl.exporter.int8 import Rows, quantized
 from tflite_odl.exporter.twin import Served, serve
+from tflite_odl.host.bake import manifest_of
 from tflite_odl.host.runtimes import RUNTIMES, Runtime
 from tflite_odl.methods.base import Method
 from tflite_odl.proof import gate, twins
@@ -137,7 +138,7 @@ def _prove_twin(
     for name, kind in RUNTIMES.items():
 
         def baked(state: Arrays, kind=kind) -> Runtime:
-            return kind(twin.bake(state), manifest)
+            return kind(twin.bake(state), manifest_of(manifest))
 
         with kind(model, manifest) as runtime:
             found[name] = twins.prove(runtime, baked, shipped, inputs)

@@ -137,6 +137,12 @@ def bake(
     return patched(shipped(opened), twin, state)
 
 
+def manifest_of(manifest: contract.Manifest) -> contract.Manifest:
+    """Returns what a runtime needs to know of a twin: `infer` alone, and no state."""
+    infer = {contract.INFER: manifest.signature(contract.INFER)}
+    return dataclasses.replace(manifest, signatures=infer, state=())
+
+
 def shipped(artifact: Artifact) -> bytes:
     """Returns the twin as it was shipped.
 

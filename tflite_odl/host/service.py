@@ -120,7 +120,7 @@ def score(model: bytes, manifest: contract.Manifest, x: Arrays, y: np.ndarray) -
             f"the held-out rows need an input and a label each, got {count} labels"
         )
     found = []
-    with RUNTIMES["interpreter"](model, manifest) as runtime:
+    with RUNTIMES["interpreter"](model, bake.manifest_of(manifest)) as runtime:
         for at in range(0, count, size):
             # The last rows are filled up; what comes of the others is left out.
             chosen = np.minimum(np.arange(at, at + size), count - 1)
