@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 
+from tflite_odl import contract
 from tflite_odl.builtin.quantized import Backbone, split
 from tflite_odl.builtin.tape import scope_name
 from tflite_odl.errors import ExportError
@@ -39,8 +40,11 @@ CHOOSING = (
     "SLICE",
     "TRANSPOSE",
 )
-# Ops that multiply: of a layer that is to be int8 none may stay float.
+# Ops that multiply: one for each layer that is to be int8.
 MULTIPLYING = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL")
+
+# Signatures that run the network.
+COMPUTING = (contract.TRAIN, contract.INFER, contract.EVALUATE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,24 +192,32 @@ def audit_int8(
     front = {scope_name(node) for node in backbone.graph.nodes}
     meant = {scope_name(n) for n in backbone.graph.nodes if n.layer in backbone.layers}
     found: dict[str, dict[str, int]] = {}
+    products: dict[str, list[frozenset[str]]] = {s: [] for s in COMPUTING}
     tree = flatbuffer.read(model)
     for signature, op, fused, graph in op_layers(tree, layers):
         name = flatbuffer.op_name(tree, op)
-        where = f"signature {signature!r}: {name} of layers {sorted(fused)}"
-        if _touches_int8(graph, op):
-            if name not in CHOOSING and not (fused and fused <= front):
-                raise ExportError(
-                    f"{where} became int8, which only the frozen part is meant to be"
-                )
-            counts = found.setdefault(signature, {})
-            counts[name] = counts.get(name, 0) + 1
-        elif name in MULTIPLYING and fused & meant:
-            raise ExportError(f"{where} is meant to be int8 and stayed float")
-    missing = [
-        s for s in ("train", "infer") if not set(found.get(s, ())) & {*MULTIPLYING}
-    ]
-    if missing:
-        raise ExportError(f"no product became int8 in {missing}")
+        if not _touches_int8(graph, op):
+            continue
+        # Names of constants that several layers share are among them.
+        if name not in CHOOSING and not fused & front:
+            raise ExportError(
+                f"signature {signature!r}: {name} of layers {sorted(fused)} became "
+                "int8, which only the frozen part is meant to be"
+            )
+        counts = found.setdefault(signature, {})
+        counts[name] = counts.get(name, 0) + 1
+        if name in MULTIPLYING and flatbuffer.dtype(graph.tensors[op.inputs[0]]) == (
+            "int8"
+        ):
+            products.setdefault(signature, []).append(fused)
+    for signature in COMPUTING:
+        seen = products[signature]
+        lacking = sorted(meant.difference(*seen))
+        if lacking or len(seen) != len(backbone.layers):
+            raise ExportError(
+                f"signature {signature!r}: {len(seen)} of {len(backbone.layers)} "
+                f"layers multiply in int8; {lacking or 'some'} are meant to and do not"
+            )
     return found
 
 
