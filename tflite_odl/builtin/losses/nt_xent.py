@@ -112,7 +112,8 @@ def nt_xent(
 def _excluded(z: tf.Tensor, counted: tf.Tensor) -> tf.Tensor:
     """Returns [2M, 2M]: a large negative number where j = i or j does not count.
 
-    The diagonal is computed, max(0, 1 - (i - j)^2): a table would be stored in the file.
+    The diagonal is computed, max(0, 1 - (i - j)^2): a table would be stored in
+    the file.
     """
     size = z.shape[0]
     place = np.arange(size, dtype=np.float32)
