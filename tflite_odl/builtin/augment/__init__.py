@@ -6,5 +6,6 @@ reference that is given the same numbers must come to the same batch.
 """
 
 from tflite_odl.builtin.augment.images import ImageAugmentation
+from tflite_odl.builtin.augment.sensors import SensorAugmentation
 
-__all__ = ["ImageAugmentation"]
+__all__ = ["ImageAugmentation", "SensorAugmentation"]
