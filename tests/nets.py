@@ -14,6 +14,7 @@ from tflite_odl.builtin.preprocess import Preprocessing
 from tflite_odl.builtin.schedules import Schedule
 from tflite_odl.exporter.export import Exported, export
 from tflite_odl.methods import Finetune, Skip
+from tflite_odl.methods.supervised import Supervised
 
 BATCH = 6
 CLASSES = 3
@@ -139,7 +140,7 @@ class Case:
 
     net: Callable[[], tf_keras.Model]
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
-    method: type[Finetune] = Finetune
+    method: type[Supervised] = Finetune
 
 
 CASES = {
@@ -275,7 +276,7 @@ CASES = {
 }
 
 
-def method_of(name: str) -> Finetune:
+def method_of(name: str) -> Supervised:
     case = CASES[name]
     return case.method(case.net(), classes=("a", "b", "c"), **case.options)
 

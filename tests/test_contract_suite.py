@@ -188,6 +188,43 @@ def test_unlabelled_rows_alone_change_nothing(session):
     assert same(before, session.state(include_buffers=True))
 
 
+@pytest.mark.parametrize("value", [1e10, 3e19, -3e38])
+def test_a_row_with_a_value_beyond_the_limit_is_left_out(session, value):
+    inputs = batch(session)
+    floats = [n for n in session.features if inputs[n].dtype == np.float32]
+    for name in floats[:1]:
+        inputs[name][0].flat[0] = value
+    # No value of a uint8 input is beyond it.
+    assert session.train(**inputs)["rejected_rows"] == len(floats[:1])
+    state = session.state()
+    assert all(np.abs(v).max() < 1e6 for v in state.values() if v.dtype.kind == "f")
+
+
+def test_a_hyperparameter_out_of_its_range_is_kept_as_it_is(session):
+    configure = session.manifest.signature(contract.CONFIGURE)
+    before = session.configure()
+    for spec in configure.inputs:
+        assert spec.low <= before[spec.name] <= spec.high
+        for value in (spec.high * 1.01 + 1e-3, spec.low - 1e-3, np.inf, -np.inf):
+            inputs = {n: np.full(1, np.nan, np.float32) for n in before}
+            inputs[spec.name][:] = value
+            outputs = session.run(contract.CONFIGURE, **inputs)
+            assert {n: float(v[0]) for n, v in outputs.items()} == before
+
+
+def test_a_step_that_would_leave_a_state_that_is_not_finite_is_rejected(build):
+    """Each step of a decay beyond all reason makes the weights a million times larger,
+    while loss and gradient stay finite until one is infinite."""
+    with Session(build("finetune-adamw-binary-weights")) as session:
+        session.configure(learning_rate=1e3, weight_decay=1e3)
+        inputs = batch(session)
+        inputs["x"] *= 0
+        accepted = [int(session.train(**inputs)["accepted"][0]) for _ in range(10)]
+        state = session.state()
+    assert accepted[0] == 1 and accepted[-1] == 0
+    assert all(np.isfinite(v).all() for v in state.values() if v.dtype.kind == "f")
+
+
 def test_configure_sets_keeps_and_takes_effect(session):
     assert session.configure(learning_rate=0.25)["learning_rate"] == 0.25
     assert session.configure()["learning_rate"] == 0.25

@@ -42,7 +42,7 @@ class TensorSpec:
     """One named tensor of a signature or of the state: fixed shape, rank >= 1.
 
     Attributes:
-      role: one of `ROLES` for a state tensor, of `INPUT_ROLES` for an input, else empty.
+      role: one of `ROLES` for a state tensor, of `INPUT_ROLES` for an input.
       unit, about: for people.
       fill: of an input, the value of rows that the caller leaves out; None: it must be
         given.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import tensorflow as tf
 
 from tflite_odl import contract
-from tflite_odl.builtin.rows import finite
 from tflite_odl.contract import Signature, TensorSpec
-from tflite_odl.methods.base import Method, Tensors
+from tflite_odl.methods.base import Entry, Method, Tensors
 
 UNUSED = TensorSpec("unused", "float32", (1,), about="any value; Java needs an input")
 
@@ -33,13 +33,10 @@ class TrainableModule(tf.Module):
             name: tf.Variable(tensor.value, name=name, trainable=False)
             for name, tensor in method.state().items()
         }
-        batch = method.inputs(batch_size)
         settings = [self.specs[name] for name in method.hyperparameters()]
         self.functions, self.interface = {}, {}
-        self._define(contract.TRAIN, self._train, batch)
-        features = method.features(infer_batch_size)
-        self._define(contract.INFER, self._infer, features)
-        self._define(contract.EVALUATE, self._evaluate, batch)
+        for entry in method.entries(batch_size, infer_batch_size):
+            self._define(entry.name, functools.partial(self._run, entry), entry.inputs)
         self._define(contract.CONFIGURE, self._configure, settings)
         self._define(contract.SAVE, self._save, (UNUSED,))
         self._define(contract.RESTORE, self._restore, list(self.specs.values()))
@@ -64,12 +61,12 @@ class TrainableModule(tf.Module):
     def _read(self) -> dict[str, tf.Tensor]:
         return {name: v.read_value() for name, v in self.state.items()}
 
-    def _train(self, inputs: Tensors) -> dict[str, tf.Tensor]:
-        step = self.method.train(self._read(), inputs)
-        self._assign_if(step.accepted, step.state)
-        if step.due is not None:
-            self._assign_if(tf.logical_and(step.accepted, step.due), step.update)
-        return step.metrics
+    def _run(self, entry: Entry, inputs: Tensors) -> dict[str, tf.Tensor]:
+        outcome = entry.run(self._read(), inputs)
+        for change in outcome.changes:
+            conditions = [c for c in (outcome.accepted, change.when) if c is not None]
+            self._assign_if(functools.reduce(tf.logical_and, conditions), change.news)
+        return outcome.outputs
 
     def _assign_if(self, condition: tf.Tensor, news: Tensors) -> None:
         tf.cond(
@@ -83,17 +80,13 @@ class TrainableModule(tf.Module):
             self.state[name].assign(value)
         return tf.constant(1)
 
-    def _infer(self, inputs: Tensors) -> dict[str, tf.Tensor]:
-        return self.method.infer(self._read(), inputs)
-
-    def _evaluate(self, inputs: Tensors) -> dict[str, tf.Tensor]:
-        return self.method.evaluate(self._read(), inputs)
-
     def _configure(self, inputs: Tensors) -> dict[str, tf.Tensor]:
         outputs = {}
         for name, value in inputs.items():
-            present = self.state[name].read_value()
-            outputs[name] = tf.where(finite(value), value, present)
+            spec, present = self.specs[name], self.state[name].read_value()
+            # Comparisons with NaN are false.
+            fits = tf.logical_and(value >= spec.low, value <= spec.high)
+            outputs[name] = tf.where(fits, value, present)
             self.state[name].assign(outputs[name])
         return outputs
 

@@ -182,7 +182,9 @@ def _tuned(method, limit, progress, console: Console) -> dict[str, str]:
     """Returns the user's choices and, for the other nodes, the fastest lowerings."""
     from tflite_odl.exporter.tune import tune
 
-    choices, measured = tune(method.graph, memory_limit=limit, progress=progress)
+    choices, measured = tune(
+        method.network.graph, memory_limit=limit, progress=progress
+    )
     for node, found in measured.items():
         times = ", ".join(f"{m.lowering} {m.ms:.2f} ms" for m in found)
         console.print(f"{node}: {times}", markup=False, highlight=False)

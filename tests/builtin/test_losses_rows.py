@@ -9,7 +9,7 @@ import tensorflow as tf
 from tflite_odl.builtin import rows
 from tflite_odl.builtin.losses import LOSSES
 from tflite_odl.errors import ModelError
-from tflite_odl.methods.config import FinetuneConfig
+from tflite_odl.methods.config import SupervisedConfig
 from tflite_odl.proof.references.losses import KERAS_LOSSES
 
 SPARSE, BINARY = LOSSES["sparse_cross_entropy"], LOSSES["binary_cross_entropy"]
@@ -34,7 +34,7 @@ def test_value_and_gradient_equal_keras(name, options):
         y = np.int32([2, 0, 1, 1])
     weight, keep = np.float32([1.0, 0.25, 9.0, 3.0]), [0, 1, 3]
     value, gradient = LOSSES[name](3, **options).value(z, y, weight * THIRD)
-    keras = KERAS_LOSSES[name](FinetuneConfig(**options), 3)
+    keras = KERAS_LOSSES[name](SupervisedConfig(**options), 3)
     wide = tf.Variable(tf.cast(z, tf.float64))
     with tf.GradientTape() as tape:
         expected = keras.value(tf.gather(wide, keep), y[keep], weight[keep])
@@ -80,15 +80,28 @@ def test_metrics_count_labelled_rows_only():
 
 def test_rows_that_do_not_count():
     x = np.ones((7, 2, 2), np.float32)
-    x[1, 0, 0], x[2, 1, 1], x[3] = np.nan, -np.inf, 3e38
+    x[1, 0, 0], x[2, 1, 1], x[3] = np.nan, -np.inf, 1e6
     y = tf.constant([0, 1, 1, 2, -1, 3, -2])
-    checked = rows.check({"x": tf.constant(x)}, y, tf.constant([6]), SPARSE(3).read)
+    counted = rows.counted([tf.constant(x)], tf.constant([6]), [1e6])
+    checked = rows.labelled(counted, y, SPARSE(3).read)
+    np.testing.assert_array_equal(counted.real, [1, 1, 1, 1, 1, 1, 0])
+    np.testing.assert_array_equal(counted.good, [1, 0, 0, 1, 1, 1, 0])
     np.testing.assert_array_equal(checked.good, [1, 0, 0, 1, 1, 0, 0])
     np.testing.assert_array_equal(checked.labelled, [1, 0, 0, 1, 0, 0, 0])
     np.testing.assert_array_equal(checked.share, [0.5, 0, 0, 0.5, 0, 0, 0])
     np.testing.assert_array_equal(checked.rejected, [3])  # NaN, infinity, label 3
-    assert np.isfinite(checked.features["x"]).all()
-    np.testing.assert_array_equal(checked.features["x"][3], x[3])  # huge, finite: kept
+    assert np.isfinite(checked.x[0]).all()
+    np.testing.assert_array_equal(checked.x[0][3], x[3])  # at the limit: kept
+
+
+def test_rows_with_one_value_beyond_the_limit_do_not_count():
+    just_beyond, big = np.nextafter(np.float32(1e6), np.float32(2e6)), 3.4e38
+    values = [0, 1e6, just_beyond, -just_beyond, big, -big, np.inf, -np.inf, np.nan]
+    x = np.zeros((len(values), 5, 3), np.float32)
+    x[:, 3, 1] = values
+    # The others as large as they may be: what is just beyond is not lost beside them.
+    x[:, :3] = 1e6
+    np.testing.assert_array_equal(rows.within(tf.constant(x), 1e6), [1, 1, *[0] * 7])
 
 
 def test_rows_need_all_inputs_and_a_weight():
@@ -96,8 +109,8 @@ def test_rows_need_all_inputs_and_a_weight():
     b[1, 2] = np.nan
     weight = tf.constant([2.0, 1.0, -1.0, np.nan])
     y, count = tf.zeros([4], tf.int32), tf.constant([4])
-    features = {"a": tf.constant(a), "b": tf.constant(b)}
-    checked = rows.check(features, y, count, SPARSE(3).read, weight)
+    counted = rows.counted([tf.constant(a), tf.constant(b)], count, [None, 1e6])
+    checked = rows.labelled(counted, y, SPARSE(3).read, weight)
     np.testing.assert_array_equal(checked.good, [1, 0, 0, 0])
     np.testing.assert_array_equal(checked.share, [2, 0, 0, 0])
 

@@ -47,6 +47,12 @@ def test_is_uniform_and_fresh_each_step():
         assert abs(correlation) < 4.5 / np.sqrt(20_000)
 
 
+def test_each_name_has_a_salt_of_its_own():
+    salts = random.Salts()
+    found = [salts(name) for name in ("noise/x", "drop/draw0", "skip/keep")]
+    assert len(set(found)) == 3 and salts("noise/x") == found[0]
+
+
 def test_salt_tells_draws_of_one_step_apart():
     state = tf.constant(random.initial(3))
     a, b = (random.uniform(state, [1000], salt).numpy() for salt in (0, 1))

@@ -16,10 +16,13 @@ from tflite_odl.builtin.optimizers import Adam
 from tflite_odl.builtin.preprocess import Preprocessing
 from tflite_odl.errors import ArtifactError, ContractError, ExportError, ModelError
 from tflite_odl.exporter import flatbuffer
+from tflite_odl.exporter.compact import compact
+from tflite_odl.exporter.convert import convert
 from tflite_odl.exporter.export import export
 from tflite_odl.host.artifact import Artifact
 from tflite_odl.methods import Finetune
 from tflite_odl.proof.gate import ParityError
+from tflite_odl.signatures import TrainableModule
 
 
 class Naive(dense.Product):
@@ -73,9 +76,9 @@ def test_slightly_wrong_loss_is_caught(monkeypatch):
     right = Finetune.train
 
     def wrong(self, state, inputs):
-        step = right(self, state, inputs)
-        metrics = {**step.metrics, "loss": step.metrics["loss"] * 1.0001}
-        return dataclasses.replace(step, metrics=metrics)
+        outcome = right(self, state, inputs)
+        outputs = {**outcome.outputs, "loss": outcome.outputs["loss"] * 1.0001}
+        return dataclasses.replace(outcome, outputs=outputs)
 
     monkeypatch.setattr(Finetune, "train", wrong)
     with pytest.raises(ParityError, match="'train', tensor 'loss'"):
@@ -183,7 +186,13 @@ def two(names, outputs=1):
         (lambda: model(kl.Conv2D(3, 3)), {}, r"output \[C\]"),
         (lambda: nets.mlp(), {"trainable": "nothing"}, "matches no layer"),
         (lambda: nets.mlp(), {"optimizer": "sdg"}, "'sdg' is not one of"),
-        (lambda: nets.mlp(), {"learning_rate": -1.0}, "learning_rate must be"),
+        (lambda: nets.mlp(), {"learning_rate": -1.0}, "learning_rate is above 0"),
+        (lambda: nets.mlp(), {"learning_rate": 1e30}, "at most 1000, got 1e"),
+        (
+            lambda: nets.mlp(),
+            {"optimizer": "adam", "hyperparameters": {"beta_1": 1.5}},
+            "'beta_1': .0.0, 0.99.*got .'beta_1': 1.5",
+        ),
         (lambda: nets.mlp(), {"hyperparameters": {"rho": 1}}, "has hyper-parameters"),
         (lambda: nets.mlp(), {"accumulate": 0}, "needs 1 batch or more"),
         (lambda: nets.mlp(), {"loss": "hinge"}, "'hinge' is not one of"),
@@ -208,6 +217,18 @@ def two(names, outputs=1):
 def test_what_cannot_be_trained_is_named(net, options, message):
     with pytest.raises(ModelError, match=message):
         Finetune(net(), **options)
+
+
+def test_a_method_is_the_same_file_whatever_was_traced_before():
+    """TensorFlow numbers its functions by process, and branches are functions."""
+
+    def file(name: str) -> bytes:
+        module = TrainableModule(nets.method_of(name), nets.BATCH)
+        return compact(convert(module))
+
+    first = file("skip-selective")
+    file("finetune-mlp")
+    assert file("skip-selective") == first
 
 
 def test_layer_called_with_training_false_keeps_its_statistics():

@@ -13,6 +13,7 @@ from tf_keras import layers as kl
 
 from tests.nets import BATCH, CLASSES, conv_net, mlp
 from tflite_odl import streams
+from tflite_odl.builtin import random
 from tflite_odl.builtin.preprocess import Preprocessing
 from tflite_odl.errors import ModelError
 from tflite_odl.exporter.export import export
@@ -165,9 +166,36 @@ def test_head_gradients_need_a_dense_layer_at_the_end():
 
 def test_of_a_frozen_backbone_only_what_the_head_reads_is_kept():
     method = Skip(conv_net(), trainable="head")
-    kept = compaction.dear(method.graph, method.graph.differentiated())
-    ops = {node.op for node in method.graph.nodes if node.name in kept}
+    kept = compaction.dear(method.network.graph, method.network.graph.differentiated())
+    ops = {node.op for node in method.network.graph.nodes if node.name in kept}
     assert ops == {"global_average_pool"}
+
+
+def test_no_two_draws_of_a_step_share_a_salt():
+    """The noise of three inputs, two draws of the policy, and dropout's."""
+    kinds = [kl.Input((4,), name=name) for name in "abc"]
+    x = kl.Dropout(0.5)(kl.Dropout(0.5)(kl.Add()(kinds)))
+    method = Skip(
+        tf_keras.Model(kinds, kl.Dense(CLASSES)(x)),
+        noise=0.1,
+        policy="random",
+        keep_skipped=0.5,
+    )
+    taken, uniform = [], random.uniform
+
+    def noted(state, shape, salt=0, places=None):
+        taken.append(salt)
+        return uniform(state, shape, salt, places)
+
+    state = {name: tf.constant(t.value) for name, t in method.state().items()}
+    inputs = {name: tf.zeros([BATCH, 4]) for name in "abc"}
+    inputs |= {"y": tf.zeros([BATCH], tf.int32), "count": tf.constant([BATCH])}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(random, "uniform", noted)
+        record = method.forward(state, method.check(inputs))
+        scores = method._scores(state, method.check(inputs), record, None)
+        method._weights(state, scores)
+    assert len(taken) == 7 == len(set(taken))
 
 
 def batches(steps: int):
@@ -195,6 +223,20 @@ def test_rows_are_kept_skipped_or_unlabelled(build):
             skipped += (inputs["y"] >= 0).sum() - metrics["kept"][0]
             assert metrics["skipped_total"][0] == skipped
         assert 0 < skipped
+
+
+def test_skipped_rows_are_counted_up_to_the_largest_number(build):
+    with Session(build("skip-shared")) as session:
+        state = session.state(include_buffers=True)
+        state["threshold_interval"][:] = 0  # skips all
+        state["skipped_total"][:] = 2**31 - 2 - BATCH
+        state["confidence_counts"][:] = 2**24  # where float32 would stop
+        session.load_state(state)
+        inputs = {**next(batches(1)), "y": np.zeros(BATCH, np.int32)}
+        totals = [int(session.train(**inputs)["skipped_total"][0]) for _ in range(3)]
+        counts = session.state()["confidence_counts"].astype(np.int64)
+    assert totals == [2**31 - 2, 2**31 - 1, 2**31 - 1]
+    assert counts.sum() == 20 * 2**24 + 3 * BATCH
 
 
 def test_a_bound_above_kappa_learns_nothing_from_the_second_period_on(build):
@@ -260,10 +302,10 @@ def test_measured_error_stays_within_the_bound(spacing, tmp_path):
             for _ in range(period):
                 x, y = next(batches)
                 theta = session.train(x=x, y=y)["threshold"][0]
-            load(method.model, session.state())
+            load(method.network.model, session.state())
             thetas.append(theta)
             rows = scaling(data.test.x), data.test.y
-            errors.append(squared_error(method.model, *rows, theta))
+            errors.append(squared_error(method.network.model, *rows, theta))
     assert np.sum(np.array(thetas) < 1) >= 10
     assert np.mean(np.array(errors) <= bound) >= 0.95
 

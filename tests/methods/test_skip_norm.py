@@ -56,12 +56,12 @@ def test_kept_rows_see_the_whole_batch_statistics(
     net, forward, norm_means, divisor, limit
 ):
     method = Skip(net, forward=forward, norm_means=norm_means)
-    graph, rng = method.graph, np.random.default_rng(1)
+    graph, rng = method.network.graph, np.random.default_rng(1)
     x = rng.normal(size=(B, 3)).astype(np.float32)
     dlogits = rng.normal(size=(B, 2)).astype(np.float32)
     run = Pass(True, Rows.of(tf.ones(B)), graph.differentiated())
     inputs = [tf.constant(x)]
-    record = tape.forward(graph, method.plan, graph.weights, inputs, run, limit)
+    record = tape.forward(graph, method.network.plan, graph.weights, inputs, run, limit)
     rows = tf.constant(KEPT)
     part = method._record_of(record)(rows, tf.ones(len(KEPT)))
     found = part.backward(tf.gather(tf.constant(dlogits), rows))

@@ -24,9 +24,6 @@ from tflite_odl.builtin.lowering import (
 )
 from tflite_odl.errors import ModelError
 
-# A node's salts, one for each of its uniform draws, from beyond those of input noise.
-FIRST_SALT, SALTS = 1 << 10, 2
-
 
 class Factor(Lowering):
     """y = x f in training, f drawn: dropout of entries, of channels or of rows, and
@@ -94,16 +91,15 @@ def uniforms(
 
     Args:
       node: `rate` of a dropout, or `stddev` about `mean`; `shape` without batch; `rows`
-        false where all rows share the draw; `salt`.
+        false where all rows share the draw; `salts`, one for each tensor.
       state: [2] int32, see `builtin.random`.
       batch: number of rows.
       places: [batch] int32, which rows of a larger batch these are; else the first.
     """
     a = node.attributes
     shape = [batch if a["rows"] else 1, *a["shape"]]
-    salts = range(a["salt"], a["salt"] + (1 if "rate" in a else 2))
     places = places if a["rows"] else None
-    return [random.uniform(state, shape, salt, places) for salt in salts]
+    return [random.uniform(state, shape, salt, places) for salt in a["salts"]]
 
 
 FAMILIES = {

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from tflite_odl.contract import check_unique
-from tflite_odl.errors import ModelError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,8 +58,10 @@ class Graph:
 
     def __post_init__(self) -> None:
         check_unique("layers of the model", [node.name for node in self.nodes])
-        if not self.trainable:
-            raise ModelError("nothing to train: no layer with weights is trainable")
+
+    def frozen(self) -> Graph:
+        """Returns the same graph with nothing to train, batch norms in inference."""
+        return Graph(tuple(map(_frozen, self.nodes)), self.weights)
 
     @property
     def inputs(self) -> tuple[Node, ...]:
@@ -90,3 +91,10 @@ class Graph:
             if learns or any(name in reached for name in node.inputs):
                 reached.add(node.name)
         return frozenset(reached)
+
+
+def _frozen(node: Node) -> Node:
+    attributes = dict(node.attributes)
+    if "statistics" in attributes:
+        attributes["statistics"] = "moving"
+    return dataclasses.replace(node, attributes=attributes, trainable=False)

@@ -20,6 +20,20 @@ ROUNDS = ((16, 0x7FEB352D), (15, 0x846CA68B), (16, 1))
 BITS = 24
 
 
+class Salts:
+    """Numbers that tell the draws of one step apart: each name has its own.
+
+    All draws of a method take theirs from one allocator, so that none repeats another.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, int] = {}
+
+    def __call__(self, name: str) -> int:
+        """Returns the name's salt, the same each time it is asked for."""
+        return self._known.setdefault(name, len(self._known))
+
+
 def initial(seed: int) -> np.ndarray:
     """Returns the first state, [2] int32."""
     return np.array([int(seed) & 0x7FFFFFFF, 0], np.int32)

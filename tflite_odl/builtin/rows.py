@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -12,19 +11,34 @@ LARGEST = 3.4e38
 
 
 @dataclasses.dataclass(frozen=True)
-class Checked:
-    """A batch with its bad rows zeroed and masked.
+class Counted:
+    """The features of a batch, and which rows of it count.
 
     Attributes:
-      features: {input name: [B, ...] float32}, zero in rows that are not finite.
-      good: [B] float32, 1 for real rows that are finite and whose label is in range.
+      x: one [B, ...] float32 for each input, 0 in bad rows.
+      real: [B] bool, rows that are no padding.
+      good: [B] bool, real rows whose features are within bounds.
+    """
+
+    x: list[tf.Tensor]
+    real: tf.Tensor
+    good: tf.Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class Labelled:
+    """A batch with labels, its bad rows zeroed and masked.
+
+    Attributes:
+      x: one [B, ...] float32 for each input, 0 in rows that are out of bounds.
+      good: [B] float32, 1 for real rows within bounds whose label is in range.
       labelled: [B] float32, 1 for good rows with a label.
       share: [B] float32, sample weight / number of labelled rows; 0 for the others.
       y: the labels, 0 where there is none.
       rejected: [1] int32, real rows that are not good.
     """
 
-    features: dict[str, tf.Tensor]
+    x: list[tf.Tensor]
     good: tf.Tensor
     labelled: tf.Tensor
     share: tf.Tensor
@@ -37,57 +51,72 @@ class Checked:
         return tf.reduce_sum(self.labelled, keepdims=True) > 0.0
 
 
-def check(
-    features: Mapping[str, tf.Tensor],
-    y: tf.Tensor,
-    count: tf.Tensor,
-    read: Callable,
-    weight: tf.Tensor | None = None,
-) -> Checked:
-    """Returns the batch checked row by row.
+def counted(
+    x: Sequence[tf.Tensor], count: tf.Tensor, limits: Sequence[float | None]
+) -> Counted:
+    """Returns the features with the rows out of bounds zeroed.
 
     Args:
-      features: {input name: [B, ...] uint8 or float32}.
-      y: as the loss takes it.
+      x: one [B, ...] float32 for each input, preprocessed.
       count: [1] int32, how many leading rows are real.
+      limits: for each input the largest absolute value that may be learned from; None
+        where it cannot be larger.
+    """
+    real = tf.range(x[0].shape[0]) < count
+    good, clean = real, []
+    for one, limit in zip(x, limits, strict=True):
+        if limit is not None:
+            fine = within(one, limit)
+            good = tf.logical_and(good, fine)
+            one = tf.where(
+                tf.reshape(fine, [-1] + [1] * (one.shape.rank - 1)), one, 0.0
+            )
+        clean.append(one)
+    return Counted(clean, real, good)
+
+
+def labelled(
+    rows: Counted, y: tf.Tensor, read: Callable, weight: tf.Tensor | None = None
+) -> Labelled:
+    """Returns the rows with their labels, checked row by row.
+
+    Args:
+      rows: the features.
+      y: as the loss takes it.
       read: y -> `losses.Labels`.
       weight: [B] float32, of each row in the loss: finite and not negative, else the
         row is bad; None weighs all alike.
     """
     labels = read(y)
-    real = tf.range(y.shape[0]) < count
-    good = tf.logical_and(real, labels.valid)
+    good = tf.logical_and(rows.good, labels.valid)
     if weight is not None:
         fine = tf.logical_and(weight >= 0.0, weight <= LARGEST)
         good, weight = tf.logical_and(good, fine), tf.where(fine, weight, 0.0)
-    clean = {}
-    for name, x in features.items():
-        if x.dtype == tf.float32:
-            finite = finite_rows(x)
-            good = tf.logical_and(good, finite)
-            column = tf.reshape(finite, [-1] + [1] * (x.shape.rank - 1))
-            x = tf.where(column, x, 0.0)
-        clean[name] = tf.cast(x, tf.float32)
-    labelled = tf.cast(tf.logical_and(good, labels.labelled), tf.float32)
-    rows = tf.maximum(tf.reduce_sum(labelled, keepdims=True), 1.0)
-    return Checked(
-        clean,
+    learn = tf.cast(tf.logical_and(good, labels.labelled), tf.float32)
+    total = tf.maximum(tf.reduce_sum(learn, keepdims=True), 1.0)
+    return Labelled(
+        rows.x,
         tf.cast(good, tf.float32),
-        labelled,
-        (labelled if weight is None else labelled * weight) / rows,
+        learn,
+        (learn if weight is None else learn * weight) / total,
         labels.y,
-        tf.reshape(_sum(real) - _sum(good), [1]),
+        rejected(rows.real, good),
     )
 
 
-def finite_rows(x: tf.Tensor) -> tf.Tensor:
-    """Returns [B] bool: whether a row holds neither NaN nor infinity.
+def rejected(real: tf.Tensor, good: tf.Tensor) -> tf.Tensor:
+    """Returns [1] int32: how many real rows, [B] bool, are not good, [B] bool."""
+    return tf.reshape(_sum(real) - _sum(good), [1])
 
-    The absolute values are scaled down so that large finite ones do not overflow.
+
+def within(x: tf.Tensor, limit: float) -> tf.Tensor:
+    """Returns [B] bool: whether no value of a row is NaN or beyond +-limit.
+
+    What is beyond adds up to something above 0, or to NaN.
     """
-    small = 1.0 / max(math.prod(x.shape[1:]), 2)
-    total = tf.reduce_sum(tf.abs(x) * small, list(range(1, x.shape.rank)))
-    return total <= LARGEST
+    size = tf.abs(x)
+    beyond = size - tf.minimum(size, limit)
+    return tf.reduce_sum(beyond, list(range(1, x.shape.rank))) <= 0.0
 
 
 def finite(value: tf.Tensor) -> tf.Tensor:

@@ -19,6 +19,15 @@ SETTINGS = {
 }
 
 
+# Of every setting, both ends included.
+RANGES = {
+    "warmup_steps": (0.0, 2.0**24),
+    "decay_steps": (1.0, 2.0**31),
+    "final_rate": (0.0, 1.0),
+    "decay_rate": (1e-6, 1.0),
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class Schedule:
     """The learning rate of update s = 0, 1, ... is learning_rate * warm * decay, with
@@ -52,14 +61,9 @@ class Schedule:
     def __post_init__(self) -> None:
         if self.kind not in SETTINGS:
             raise ModelError(f"schedule {self.kind!r} is not one of {list(SETTINGS)}")
-        for name, low, high in (
-            ("warmup_steps", 0, math.inf),
-            ("decay_steps", 1, math.inf),
-            ("final_rate", 0, 1),
-            ("decay_rate", 1e-6, 1),
-        ):
+        for name, (low, high) in RANGES.items():
             value = getattr(self, name)
-            if not low <= value <= high or value == math.inf:
+            if not low <= value <= high:
                 raise ModelError(
                     f"schedule: {name} is from {low} to {high}, got {value}"
                 )

@@ -86,7 +86,7 @@ def export(
     progress("convert")
     tree = flatbuffer.read(convert(module))
     progress("audit")
-    audited = audit.audit(tree, method.layers)
+    audited = audit.audit(tree, method.layers())
     audited.check()
     progress("compact")
     model = compact(tree)
@@ -154,7 +154,7 @@ def _manifest(
         state=state,
         classes=method.classes,
         preprocessing=_preprocessing(method),
-        plan=method.plan_names,
+        plan=method.plan_names(),
         ops=audited.ops_by_signature,
         sizes=flatbuffer.sizes(model, tree),
         memory=memory.memory(tree, state),
@@ -164,7 +164,9 @@ def _manifest(
 
 def _preprocessing(method: Method) -> dict[str, Any]:
     """Returns that of the only input, or {input name: its own}."""
-    found = {part.name: dataclasses.asdict(part.preprocessing) for part in method.parts}
+    found = {
+        part.name: dataclasses.asdict(part.preprocessing) for part in method.features
+    }
     return next(iter(found.values())) if len(found) == 1 else found
 
 

@@ -1,8 +1,9 @@
 """What every method is: state in, state out, as pure functions of tensors.
 
-A method never touches a variable: it names its state, and its functions take the
-present state as a dict of tensors and return the new one. `signatures.py` turns that
-into the trainable signatures; the parity gate calls the same functions.
+A method never touches a variable. It names its state and its entries; an entry takes
+the present state and its inputs and says what comes out and what changes.
+`signatures.py` turns that into the trainable signatures; the parity gate calls the
+same functions.
 """
 
 from __future__ import annotations
@@ -35,24 +36,59 @@ class StateTensor:
             TensorSpec(name, str(value.dtype), value.shape, role, "", about), value
         )
 
+    @classmethod
+    def setting(
+        cls, name: str, value: float, between: tuple[float, float]
+    ) -> StateTensor:
+        """Returns a hyper-parameter, which `configure` sets within its range."""
+        first = np.array([value], np.float32)
+        low, high = map(float, between)
+        role = "hyperparameter"
+        return cls(TensorSpec(name, "float32", (1,), role, low=low, high=high), first)
+
 
 @dataclasses.dataclass(frozen=True)
-class Step:
-    """What a training step returns.
+class Change:
+    """New values of some tensors of the state, taken together or not at all.
 
     Attributes:
-      metrics: {output name: [1] or more}.
-      state: new values of the tensors that change, by name.
-      accepted: [1] bool; where false the step must change no state.
-      due: [1] bool; `update` is for steps where it is true too. None: there is none.
-      update: like `state`.
+      news: {state name: value}.
+      when: [1] bool, asked for beside the acceptance of the call, for instance that a
+        group of batches is complete; None asks for nothing more.
     """
 
-    metrics: dict[str, tf.Tensor]
-    state: dict[str, tf.Tensor]
-    accepted: tf.Tensor
-    due: tf.Tensor | None = None
-    update: dict[str, tf.Tensor] = dataclasses.field(default_factory=dict)
+    news: Mapping[str, tf.Tensor]
+    when: tf.Tensor | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a call of an entry returns, and what it leaves behind.
+
+    Attributes:
+      outputs: {output name: tensor of rank 1 or more}.
+      changes: of the state; no tensor is in two of them.
+      accepted: [1] bool; where it is false the call must change no state.
+    """
+
+    outputs: dict[str, tf.Tensor]
+    changes: Sequence[Change] = ()
+    accepted: tf.Tensor | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One signature of a method.
+
+    Attributes:
+      name: of the signature.
+      inputs: what a call takes, features first.
+      run: (state, inputs), both by name -> Outcome.
+    """
+
+    name: str
+    inputs: tuple[TensorSpec, ...]
+    run: Callable[[Tensors, Tensors], Outcome]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +96,7 @@ class Trial:
     """One training step by which an artifact is compared with its reference.
 
     Attributes:
-      kind: of batch: full (0), padded (1), with bad rows (2); see `exporter.samples`.
+      kind: of batch: full (0), padded (1), with bad rows (2); see `proof.batches`.
       labelled: so many leading rows keep their label; None for all.
       changes: state -> tensors of it to set before the step.
     """
@@ -77,13 +113,13 @@ class Method:
       name: key in `methods.METHODS`.
       config: a frozen dataclass, written whole into the manifest.
       classes: class names, may be empty.
-      parts: the model's inputs.
+      features: the inputs an app feeds, which the host preprocesses in no way.
     """
 
     name = ""
     config: Any
     classes: tuple[str, ...] = ()
-    parts: tuple[Feature, ...] = ()
+    features: tuple[Feature, ...] = ()
 
     def state(self) -> dict[str, StateTensor]:
         """Returns the state by name, in the order of the save signature."""
@@ -94,26 +130,24 @@ class Method:
     def state_tensors(self) -> list[StateTensor]:
         raise NotImplementedError(type(self).__name__)
 
-    def features(self, batch_size: int) -> tuple[TensorSpec, ...]:
-        """Returns the inputs of infer: the model's own, `x` if there is one."""
-        raise NotImplementedError(type(self).__name__)
+    def entries(self, batch_size: int, infer_batch_size: int) -> list[Entry]:
+        """Returns the method's own signatures, in the order of the artifact.
 
-    def inputs(self, batch_size: int) -> tuple[TensorSpec, ...]:
-        """Returns the inputs of train and evaluate: the features come first."""
-        raise NotImplementedError(type(self).__name__)
-
-    def train(self, state: Tensors, inputs: Tensors) -> Step:
-        raise NotImplementedError(type(self).__name__)
-
-    def infer(self, state: Tensors, inputs: Tensors) -> dict[str, tf.Tensor]:
-        raise NotImplementedError(type(self).__name__)
-
-    def evaluate(self, state: Tensors, inputs: Tensors) -> dict[str, tf.Tensor]:
+        `configure`, `save` and `restore` are every method's, and not among them.
+        """
         raise NotImplementedError(type(self).__name__)
 
     def trials(self, batch_size: int) -> Sequence[Trial]:
         """Returns the steps that an artifact has to prove, one after the other."""
         return [Trial(0), Trial(1), Trial(2)]
+
+    def layers(self) -> tuple[str, ...]:
+        """Returns the names of Keras layers, as the graphs' name scopes have them."""
+        raise NotImplementedError(type(self).__name__)
+
+    def plan_names(self) -> dict[str, str]:
+        """Returns {node name: lowering name}, of all networks."""
+        raise NotImplementedError(type(self).__name__)
 
     def hyperparameters(self) -> tuple[str, ...]:
         """Returns the names `configure` takes, each a [1] float32 state tensor."""

@@ -6,6 +6,8 @@ import dataclasses
 import re
 from collections.abc import Mapping
 
+import numpy as np
+
 from tflite_odl.builtin import random
 from tflite_odl.builtin.graph import Node
 from tflite_odl.builtin.preprocess import Preprocessing
@@ -28,10 +30,19 @@ class Feature:
         shape = (batch_size, *self.shape)
         return TensorSpec(self.name, self.preprocessing.dtype, shape, about="raw input")
 
-    def noise(self, state, batch_size: int, number: int):
+    def stays_within(self, limit: float) -> bool:
+        """Whether no value that the sensor can give is beyond +-limit in the model."""
+        if self.preprocessing.dtype != "uint8":
+            return False
+        settings = self.preprocessing
+        ends = [np.multiply(settings.scale, end) + settings.offset for end in (0, 255)]
+        return bool(np.abs(ends[0]).max() <= limit and np.abs(ends[1]).max() <= limit)
+
+    def noise(self, state, batch_size: int, salts: random.Salts):
         """Returns uniform noise from -1 to 1, [B, ...], of the step's random state."""
         shape = (batch_size, *self.shape)
-        return random.uniform(state, shape, salt=number) * 2.0 - 1.0
+        salt = salts(f"noise/{self.name}")
+        return random.uniform(state, shape, salt) * 2.0 - 1.0
 
 
 def features(

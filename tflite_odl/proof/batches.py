@@ -41,7 +41,7 @@ def batch(
     if sample:
         rows = _from_sample(method, sample, rng, batch_size)
     else:
-        rows = {part.name: _random(part, rng, batch_size) for part in method.parts}
+        rows = {part.name: _random(part, rng, batch_size) for part in method.features}
         rows["y"] = _labels(specs["y"], method.num_classes, rng)
     if "weight" in specs:
         rows["weight"] = rng.uniform(0.5, 2.0, batch_size).astype(np.float32)
@@ -69,7 +69,7 @@ def _spoil(method: Method, rows: Rows, batch_size: int) -> None:
     if batch_size > 2:
         y[-1] = UNLABELLED if y.dtype.kind == "i" else np.nan
         y[-2:-1] = bad_labels(method, y[-2:-1])
-    floats = [rows[p.name] for p in method.parts if rows[p.name].dtype == np.float32]
+    floats = [rows[p.name] for p in method.features if rows[p.name].dtype == np.float32]
     for number, x in enumerate(floats):
         if batch_size > 3 + number:
             x[-3 - number].flat[0] = np.nan
@@ -81,7 +81,7 @@ def _from_sample(
     method: Method, sample: Sample, rng: np.random.Generator, count: int
 ) -> Rows:
     x, y = sample
-    parts = dict(x) if isinstance(x, Mapping) else {method.parts[0].name: x}
+    parts = dict(x) if isinstance(x, Mapping) else {method.features[0].name: x}
     given = {name: np.asarray(value) for name, value in {**parts, "y": y}.items()}
     specs = {s.name: s for s in method.inputs(1) if s.name not in ("count", "weight")}
     if given["y"].dtype.kind in "iu":

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from tflite_odl.builtin import random
 from tflite_odl.builtin.graph import Graph, Node
 from tflite_odl.errors import ModelError
 from tflite_odl.reading.layers import CONVERTERS, LAYERS
@@ -20,7 +21,10 @@ MOVING = ("moving_mean", "moving_variance")
 
 
 def from_keras(
-    model: tf_keras.Model, trainable: Collection[str], batch_norm: str = "batch"
+    model: tf_keras.Model,
+    trainable: Collection[str],
+    batch_norm: str = "batch",
+    salts: Callable[[str], int] | None = None,
 ) -> Graph:
     """Returns the layer graph of a functional or sequential model.
 
@@ -29,13 +33,15 @@ def from_keras(
       trainable: names of the layers that learn (nested ones as "outer/inner").
       batch_norm: "batch": trainable batch norms use batch statistics in training, as
         in Keras; "frozen": they keep their moving statistics.
+      salts: name of a draw -> its salt, see `random.Salts`; None: no other draws are
+        made beside the model's.
 
     Raises:
       ModelError: a layer, or an option of one, that cannot be lowered; it is named.
     """
     if batch_norm not in ("batch", "frozen"):
         raise ModelError(f"batch_norm is 'batch' or 'frozen', got {batch_norm!r}")
-    builder = GraphBuilder(trainable, batch_norm)
+    builder = GraphBuilder(trainable, batch_norm, salts or random.Salts())
     sources = [builder.add_input(tensor) for tensor in model.inputs]
     outputs = _walk(model, builder, sources, "")
     if len(outputs) != 1:
@@ -45,7 +51,7 @@ def from_keras(
 
 def variables(model: tf_keras.Model) -> dict[str, tf.Variable]:
     """Returns {weight name: Keras variable}, the names being those of the graph."""
-    builder = GraphBuilder((), "batch")
+    builder = GraphBuilder((), "batch", random.Salts())
     _walk(model, builder, [builder.add_input(t) for t in model.inputs], "")
     return builder.variables
 
@@ -127,6 +133,11 @@ class LayerContext:
         self.inputs = [name]
         return name
 
+    def salts(self, draws: int) -> list[int]:
+        """Returns the salts of so many draws of the node that is added next."""
+        name = unique(self.path, self.builder.nodes)
+        return [self.builder.salts(f"{name}/draw{draw}") for draw in range(draws)]
+
     def refuse(self, what: str, instead: str) -> ModelError:
         """Returns the error for an option that cannot be lowered."""
         kind = type(self.layer).__name__
@@ -136,8 +147,14 @@ class LayerContext:
 class GraphBuilder:
     """Collects nodes and weights while the Keras model is walked."""
 
-    def __init__(self, trainable: Collection[str], batch_norm: str) -> None:
+    def __init__(
+        self,
+        trainable: Collection[str],
+        batch_norm: str,
+        salts: Callable[[str], int],
+    ) -> None:
         self.trainable, self.batch_norm = frozenset(trainable), batch_norm
+        self.salts = salts
         self.inferring = False
         self.nodes: dict[str, Node] = {}
         self.variables: dict[str, tf.Variable] = {}

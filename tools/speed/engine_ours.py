@@ -36,7 +36,7 @@ def export(case: cases.Case, net: str, target: str, artifact: pathlib.Path) -> N
     model, rate = nets.keras_model(case, net), cases.LEARNING_RATE
     method = odl.methods.Finetune(model, learning_rate=rate, target=target)
     portable = artifact.with_name(f"{case.name}.portable")
-    if target != "portable" and _plan(portable) == method.plan_names:
+    if target != "portable" and _plan(portable) == method.plan_names():
         shutil.copytree(portable, artifact)
     else:
         odl.export(method, case.batch).save(artifact)

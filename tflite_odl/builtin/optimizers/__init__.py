@@ -1,7 +1,7 @@
 """Optimizers as pure functions: state in, state out, with Keras' arithmetic."""
 
 from tflite_odl.builtin.optimizers.adam import Adam, AdamW
-from tflite_odl.builtin.optimizers.base import Optimizer, slot_name
+from tflite_odl.builtin.optimizers.base import RANGES, Optimizer, slot_name
 from tflite_odl.builtin.optimizers.gradients import (
     SUM,
     Gathered,
@@ -19,6 +19,7 @@ from tflite_odl.builtin.optimizers.rmsprop import (
 
 __all__ = [
     "OPTIMIZERS",
+    "RANGES",
     "SUM",
     "Adam",
     "Gathered",

@@ -11,6 +11,20 @@ import tensorflow as tf
 Tensors = Mapping[str, tf.Tensor]
 
 
+# Of every hyper-parameter, both ends included: what keeps new weights and slots finite
+# while gradients are, and means what it says in float32.
+BELOW_ONE = 1 - 2.0**-20
+RANGES = {
+    "learning_rate": (0.0, 1e3),
+    "momentum": (0.0, 1.0),
+    "rho": (0.0, 1.0),
+    "beta_1": (0.0, BELOW_ONE),
+    "beta_2": (0.0, BELOW_ONE),
+    "epsilon": (1e-16, 1e3),
+    "weight_decay": (0.0, 1e3),
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class Optimizer:
     """Base: the fields are hyper-parameters that `configure` can change on the phone.

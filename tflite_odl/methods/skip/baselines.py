@@ -11,8 +11,8 @@ from tflite_odl.methods.base import Tensors
 from tflite_odl.methods.skip.config import SkipConfig
 from tflite_odl.methods.skip.policy import Arrays, Policy, Scores
 
-# Salt 0 is the input noise.
-KEEP_SALT, SKIPPED_SALT = 1, 2
+# Names of draws.
+KEEP, KEEP_SKIPPED = "skip/keep", "skip/keep_skipped"
 # The smallest draw but zero, whose logarithm is finite.
 SMALLEST_DRAW = 2.0**-24
 
@@ -56,7 +56,7 @@ class Random(Policy):
         return {"skip_rate": np.zeros(1, np.float32)}
 
     def keep(self, state: Tensors, scores: Scores) -> tf.Tensor:
-        return tf.cast(scores.draw(KEEP_SALT) >= state["skip_rate"], tf.float32)
+        return tf.cast(scores.draw(KEEP) >= state["skip_rate"], tf.float32)
 
 
 class Selective(Random):
@@ -74,7 +74,7 @@ class Selective(Random):
         share = 1.0 - state["skip_rate"]
         percentile = (rank(scores.losses, scores.labelled) + 0.5) / tf.maximum(rows, 1)
         likely = tf.pow(tf.minimum(percentile, 1.0), 1.0 / share - 1.0)
-        draw = tf.math.log(tf.maximum(scores.draw(KEEP_SALT), SMALLEST_DRAW))
+        draw = tf.math.log(tf.maximum(scores.draw(KEEP), SMALLEST_DRAW))
         place = rank(-draw / tf.maximum(likely, 1e-30), scores.labelled)
         return tf.cast(place < tf.floor(rows * share + 0.5), tf.float32)
 
@@ -93,7 +93,7 @@ class InfoBatch(Random):
         total = tf.reduce_sum(scores.losses * scores.labelled, keepdims=True)
         easy = tf.cast(scores.losses < total / rows, tf.float32)
         rate = state["skip_rate"]
-        kept = tf.cast(scores.draw(KEEP_SALT) >= rate, tf.float32)
+        kept = tf.cast(scores.draw(KEEP) >= rate, tf.float32)
         return (1.0 - easy) + easy * kept / (1.0 - rate)
 
 

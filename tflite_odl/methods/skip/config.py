@@ -6,7 +6,7 @@ import dataclasses
 import math
 
 from tflite_odl.errors import ModelError
-from tflite_odl.methods.config import FinetuneConfig
+from tflite_odl.methods.config import SupervisedConfig
 
 POLICIES = ("threshold", "full", "random", "fixed", "selective", "infobatch")
 CHOICES = {
@@ -18,13 +18,25 @@ CHOICES = {
     "norm_means": ("batch", "kept"),
     "forward": ("shared", "recompute"),
 }
+# Both ends included; those that are hyper-parameters keep to them on the phone, too.
+RANGES = {
+    "error_bound": (0, 1e6),
+    "intervals": (2, 1000),
+    "update_period": (1, 2**20),
+    "kappa": (1e-6, 1e6),
+    "warm_up": (0, 2**31 - 1),
+    "final_full_fraction": (0, 1),
+    "keep_skipped": (0, 1),
+    "skip_rate": (0, 0.99),
+    "fixed_threshold": (0, 1),
+}
 # The baselines as published train on what they keep as on a smaller batch.
 DIVIDE_BY_KEPT = ("random", "selective")
 
 
 @dataclasses.dataclass(frozen=True)
-class SkipConfig(FinetuneConfig):
-    """Configuration of `skip`; also every field of `FinetuneConfig`.
+class SkipConfig(SupervisedConfig):
+    """Configuration of `skip`; also every field of `SupervisedConfig`.
 
     Attributes:
       policy: which rows are skipped: "threshold" (the method), or a baseline: "full"
@@ -83,19 +95,9 @@ class SkipConfig(FinetuneConfig):
                 raise ModelError(
                     f"{name} is {getattr(self, name)!r}, needs one of {allowed}"
                 )
-        for name, low, high in (
-            ("error_bound", 0, math.inf),
-            ("intervals", 2, 1000),
-            ("update_period", 1, 2**24),
-            ("kappa", 1e-6, 1e6),
-            ("warm_up", 0, 2**31 - 1),
-            ("final_full_fraction", 0, 1),
-            ("keep_skipped", 0, 1),
-            ("skip_rate", 0, 0.99),
-            ("fixed_threshold", 0, 1),
-        ):
+        for name, (low, high) in RANGES.items():
             value = getattr(self, name)
-            if not low <= value <= high or not math.isfinite(value):
+            if not low <= value <= high:
                 raise ModelError(f"{name} is {value}, needs {low} to {high}")
         plain = {"loss": "sparse_cross_entropy", "label_smoothing": 0.0}
         plain |= {"class_weights": (), "sample_weights": False, "accumulate": 1}

@@ -12,19 +12,19 @@ import numpy as np
 import tensorflow as tf
 
 from tflite_odl.builtin.lowering import Rows
-from tflite_odl.builtin.rows import Checked
+from tflite_odl.builtin.rows import Labelled
 from tflite_odl.builtin.tape import Tape
 from tflite_odl.errors import ModelError
-from tflite_odl.methods.base import StateTensor, Step, Tensors, Trial
-from tflite_odl.methods.finetune import Finetune
+from tflite_odl.methods.base import Outcome, StateTensor, Tensors, Trial
 from tflite_odl.methods.skip import compaction
-from tflite_odl.methods.skip.baselines import BASELINES, SKIPPED_SALT
-from tflite_odl.methods.skip.config import SkipConfig
+from tflite_odl.methods.skip.baselines import BASELINES, KEEP_SKIPPED
+from tflite_odl.methods.skip.config import RANGES, SkipConfig
 from tflite_odl.methods.skip.policy import Policy, Scores
 from tflite_odl.methods.skip.threshold import Threshold, interval
+from tflite_odl.methods.supervised import Supervised
 
 
-class Skip(Finetune):
+class Skip(Supervised):
     """`finetune`, whose confident rows go forward only.
 
     After the whole batch's forward pass a policy weighs its labelled rows; rows of
@@ -34,7 +34,7 @@ class Skip(Finetune):
     follow the forward pass in any case.
 
     Args:
-      model, classes, choices: as for `Finetune`.
+      model, classes, choices: as for `Supervised`.
       **config: fields of `SkipConfig`.
     """
 
@@ -46,11 +46,11 @@ class Skip(Finetune):
         kind = BASELINES.get(self.config.policy, Threshold)
         self.policy: Policy = kind(self.config)
         by_head = self.config.policy == "threshold" and not self.policy.probes
-        if by_head and self.graph.output.op != "dense":
+        last = self.network.graph.output
+        if by_head and last.op != "dense":
             raise ModelError(
                 f"gradient_ends='head' needs a Dense layer as the last one, the model "
-                f"ends in layer {self.graph.output.layer!r} "
-                f"({self.graph.output.op}): use gradient_ends='probe'"
+                f"ends in layer {last.layer!r} ({last.op}): use gradient_ends='probe'"
             )
 
     def state_tensors(self) -> list[StateTensor]:
@@ -58,7 +58,7 @@ class Skip(Finetune):
         settings = self.policy.hyperparameters()
         return [
             *super().state_tensors(),
-            *(of(n, np.float32(v), "hyperparameter") for n, v in settings.items()),
+            *(StateTensor.setting(n, v, RANGES[n]) for n, v in settings.items()),
             of("updates", np.int32(0), "counter", "optimizer steps"),
             of("skipped_total", np.int32(0), "counter", "rows not back-propagated"),
             *self.policy.state_tensors(),
@@ -67,10 +67,9 @@ class Skip(Finetune):
     def updates(self, state: Tensors) -> tf.Tensor:
         return state["updates"]
 
-    def train(self, state: Tensors, inputs: Tensors) -> Step:
+    def train(self, state: Tensors, inputs: Tensors) -> Outcome:
         batch = self.check(inputs)
-        x = self.augment(state, self.preprocess(batch.features))
-        record = self.forward(state, batch, x)
+        record = self.forward(state, batch)
         loss, dlogits = self.loss.value(record.output, batch.y, batch.share)
         record_of = self._record_of(record)
         scores = self._scores(state, batch, record, record_of)
@@ -81,10 +80,28 @@ class Skip(Finetune):
             dlogits * self._shares(weights, batch.labelled)[:, tf.newaxis],
             kept,
             self.config.bucket_sizes(kept.shape[0]),
-            lambda: {n: state[n] * record.zeros[0] for n in self.graph.trainable},
+            lambda: self._no_gradients(record),
         )
-        step = self.finish(state, batch, loss, gradients, record.moved)
-        return self._counted(state, step, scores, kept)
+        learned = self.learn(state, gradients)
+        rows = tf.reduce_sum(kept, keepdims=True)
+        skipped = tf.reduce_sum(scores.labelled, keepdims=True) - rows
+        news, metrics = self.policy.follow(state, scores)
+        total = saturating(state["skipped_total"], tf.cast(skipped, tf.int32))
+        update = {**learned.update, "updates": state["updates"] + 1}
+        return self.outcome(
+            state,
+            batch,
+            loss,
+            dataclasses.replace(learned, update=update, due=rows > 0.0),
+            record.moved,
+            {**news, "skipped_total": total},
+            {"kept": tf.cast(rows, tf.int32), "skipped_total": total, **metrics},
+        )
+
+    def _no_gradients(self, record: Tape) -> Tensors:
+        """Returns {weight name: zeros}, made at run time so that they take no room."""
+        names = self.network.graph.trainable
+        return {name: record.weights[name] * record.zeros[0] for name in names}
 
     def trials(self, batch_size: int) -> Sequence[Trial]:
         """Returns those of every method, with the threshold at work, and each bucket's.
@@ -113,7 +130,7 @@ class Skip(Finetune):
 
         return of
 
-    def _scores(self, state, batch: Checked, record: Tape, record_of) -> Scores:
+    def _scores(self, state, batch: Labelled, record: Tape, record_of) -> Scores:
         """Returns what the policy sees of the batch."""
         target = tf.one_hot(batch.y, self.num_classes)
         probabilities = tf.nn.softmax(record.output)
@@ -121,7 +138,7 @@ class Skip(Finetune):
         log_p = tf.reduce_sum(tf.nn.log_softmax(record.output) * target, 1)
         largest = self.config.confidence == "max"
         confidence = tf.reduce_max(probabilities, 1) if largest else true
-        scores = Scores(batch.labelled, confidence, -log_p, state["random"])
+        scores = Scores(batch.labelled, confidence, -log_p, state["random"], self.salts)
         if self.config.policy != "threshold":
             return scores
         if not self.policy.probes:
@@ -134,7 +151,7 @@ class Skip(Finetune):
         """Returns [B]: each row's weight, 0 where it is skipped."""
         config, weights = self.config, self.policy.keep(state, scores)
         if config.keep_skipped:
-            drawn = tf.cast(scores.draw(SKIPPED_SALT) < config.keep_skipped, tf.float32)
+            drawn = tf.cast(scores.draw(KEEP_SKIPPED) < config.keep_skipped, tf.float32)
             skipped = 1.0 - tf.cast(weights > 0.0, tf.float32)
             weights += skipped * drawn / config.keep_skipped
         if config.warm_up:
@@ -151,27 +168,11 @@ class Skip(Finetune):
         rows = tf.reduce_sum(labelled, keepdims=True)
         return weights * (rows / tf.maximum(kept, 1.0))
 
-    def _counted(self, state, step: Step, scores: Scores, kept: tf.Tensor) -> Step:
-        """Returns the step with the policy's state, counters and metrics."""
-        rows = tf.reduce_sum(kept, keepdims=True)
-        skipped = tf.reduce_sum(scores.labelled, keepdims=True) - rows
-        news, metrics = self.policy.follow(state, scores)
-        total = state["skipped_total"] + tf.cast(skipped, tf.int32)
-        learned = {*self.graph.trainable, *self._slots()}
-        update = {n: v for n, v in step.state.items() if n in learned}
-        rest = {n: v for n, v in step.state.items() if n not in learned}
-        return Step(
-            {
-                **step.metrics,
-                "kept": tf.cast(rows, tf.int32),
-                "skipped_total": total,
-                **metrics,
-            },
-            {**rest, **news, "skipped_total": total},
-            step.accepted,
-            rows > 0.0,
-            {**update, "updates": state["updates"] + 1},
-        )
+
+def saturating(count: tf.Tensor, more: tf.Tensor) -> tf.Tensor:
+    """Returns the sum of two int32 counts, 2^31 - 1 where it would be more."""
+    most = 2**31 - 1
+    return tf.minimum(count, most - more) + more
 
 
 def _head_gradients(record: Tape, true: tf.Tensor) -> tf.Tensor:

@@ -23,6 +23,7 @@ class Scores:
       confidence: [B] float32.
       losses: [B] float32, each row's own loss.
       random: [2] int32, the generator's state.
+      salts: of the method's draws.
       gradients: [B] float32, mean |dL_i / dW| of the rows that were measured.
       measured: [B] float32, 1 for these.
     """
@@ -31,12 +32,13 @@ class Scores:
     confidence: tf.Tensor
     losses: tf.Tensor
     random: tf.Tensor
+    salts: random.Salts
     gradients: tf.Tensor | None = None
     measured: tf.Tensor | None = None
 
-    def draw(self, salt: int) -> tf.Tensor:
-        """Returns [B] uniform in [0, 1)."""
-        return random.uniform(self.random, self.labelled.shape, salt)
+    def draw(self, name: str) -> tf.Tensor:
+        """Returns [B] uniform in [0, 1), for each name another."""
+        return random.uniform(self.random, self.labelled.shape, self.salts(name))
 
 
 class Policy:

@@ -184,14 +184,17 @@ class Threshold(Policy):
         intervals = self.config.intervals
         k = interval(scores.confidence, self.edges)
         came = accumulate(k, scores.labelled, intervals)
-        counts = tf.cast(state["confidence_counts"], tf.float32) + came
+        # In int32, for float32 would stop counting at 2^24.
+        seen = state["confidence_counts"] + tf.cast(came, tf.int32)
+        counts = tf.cast(seen, tf.float32)
         measured = scores.measured
         sums = state["gradient_sums"]
         sums += accumulate(k, scores.gradients * measured, intervals)
         samples = counts
         if self.probes:
-            samples = tf.cast(state["gradient_counts"], tf.float32)
-            samples += accumulate(k, measured, intervals)
+            came = accumulate(k, measured, intervals)
+            probed = state["gradient_counts"] + tf.cast(came, tf.int32)
+            samples = tf.cast(probed, tf.float32)
         gradients = interpolate(sums, samples, middles(self.edges))
         error = relative_squared_error(counts, gradients, self.config.kappa)
         j, rse = decide(counts, error, state["error_bound"])
@@ -201,14 +204,14 @@ class Threshold(Policy):
         rse = tf.where(due, rse, state["estimated_rse"])
         cleared = lambda value: tf.where(due, tf.zeros_like(value), value)  # noqa: E731
         news = {
-            "confidence_counts": tf.cast(cleared(counts), tf.int32),
+            "confidence_counts": cleared(seen),
             "gradient_sums": cleared(sums),
             "period_steps": cleared(steps),
             "threshold_interval": j,
             "estimated_rse": rse,
         }
         if self.probes:
-            news["gradient_counts"] = tf.cast(cleared(samples), tf.int32)
+            news["gradient_counts"] = cleared(probed)
         metrics = {
             "threshold": tf.gather(tf.constant(self.edges, tf.float32), j),
             "estimated_rse": rse + 0.0,

@@ -27,8 +27,8 @@ class SkipReference(KerasReference):
         super().__init__(method, dtype)
         self._passes: np.ndarray | None = None
         self._head = self.learning[-1]
-        if method.graph.output.op == "dense":
-            self._head = self.variables[method.graph.output.weights["kernel"]]
+        if method.network.graph.output.op == "dense":
+            self._head = self.variables[method.network.graph.output.weights["kernel"]]
         for layer in self.model._flatten_layers(include_self=False):
             batch_norm = isinstance(layer, tf_keras.layers.BatchNormalization)
             if batch_norm and layer.trainable:

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tflite_odl.builtin import random
-from tflite_odl.methods.skip.baselines import KEEP_SALT, SKIPPED_SALT, SMALLEST_DRAW
+from tflite_odl.methods.skip.baselines import KEEP, KEEP_SKIPPED, SMALLEST_DRAW
 from tflite_odl.proof.references.supervised import Arrays
 
 
@@ -25,6 +25,7 @@ class ReferencePolicy:
 
     def __init__(self, method, state: Arrays, places, p, y) -> None:
         self.config, self.state, self.places, self.y = method.config, state, places, y
+        self.salts = method.salts
         largest = self.config.confidence == "max"
         self.c = [max(p[i]) if largest else p[i][y[i]] for i in range(len(y))]
         self.rows = [i for i in range(len(y)) if y[i] >= 0]
@@ -35,7 +36,7 @@ class ReferencePolicy:
         config, step = self.config, self.state["step"][0]
         found = getattr(self, f"_{config.policy}")(losses)
         if config.keep_skipped:
-            drawn = self._draw(SKIPPED_SALT) < np.float32(config.keep_skipped)
+            drawn = self._draw(KEEP_SKIPPED) < np.float32(config.keep_skipped)
             found[(found == 0) & drawn] = 1 / config.keep_skipped
         end = config.full_from
         if step < config.warm_up or (end is not None and step >= end):
@@ -43,9 +44,10 @@ class ReferencePolicy:
         found[self.y < 0] = 0
         return found
 
-    def _draw(self, salt: int) -> np.ndarray:
+    def _draw(self, name: str) -> np.ndarray:
         size = max(self.places) + 1
-        drawn = random.uniform(tf.constant(self.state["random"]), [size], salt)
+        state = tf.constant(self.state["random"])
+        drawn = random.uniform(state, [size], self.salts(name))
         return drawn.numpy()[self.places]
 
     def _interval(self, confidence: float) -> int:
@@ -86,14 +88,14 @@ class ReferencePolicy:
         return np.array([float(c < theta) for c in self.c])
 
     def _random(self, losses: np.ndarray) -> np.ndarray:
-        return (self._draw(KEEP_SALT) >= self.state["skip_rate"]).astype(float)
+        return (self._draw(KEEP) >= self.state["skip_rate"]).astype(float)
 
     def _selective(self, losses: np.ndarray) -> np.ndarray:
         share = 1.0 - float(self.state["skip_rate"][0])
         ascending = sorted(self.rows, key=lambda i: losses[i])
         ordered = losses[ascending]
         self.margins += list(np.diff(ordered))
-        drawn, keys = self._draw(KEEP_SALT).astype(np.float64), {}
+        drawn, keys = self._draw(KEEP).astype(np.float64), {}
         for place, i in enumerate(ascending):
             likely = ((place + 0.5) / len(ascending)) ** (1 / share - 1)
             keys[i] = math.log(max(drawn[i], SMALLEST_DRAW)) / likely
@@ -107,7 +109,7 @@ class ReferencePolicy:
     def _infobatch(self, losses: np.ndarray) -> np.ndarray:
         rate, mean = self.state["skip_rate"][0], losses[self.rows].mean()
         self.margins += [losses[i] - mean for i in self.rows]
-        drawn, found = self._draw(KEEP_SALT), np.ones(len(self.y))
+        drawn, found = self._draw(KEEP), np.ones(len(self.y))
         for i in self.rows:
             if losses[i] < mean:
                 found[i] = 1 / (1 - float(rate)) if drawn[i] >= rate else 0

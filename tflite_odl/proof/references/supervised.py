@@ -14,7 +14,7 @@ import tensorflow as tf
 import tf_keras
 
 from tflite_odl.builtin.optimizers import SUM, slot_name
-from tflite_odl.methods.finetune import Finetune
+from tflite_odl.methods.supervised import Supervised
 from tflite_odl.proof.references.losses import KERAS_LOSSES, Metrics
 from tflite_odl.proof.references.noise import DrawnNoise
 from tflite_odl.proof.references.optimizers import (
@@ -63,17 +63,18 @@ class KerasReference:
       dtype: "float32" or "float64".
     """
 
-    def __init__(self, method: Finetune, dtype: str) -> None:
+    def __init__(self, method: Supervised, dtype: str) -> None:
         self.method, self.config, self.dtype = method, method.config, dtype
+        self.graph = method.network.graph
         # Distances at which a choice of the last step would go the other way.
         self.margins = np.zeros(0)
         copy = float64_copy if dtype == "float64" else float32_copy
-        self.model = copy(method.model)
+        self.model = copy(method.network.model)
         self.loss = KERAS_LOSSES[self.config.loss](self.config, method.num_classes)
         self.variables = variables(self.model)
-        self.learning = [self.variables[name] for name in method.graph.trainable]
-        moving = {id(self.variables[name]) for name in method.graph.moving}
-        self.drawn = DrawnNoise(self.model, method.graph)
+        self.learning = [self.variables[name] for name in self.graph.trainable]
+        moving = {id(self.variables[name]) for name in self.graph.moving}
+        self.drawn = DrawnNoise(self.model, self.graph)
         for layer in _batch_norms(self.model):
             layer.trainable = id(layer.moving_mean) in moving
 
@@ -132,15 +133,17 @@ class KerasReference:
     def good(self, batch: Batch) -> np.ndarray:
         """Returns [B] bool: the rows that count."""
         good = (np.arange(len(batch.y)) < batch.count[0]) & self.loss.valid(batch.y)
-        for x in batch.x.values():
-            good &= np.isfinite(x.reshape(len(x), -1)).all(1)
+        limit = self.config.feature_limit
+        with np.errstate(invalid="ignore"):
+            for x in self._preprocess(batch.x):
+                good &= (np.abs(x.reshape(len(x), -1)) <= limit).all(1)
         if batch.weight is not None:
             good &= np.isfinite(batch.weight) & (batch.weight >= 0)
         return good
 
     def _load(self, state: Arrays) -> None:
         for name, variable in self.variables.items():
-            value = state.get(name, self.method.graph.weights.get(name))
+            value = state.get(name, self.graph.weights.get(name))
             if value is not None:
                 variable.assign(np.asarray(value, self.dtype))
 
@@ -149,7 +152,7 @@ class KerasReference:
 
     def _preprocess(self, x: Arrays) -> list[np.ndarray]:
         found = []
-        for part in self.method.parts:
+        for part in self.method.features:
             settings = part.preprocessing
             scale = np.asarray(settings.scale, np.float32).astype(self.dtype)
             offset = np.asarray(settings.offset, np.float32).astype(self.dtype)
@@ -159,9 +162,10 @@ class KerasReference:
     def _noise(self, state: Arrays, rows: int) -> list[np.ndarray]:
         """Noise by the graph's own generator, which has a test of its own."""
         draw, amplitude = tf.constant(state["random"]), np.float32(self.config.noise)
+        salts = self.method.salts
         return [
-            (part.noise(draw, rows, n).numpy() * amplitude).astype(self.dtype)
-            for n, part in enumerate(self.method.parts)
+            (feature.noise(draw, rows, salts).numpy() * amplitude).astype(self.dtype)
+            for feature in self.method.features
         ]
 
     def _loss(self, output: tf.Tensor, batch: Batch) -> tf.Tensor:
@@ -174,7 +178,7 @@ class KerasReference:
         every = self.config.accumulate
         if every == 1:
             return {}, gradients
-        names = [slot_name(name, SUM) for name in self.method.graph.trainable]
+        names = [slot_name(name, SUM) for name in self.graph.trainable]
         if done % every:
             before = [state[name].astype(self.dtype) for name in names]
             gradients = [b + g for b, g in zip(before, gradients, strict=True)]
@@ -185,7 +189,7 @@ class KerasReference:
         """Returns Keras' optimizer with hyper-parameters and slots from the state."""
         settings = {
             name: float(state[name][0])
-            for name in self.method.optimizer.hyperparameters()
+            for name in self.method.learner.optimizer.hyperparameters()
         }
         settings["learning_rate"] = rate(self.config.schedule.kind, state, done)
         optimizer = KERAS_OPTIMIZERS[self.config.optimizer](**settings)
@@ -201,14 +205,14 @@ class KerasReference:
             slot_name(name, slot): variable
             for slot, attribute in KERAS_SLOTS[self.config.optimizer].items()
             for name, variable in zip(
-                self.method.graph.trainable, getattr(optimizer, attribute), strict=True
+                self.graph.trainable,
+                getattr(optimizer, attribute),
+                strict=True,
             )
         }
 
     def _new_state(self, state: Arrays, optimizer) -> dict[str, np.ndarray]:
-        news = {
-            name: self.variables[name].numpy() for name in self.method.graph.stateful
-        }
+        news = {name: self.variables[name].numpy() for name in self.graph.stateful}
         news |= {name: slot.numpy() for name, slot in self._slots(optimizer).items()}
         counter = np.array([0, 1], np.int32)
         news |= {"step": state["step"] + 1, "random": state["random"] + counter}

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from tflite_odl.builtin.dropout import FAMILIES, FIRST_SALT, SALTS
-
 
 def dropout(context) -> str:
     """Dropout, by `noise_shape` also of whole rows or channels (None: all sizes)."""
@@ -49,10 +47,9 @@ def _draw(context, op: str, drawn: Mapping) -> str:
         raise context.refuse("it is called with training=True", "a call without")
     if context.builder.inferring:
         return context.inputs[0]
-    before = sum(node.op in FAMILIES for node in context.builder.nodes.values())
-    salt = {"salt": FIRST_SALT + SALTS * before}
-    defaults = {"shape": context.shape, "rows": True}
-    return context.add(op, context.shape, {**defaults, **drawn, **salt})
+    salts = context.salts(1 if "rate" in drawn else 2)
+    attributes = {"shape": context.shape, "rows": True, **drawn, "salts": salts}
+    return context.add(op, context.shape, attributes)
 
 
 CONVERTERS = {

@@ -1,0 +1,105 @@
+"""Gradients in, new weights out: what is between a backward pass and the state."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from tflite_odl.builtin import optimizers, schedules
+from tflite_odl.methods.base import StateTensor, Tensors
+from tflite_odl.methods.config import LEARNER_RANGES, LearnerConfig
+
+RANGES = {**optimizers.RANGES, **schedules.RANGES, **LEARNER_RANGES}
+
+
+@dataclasses.dataclass(frozen=True)
+class Learned:
+    """What the gradients of one batch come to.
+
+    Attributes:
+      norm: [1], global norm of the mean gradient of the group of batches so far.
+      news: {state name: value} to take at every accepted batch: sums of gradients.
+      update: {state name: value} of weights and slots, to take where it is due.
+      due: [1] bool, whether the group is complete; None: each batch is a group.
+    """
+
+    norm: tf.Tensor
+    news: dict[str, tf.Tensor]
+    update: dict[str, tf.Tensor]
+    due: tf.Tensor | None
+
+
+class Learner:
+    """Optimizer, schedule, clipping and accumulation of some weights.
+
+    Args:
+      config: which of them, with their first values.
+      weights: {state name: first value} of the weights that learn.
+      prefix: of its hyper-parameters' names, where a method has several learners.
+    """
+
+    def __init__(
+        self,
+        config: LearnerConfig,
+        weights: Mapping[str, np.ndarray],
+        prefix: str = "",
+    ) -> None:
+        self.config, self.weights, self.prefix = config, dict(weights), prefix
+        self.optimizer = config.make_optimizer()
+
+    def state_tensors(self) -> list[StateTensor]:
+        """Returns the slots and the hyper-parameters."""
+        of = StateTensor.of
+        return [
+            *(of(name, value, "slot") for name, value in self.slots().items()),
+            *(
+                StateTensor.setting(self.prefix + name, value, RANGES[name])
+                for name, value in self.hyperparameters().items()
+            ),
+        ]
+
+    def slots(self) -> dict[str, np.ndarray]:
+        """Returns {slot name: zeros}."""
+        slots = self.optimizer.initial(self.weights)
+        if self.config.accumulate > 1:
+            slots |= optimizers.initial_sums(self.weights)
+        return slots
+
+    def hyperparameters(self) -> dict[str, float]:
+        """Returns what `configure` can change, by name without the prefix."""
+        settings = self.optimizer.hyperparameters()
+        settings |= self.config.schedule.hyperparameters()
+        if self.config.clip_norm is not None:
+            settings["clip_norm"] = self.config.clip_norm
+        return settings
+
+    def learn(
+        self, state: Tensors, gradients: Tensors, batches: tf.Tensor, done: tf.Tensor
+    ) -> Learned:
+        """Returns what one batch's gradients come to: gathered, clipped, applied.
+
+        Args:
+          state: before the batch.
+          gradients: {state name of a weight: gradient} of this batch.
+          batches: [1] int32, accepted before this one.
+          done: [1] int32, updates before this one; the schedule goes by it.
+        """
+        every, state = self.config.accumulate, self._with_settings(state)
+        group = optimizers.gather(gradients, state, batches, every)
+        norm = tf.sqrt(optimizers.squared_norm(group.mean))
+        mean = group.mean
+        if self.config.clip_norm is not None:
+            mean = optimizers.clip(mean, norm, state["clip_norm"])
+        rate = self.config.schedule.rate(state, done)
+        update = self.optimizer.update(mean, {**state, "learning_rate": rate}, done)
+        return Learned(norm, group.sums, update, None if every == 1 else group.due)
+
+    def _with_settings(self, state: Tensors) -> Tensors:
+        """Returns the state with this learner's settings under their plain names."""
+        if not self.prefix:
+            return state
+        names = self.hyperparameters()
+        return {**state, **{name: state[self.prefix + name] for name in names}}

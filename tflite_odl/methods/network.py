@@ -1,0 +1,122 @@
+"""One Keras model inside a method: its graph, its plan, and how it is run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
+import tf_keras
+
+from tflite_odl.builtin import random, rows, tape
+from tflite_odl.builtin.lowering import Pass, Rows
+from tflite_odl.builtin.plan import names, plan
+from tflite_odl.contract import TensorSpec
+from tflite_odl.methods.base import StateTensor, Tensors
+from tflite_odl.methods.config import NetworkConfig
+from tflite_odl.methods.features import features
+from tflite_odl.reading.freeze import trainable_layers
+from tflite_odl.reading.graph import from_keras
+
+
+class Network:
+    """A Keras model as a layer graph whose changing weights are in the state.
+
+    Args:
+      model: a tf_keras model with one output.
+      config: what of it learns, and how its lowerings are chosen.
+      choices: {node name: lowering name}, else the default plan.
+      prefix: of its names in the state, where a method has several networks.
+      salts: of the method's draws, where there are others beside the network's.
+
+    Attributes:
+      model: the Keras model.
+      graph: the layer graph.
+      plan: {node name: lowering}.
+      features: the model's inputs.
+    """
+
+    def __init__(
+        self,
+        model: tf_keras.Model,
+        config: NetworkConfig,
+        choices: Mapping[str, str] | None = None,
+        prefix: str = "",
+        salts: random.Salts | None = None,
+    ) -> None:
+        self.model, self.config, self.prefix = model, config, prefix
+        learning = trainable_layers(model, config.trainable)
+        salts = salts or random.Salts()
+        self.graph = from_keras(
+            model, learning, config.batch_norm, lambda name: salts(prefix + name)
+        )
+        self.plan = plan(self.graph, choices, config.target)
+        self.features = features(self.graph.inputs, config.preprocessing)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the model's layers, as the graph's name scopes have them."""
+        return tuple(dict.fromkeys(tape.scope_name(node) for node in self.graph.nodes))
+
+    @property
+    def plan_names(self) -> dict[str, str]:
+        """{node name: lowering name}."""
+        return names(self.plan)
+
+    def state_tensors(self) -> list[StateTensor]:
+        """Returns the weights that change; the others are constants of the graph."""
+        return [
+            StateTensor.of(self.prefix + name, self.graph.weights[name], "weight")
+            for name in self.graph.stateful
+        ]
+
+    def learning(self) -> dict:
+        """Returns {state name: first value} of the weights that gradients move."""
+        weights = self.graph.weights
+        return {self.prefix + name: weights[name] for name in self.graph.trainable}
+
+    def specs(self, batch_size: int) -> tuple[TensorSpec, ...]:
+        """Returns the model's inputs as a signature takes them."""
+        return tuple(feature.spec(batch_size) for feature in self.features)
+
+    def preprocess(self, inputs: Tensors) -> list[tf.Tensor]:
+        """Returns raw inputs as the model's input nodes take them."""
+        return [
+            feature.preprocessing(inputs[feature.name]) for feature in self.features
+        ]
+
+    def counted(self, inputs: Tensors) -> rows.Counted:
+        """Returns raw inputs preprocessed, and which rows of them count.
+
+        Args:
+          inputs: the features, and `count` [1] int32.
+        """
+        limit = self.config.feature_limit
+        limits = [None if f.stays_within(limit) else limit for f in self.features]
+        return rows.counted(self.preprocess(inputs), inputs["count"], limits)
+
+    def forward(self, state: Tensors, x: Sequence[tf.Tensor], good: Rows) -> tape.Tape:
+        """Returns the record of the forward pass in training.
+
+        Args:
+          state: of the method; `random` is what dropout is drawn from.
+          x: one [B, ...] float32 for each input node.
+          good: which rows count.
+        """
+        run = Pass(True, good, self.graph.differentiated(), state["random"])
+        limit = self.config.chunk_mb * 1e6
+        return tape.forward(self.graph, self.plan, self.own(state), x, run, limit)
+
+    def infer(self, state: Tensors, x: Sequence[tf.Tensor], good: Rows) -> tf.Tensor:
+        """Returns the output [B, ...] in inference; the arguments are `forward`'s."""
+        run = Pass(False, good)
+        return tape.forward(self.graph, self.plan, self.own(state), x, run).output
+
+    def own(self, state: Tensors) -> Tensors:
+        """Returns {weight name: value} of the network's part of the state."""
+        if not self.prefix:
+            return state
+        return {name: state[self.prefix + name] for name in self.graph.stateful}
+
+    def named(self, values: Tensors) -> dict[str, tf.Tensor]:
+        """Returns {state name: value} of what is by the graph's weight names."""
+        return {self.prefix + name: value for name, value in values.items()}

@@ -1,0 +1,220 @@
+"""What methods that learn from labels share: a network, a learner and a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from tflite_odl import contract
+from tflite_odl.builtin import losses, random, rows
+from tflite_odl.builtin.lowering import Rows
+from tflite_odl.builtin.tape import Tape
+from tflite_odl.contract import TensorSpec
+from tflite_odl.errors import ModelError
+from tflite_odl.methods.base import (
+    Change,
+    Entry,
+    Method,
+    Outcome,
+    StateTensor,
+    Tensors,
+    Trial,
+)
+from tflite_odl.methods.config import SupervisedConfig
+from tflite_odl.methods.learner import Learned, Learner
+from tflite_odl.methods.network import Network
+from tflite_odl.methods.step import counters, settle
+from tflite_odl.reading.logits import as_logits
+
+
+class Supervised(Method):
+    """Trains one network on labelled rows; subclasses say what a step is.
+
+    Args:
+      model: a tf_keras model with one output [C]; for the cross-entropies it ends in
+        logits, or in softmax (sparse) or sigmoid (binary).
+      classes: class names, or none.
+      choices: {node name: lowering name}, else the default plan.
+      **config: fields of `Config`.
+
+    Attributes:
+      network: the model, ending in logits for the cross-entropies.
+      ending: the final activation that was taken off for that.
+      learner: of its trainable weights.
+      salts: of all its random draws.
+      loss: of its output.
+
+    Raises:
+      ModelError: the model or an option of it cannot be trained with builtin ops.
+    """
+
+    Config = SupervisedConfig
+
+    def __init__(
+        self,
+        model: tf_keras.Model,
+        classes: Sequence[str] = (),
+        choices: Mapping[str, str] | None = None,
+        **config: Any,
+    ) -> None:
+        self.config = self.Config(**config)
+        ending = losses.LOSSES[self.config.loss].ending
+        logits, self.ending = (
+            as_logits(model, ending) if ending else (model, "as it is")
+        )
+        self.classes = tuple(classes)
+        self.salts = random.Salts()
+        self.network = Network(logits, self.config, choices, salts=self.salts)
+        self._check_shapes()
+        self.features = self.network.features
+        self.learner = Learner(self.config, self.network.learning())
+        self.loss = self.config.make_loss(self.num_classes)
+
+    def _check_shapes(self) -> None:
+        shape = self.network.graph.output.shape
+        if len(shape) != 1:
+            raise ModelError(f"{self.name} needs an output [C], the model has {shape}")
+        if self.classes and len(self.classes) != self.num_classes:
+            raise ModelError(
+                f"{len(self.classes)} class names for {self.num_classes} outputs"
+            )
+        if not self.network.graph.trainable:
+            raise ModelError("nothing to train: no layer with weights is trainable")
+
+    @property
+    def num_classes(self) -> int:
+        """Outputs of the model, also where they are no classes."""
+        return self.network.graph.output.shape[0]
+
+    def layers(self) -> tuple[str, ...]:
+        return self.network.layers
+
+    def plan_names(self) -> dict[str, str]:
+        return self.network.plan_names
+
+    def state_tensors(self) -> list[StateTensor]:
+        return [
+            *self.network.state_tensors(),
+            *self.learner.state_tensors(),
+            *counters(self.config.seed),
+        ]
+
+    def entries(self, batch_size: int, infer_batch_size: int) -> list[Entry]:
+        inputs = self.inputs(batch_size)
+        return [
+            Entry(contract.TRAIN, inputs, self.train),
+            Entry(contract.INFER, self.network.specs(infer_batch_size), self.infer),
+            Entry(contract.EVALUATE, inputs, self.evaluate),
+        ]
+
+    def inputs(self, batch_size: int) -> tuple[TensorSpec, ...]:
+        """Returns the inputs of train and evaluate: the features come first."""
+        specs = (
+            *self.network.specs(batch_size),
+            self.loss.target(batch_size),
+            TensorSpec("count", "int32", (1,), unit="rows", about="real leading rows"),
+        )
+        if not self.config.sample_weights:
+            return specs
+        about = "factor on the row's loss, 0 or more"
+        return (*specs, TensorSpec("weight", "float32", (batch_size,), about=about))
+
+    def train(self, state: Tensors, inputs: Tensors) -> Outcome:
+        raise NotImplementedError(type(self).__name__)
+
+    def infer(self, state: Tensors, inputs: Tensors) -> Outcome:
+        count = inputs[self.features[0].name].shape[0]
+        x, every = self.network.preprocess(inputs), Rows.of(tf.ones([count]))
+        output = self.network.infer(state, x, every)
+        return Outcome({self.loss.output: self.loss.predict(output)})
+
+    def evaluate(self, state: Tensors, inputs: Tensors) -> Outcome:
+        batch = self.check(inputs)
+        output = self.network.infer(state, batch.x, Rows.of(batch.good))
+        loss, _ = self.loss.value(output, batch.y, batch.share)
+        metrics = self.loss.metrics(output, batch.y, batch.labelled)
+        return Outcome({"loss": loss, **metrics})
+
+    def check(self, inputs: Tensors) -> rows.Labelled:
+        """Returns the inputs of train or evaluate, checked row by row."""
+        counted, weight = self.network.counted(inputs), inputs.get("weight")
+        return rows.labelled(counted, inputs["y"], self.loss.read, weight)
+
+    def forward(self, state: Tensors, batch: rows.Labelled) -> Tape:
+        """Returns the record of the forward pass in training, inputs with noise."""
+        x = self.augment(state, batch.x)
+        return self.network.forward(state, x, Rows.of(batch.good))
+
+    def augment(self, state: Tensors, x: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """Returns the inputs with the configured noise."""
+        if not self.config.noise:
+            return list(x)
+        draw = state["random"]
+        return [
+            one + feature.noise(draw, one.shape[0], self.salts) * self.config.noise
+            for feature, one in zip(self.features, x, strict=True)
+        ]
+
+    def updates(self, state: Tensors) -> tf.Tensor:
+        """Returns [1] int32: how often the optimizer was applied so far."""
+        if self.config.accumulate == 1:
+            return state["step"]
+        return state["step"] // self.config.accumulate
+
+    def learn(self, state: Tensors, gradients: Tensors) -> Learned:
+        """Returns what the gradients, {weight name: gradient}, come to."""
+        gradients = self.network.named(gradients)
+        done = self.updates(state)
+        return self.learner.learn(state, gradients, state["step"], done)
+
+    def outcome(
+        self,
+        state: Tensors,
+        batch: rows.Labelled,
+        loss: tf.Tensor,
+        learned: Learned,
+        moved: Tensors,
+        news: Tensors = MappingProxyType({}),
+        metrics: Tensors = MappingProxyType({}),
+    ) -> Outcome:
+        """Returns a training step: counters advanced, or all of it rejected.
+
+        Args:
+          state: before the step.
+          batch: what it learns from.
+          loss: [1].
+          learned: what its gradients come to.
+          moved: {weight name: new value} of what moves without a gradient.
+          news: {state name: value}, what else changes at every accepted batch.
+          metrics: outputs beside those of every method.
+        """
+        whole = tf.logical_and(rows.finite(loss), rows.finite(learned.norm))
+        outputs = {
+            "loss": loss,
+            "rejected_rows": batch.rejected,
+            "gradient_norm": learned.norm,
+            **metrics,
+        }
+        always = {**self.network.named(moved), **learned.news, **news}
+        changes = [Change(always), Change(learned.update, learned.due)]
+        if learned.due is None:
+            changes = [Change({**always, **learned.update})]
+        return settle(state, outputs, changes, tf.logical_and(batch.some, whole))
+
+    def trials(self, batch_size: int) -> Sequence[Trial]:
+        """Returns, where steps differ, the first, the last of a group of batches, and
+        one amid the schedule's decay."""
+        schedule, every = self.config.schedule, self.config.accumulate
+        if every == 1 and not schedule.hyperparameters():
+            return super().trials(batch_size)
+        amid = schedule.warmup_steps + schedule.decay_steps // 2
+        steps = (0, every - 1, amid * every + every - 1)
+        return [
+            Trial(kind, changes=lambda state, at=at: {"step": np.array([at], np.int32)})
+            for kind, at in enumerate(steps)
+        ]
