@@ -248,6 +248,17 @@ CASES = {
         Skip,
     ),
     "skip-noisy": Case(noisy_net, {"learning_rate": 0.1, "chunk_mb": 0.0007}, Skip),
+    "skip-accumulate": Case(
+        conv_net,
+        {
+            "optimizer": "momentum",
+            "learning_rate": 0.1,
+            "accumulate": 3,
+            "clip_norm": 0.5,
+            "schedule": Schedule("cosine", decay_steps=40),
+        },
+        Skip,
+    ),
     "skip-frozen": Case(
         two_inputs,
         {"learning_rate": 0.1, "trainable": "^(dense|head)", "forward": "shared"},

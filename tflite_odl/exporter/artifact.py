@@ -44,16 +44,22 @@ class Expected:
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-    """One call of a signature; state carries over from the call before."""
+    """One call of a signature.
+
+    Attributes:
+      changes: tensors of the shipped state to set; the call then begins from there.
+        None: it begins from what the call before has made.
+    """
 
     signature: str
     inputs: Mapping[str, np.ndarray]
     outputs: Mapping[str, Expected]
+    changes: Mapping[str, np.ndarray] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Goldens:
-    """Calls that any runtime can repeat from the shipped state, in order."""
+    """Calls that any runtime can repeat, in order, the first from the shipped state."""
 
     calls: tuple[Call, ...]
 
@@ -138,8 +144,16 @@ def _contents(
 
 
 def _step(call: Call, prefix: str, store) -> dict:
+    state = {}
+    if call.changes is not None:
+        changes = {
+            name: store(np.asarray(value), f"{prefix}_state_{name}")
+            for name, value in call.changes.items()
+        }
+        state = {"shipped_state_with": changes}
     return {
         "signature": call.signature,
+        **state,
         "inputs": {
             name: store(np.asarray(value), f"{prefix}_in_{name}")
             for name, value in call.inputs.items()

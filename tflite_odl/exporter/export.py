@@ -4,30 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib.metadata
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from ai_edge_litert import schema_py_generated as schema
-
-import tflite_odl
 from tflite_odl import contract
-from tflite_odl.errors import ExportError
-from tflite_odl.exporter import artifact, audit, flatbuffer, memory
-from tflite_odl.exporter.compact import compact
-from tflite_odl.exporter.convert import convert
-from tflite_odl.exporter.goldens import record
+from tflite_odl.exporter import artifact
+from tflite_odl.exporter.build import build
+from tflite_odl.exporter.goldens import golden_steps, record
 from tflite_odl.host.runtimes import RUNTIMES
-from tflite_odl.methods.base import Method, Trial
-from tflite_odl.proof import batches, gate
+from tflite_odl.methods.base import Method
+from tflite_odl.proof import gate
 from tflite_odl.proof.batches import Sample
-from tflite_odl.proof.references.supervised import Batch
-from tflite_odl.signatures import TrainableModule
-
-GOLDEN_STEPS = 3
-PACKAGES = ("tensorflow", "tf_keras", "ai-edge-litert", "numpy")
+from tflite_odl.proof.proof import Arrays, Proof
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,102 +65,40 @@ def export(
         limit, or the artifact and TensorFlow disagree. Nothing is written but to
         `keep_rejected`.
     """
-    for name, size in (
-        ("batch_size", batch_size),
-        ("infer_batch_size", infer_batch_size),
-    ):
-        if size < 1:
-            raise ExportError(f"{name} must be at least 1, got {size}")
-    progress("trace")
-    module = TrainableModule(method, batch_size, infer_batch_size)
-    progress("convert")
-    tree = flatbuffer.read(convert(module))
-    progress("audit")
-    audited = audit.audit(tree, method.layers())
-    audited.check()
-    progress("compact")
-    model = compact(tree)
-    manifest = _manifest(method, module, model, tree, audited)
-    _check_memory(manifest, memory_limit)
-    progress("prove")
-
-    trials = method.trials(batch_size)
-
-    def draw(trial: Trial, attempt: int) -> Batch:
-        return batches.batch(method, batch_size, trial, sample, attempt)
-
+    model, manifest = build(
+        method, batch_size, infer_batch_size, memory_limit, progress
+    )
+    proof = method.proof(sample)
+    shipped = {name: tensor.value for name, tensor in method.state().items()}
     try:
-        proofs = _prove(method, model, manifest, trials, draw, infer_batch_size)
+        proofs = _prove(proof, model, manifest, shipped, batch_size, progress)
     except gate.ParityError as error:
         if keep_rejected is not None:
             artifact.write(keep_rejected, model, manifest, rejected=str(error))
         raise
     manifest = dataclasses.replace(manifest, proofs=proofs)
+    progress("goldens")
+    steps = golden_steps(proof, manifest, shipped, batch_size)
     with RUNTIMES["interpreter"](model, manifest) as runtime:
-        found = [draw(trial, 0) for trial in trials[:GOLDEN_STEPS]]
-        goldens = record(runtime, found, proofs["tensorflow_float32"]["train_entry"])
+        drift = proofs["tensorflow_float32"]["train_entry"]
+        goldens = record(runtime, shipped, steps, drift)
     return Exported(model, manifest, goldens)
 
 
-def _check_memory(manifest: contract.Manifest, limit: int | None) -> None:
-    parts = dict(manifest.memory[contract.TRAIN])
-    if limit is not None and parts["total"] > limit:
-        shown = ", ".join(f"{name} {size / 1e6:.1f}" for name, size in parts.items())
-        raise ExportError(
-            f"a train call takes {parts['total'] / 1e6:.1f} MB, the memory limit is "
-            f"{limit / 1e6:.1f} MB ({shown}): take a smaller batch, or accumulate"
-        )
-
-
 def _prove(
-    method: Method,
+    proof: Proof,
     model: bytes,
     manifest: contract.Manifest,
-    trials: Sequence[Trial],
-    draw: Callable[[Trial, int], Batch],
-    infer_rows: int,
+    shipped: Arrays,
+    batch_size: int,
+    progress: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Returns {runtime: {figure: largest error}}."""
+    """Returns what the gate found, see `gate.prove`."""
     with contextlib.ExitStack() as stack:
         runtimes = {
             name: stack.enter_context(kind(model, manifest))
             for name, kind in RUNTIMES.items()
         }
-        return gate.prove(method, runtimes, trials, draw, infer_rows)
-
-
-def _manifest(
-    method: Method,
-    module: TrainableModule,
-    model: bytes,
-    tree: schema.ModelT,
-    audited: audit.Audit,
-) -> contract.Manifest:
-    state = tuple(module.specs.values())
-    return contract.Manifest(
-        artifact_id=artifact.artifact_id(model),
-        method={"name": method.name, "config": dataclasses.asdict(method.config)},
-        signatures=module.interface,
-        state=state,
-        classes=method.classes,
-        preprocessing=_preprocessing(method),
-        plan=method.plan_names(),
-        ops=audited.ops_by_signature,
-        sizes=flatbuffer.sizes(model, tree),
-        memory=memory.memory(tree, state),
-        versions=_versions(),
-    )
-
-
-def _preprocessing(method: Method) -> dict[str, Any]:
-    """Returns that of the only input, or {input name: its own}."""
-    found = {
-        part.name: dataclasses.asdict(part.preprocessing) for part in method.features
-    }
-    return next(iter(found.values())) if len(found) == 1 else found
-
-
-def _versions() -> dict[str, str]:
-    found = {name: importlib.metadata.version(name) for name in PACKAGES}
-    proven = found["ai-edge-litert"]
-    return {"tflite_odl": tflite_odl.__version__, **found, "oldest_runtime": proven}
+        return gate.prove(
+            proof, manifest, runtimes, shipped, batch_size, progress=progress
+        )

@@ -91,21 +91,6 @@ class Entry:
     run: Callable[[Tensors, Tensors], Outcome]
 
 
-@dataclasses.dataclass(frozen=True)
-class Trial:
-    """One training step by which an artifact is compared with its reference.
-
-    Attributes:
-      kind: of batch: full (0), padded (1), with bad rows (2); see `proof.batches`.
-      labelled: so many leading rows keep their label; None for all.
-      changes: state -> tensors of it to set before the step.
-    """
-
-    kind: int
-    labelled: int | None = None
-    changes: Callable[[Mapping[str, Array]], Mapping[str, Array]] = lambda state: {}
-
-
 class Method:
     """Base of all methods.
 
@@ -137,9 +122,15 @@ class Method:
         """
         raise NotImplementedError(type(self).__name__)
 
-    def trials(self, batch_size: int) -> Sequence[Trial]:
-        """Returns the steps that an artifact has to prove, one after the other."""
-        return [Trial(0), Trial(1), Trial(2)]
+    def proof(self, sample: Any = None) -> Any:
+        """Returns the `proof.proof.Proof` of an artifact of this method.
+
+        The proof room is imported only there: a method works without it.
+
+        Args:
+          sample: real rows to prove it with, as the method's batches take them.
+        """
+        raise NotImplementedError(type(self).__name__)
 
     def layers(self) -> tuple[str, ...]:
         """Returns the names of Keras layers, as the graphs' name scopes have them."""

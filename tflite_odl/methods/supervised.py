@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
 
@@ -23,7 +22,6 @@ from tflite_odl.methods.base import (
     Outcome,
     StateTensor,
     Tensors,
-    Trial,
 )
 from tflite_odl.methods.config import SupervisedConfig
 from tflite_odl.methods.learner import Learned, Learner
@@ -206,15 +204,7 @@ class Supervised(Method):
             changes = [Change({**always, **learned.update})]
         return settle(state, outputs, changes, tf.logical_and(batch.some, whole))
 
-    def trials(self, batch_size: int) -> Sequence[Trial]:
-        """Returns, where steps differ, the first, the last of a group of batches, and
-        one amid the schedule's decay."""
-        schedule, every = self.config.schedule, self.config.accumulate
-        if every == 1 and not schedule.hyperparameters():
-            return super().trials(batch_size)
-        amid = schedule.warmup_steps + schedule.decay_steps // 2
-        steps = (0, every - 1, amid * every + every - 1)
-        return [
-            Trial(kind, changes=lambda state, at=at: {"step": np.array([at], np.int32)})
-            for kind, at in enumerate(steps)
-        ]
+    def proof(self, sample: Any = None) -> Any:
+        from tflite_odl.proof.supervised import SupervisedProof
+
+        return SupervisedProof(self, sample)

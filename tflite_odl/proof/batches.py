@@ -1,85 +1,178 @@
-"""The batches an artifact is proven with."""
+"""The batches a supervised artifact is proven with."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from tflite_odl.contract import UNLABELLED, TensorSpec
+from tflite_odl.contract import UNLABELLED
 from tflite_odl.errors import ContractError
-from tflite_odl.methods.base import Method, Trial
+from tflite_odl.proof.proof import PADDED, SPOILED, Arrays, Trial
 from tflite_odl.proof.references.losses import KERAS_LOSSES
-from tflite_odl.proof.references.supervised import Batch
 
 Sample = tuple[np.ndarray | Mapping[str, np.ndarray], np.ndarray]
-Rows = dict[str, np.ndarray]
+Batch = dict[str, np.ndarray]
 
 
-def batch(
-    method: Method,
-    batch_size: int,
-    trial: Trial,
-    sample: Sample | None = None,
-    seed: int = 0,
-) -> Batch:
-    """Returns a batch of a trial's kind: full (0), padded (1), with bad rows (2).
+class Batches:
+    """Draws batches for a supervised method.
 
     Args:
       method: gives the inputs and what labels are.
-      batch_size: rows of a batch.
-      trial: which batch it needs.
       sample: (x [N, ...] or {input name: [N, ...]}, y [N, ...]) to draw rows from; else
         random ones.
-      seed: of the draw.
 
     Raises:
       ContractError: the sample does not fit the train signature.
     """
-    rng = np.random.default_rng([seed, trial.kind])
-    specs = {spec.name: spec for spec in method.inputs(batch_size)}
-    if sample:
-        rows = _from_sample(method, sample, rng, batch_size)
-    else:
-        rows = {part.name: _random(part, rng, batch_size) for part in method.features}
-        rows["y"] = _labels(specs["y"], method.num_classes, rng)
-    if "weight" in specs:
-        rows["weight"] = rng.uniform(0.5, 2.0, batch_size).astype(np.float32)
-    count = np.array([batch_size], np.int32)
-    if trial.kind == 1:
-        count[0] = max(1, batch_size - batch_size // 4)
-        for name in rows.keys() - {"y"}:
-            rows[name][count[0] :] = 0
-    if trial.kind == 2:
-        _spoil(method, rows, batch_size)
-    y, weight = rows.pop("y"), rows.pop("weight", None)
-    if trial.labelled is not None:
-        y[trial.labelled :] = UNLABELLED if y.dtype.kind == "i" else np.nan
-    return Batch(rows, y, count, weight)
+
+    def __init__(self, method, sample: Sample | None = None) -> None:
+        self.method = method
+        self.bad_label = KERAS_LOSSES[method.config.loss].bad_label
+        self.sample = sample and _checked(method, sample)
+
+    def draw(
+        self, trial: Trial, number: int, batch_size: int, attempt: int, seed: int
+    ) -> Batch:
+        """Returns a batch of a trial's filling; see `Proof.draw`.
+
+        Args:
+          trial: which batch it needs.
+          number: of the trial among all. Class labels go on from trial to trial, so
+            that as many classes come as there are rows in all of them.
+          batch_size: rows of the batch.
+          attempt: which of the trial's batches.
+          seed: of all draws.
+        """
+        of_trial = np.random.default_rng([seed, number])
+        of_attempt = np.random.default_rng([seed, number, attempt])
+        specs = {spec.name: spec for spec in self.method.inputs(batch_size)}
+        wanted = np.arange(number * batch_size, (number + 1) * batch_size)
+        if self.sample:
+            batch = self._from_sample(wanted, of_attempt, seed)
+        else:
+            parts = self.method.features
+            batch = {p.name: _random(p, of_attempt, batch_size) for p in parts}
+            batch["y"] = self._labels(specs["y"], wanted, of_trial, seed)
+        if "weight" in specs:
+            weight = of_trial.uniform(0.5, 2.0, batch_size)
+            batch["weight"] = weight.astype(np.float32)
+        batch["count"] = np.array([batch_size], np.int32)
+        if trial.filling == PADDED and batch_size > 1:
+            real = batch_size - max(1, batch_size // 4)
+            batch["count"][0] = real
+            for name in batch.keys() - {"y", "count"}:
+                batch[name][real:] = 0
+        if trial.filling == SPOILED:
+            self._spoil(batch, trial.spoil)
+        if trial.labelled is not None:
+            batch["y"][trial.labelled :] = unlabelled(batch["y"])
+        return batch
+
+    def spoils(self, batch_size: int) -> int:
+        """Returns how many batches it takes until every kind of bad row has come."""
+        fitting = batch_size - 1
+        return -(-len(self._bad_rows()) // fitting) if fitting else 0
+
+    def _spoil(self, batch: Batch, part: int) -> None:
+        """Makes rows unlabelled and bad, each in another way, from the last one on; the
+        first row stays good."""
+        rows = len(batch["y"])
+        kinds = self._bad_rows()[part * (rows - 1) :]
+        for place, spoil in zip(range(rows - 1, 0, -1), kinds):
+            spoil(batch, place)
+
+    def _bad_rows(self) -> list[Callable[[Batch, int], None]]:
+        def no_label(batch: Batch, row: int) -> None:
+            batch["y"][row] = unlabelled(batch["y"])
+
+        def bad_label(batch: Batch, row: int) -> None:
+            batch["y"][row] = self.bad_label
+
+        def negative_weight(batch: Batch, row: int) -> None:
+            batch["weight"][row] = -1
+
+        def not_a_number(name: str) -> Callable[[Batch, int], None]:
+            def spoil(batch: Batch, row: int) -> None:
+                batch[name][row].flat[0] = np.nan
+
+            return spoil
+
+        def too_far(feature) -> Callable[[Batch, int], None]:
+            def spoil(batch: Batch, row: int) -> None:
+                settings, far = (
+                    feature.preprocessing,
+                    2 * self.method.config.feature_limit,
+                )
+                raw = (far - np.asarray(settings.offset)) / np.asarray(settings.scale)
+                batch[feature.name][row].flat[-1] = raw.flat[-1]
+
+            return spoil
+
+        floats = [
+            spoil
+            for feature in self.method.features
+            if feature.preprocessing.dtype == "float32"
+            for spoil in (not_a_number(feature.name), too_far(feature))
+        ]
+        weights = [negative_weight] if self.method.config.sample_weights else []
+        return [no_label, bad_label, *floats, *weights]
+
+    def _labels(self, spec, wanted: np.ndarray, rng, seed: int) -> np.ndarray:
+        """Returns class numbers in turn, or 0 and 1, which are targets of a regression
+        as well."""
+        if spec.dtype == "int32":
+            classes = np.random.default_rng(seed).permutation(self.method.num_classes)
+            return classes[wanted % len(classes)].astype(np.int32)
+        return rng.integers(0, 2, spec.shape).astype(np.float32)
+
+    def _from_sample(self, wanted: np.ndarray, rng, seed: int) -> Batch:
+        """Returns rows of the sample, of all its classes in turn, none twice while
+        there are others: equal rows would tie where a method ranks them."""
+        y = self.sample["y"]
+        waiting = [int(row) for row in rng.permutation(len(y))]
+        classes = None
+        if y.dtype == np.int32:
+            classes = np.random.default_rng(seed).permutation(np.unique(y))
+        chosen = []
+        for number in wanted:
+            waiting = waiting or [int(row) for row in rng.permutation(len(y))]
+            row = waiting[0]
+            if classes is not None:
+                label = classes[number % len(classes)]
+                row = next((at for at in waiting if y[at] == label), row)
+            waiting.remove(row)
+            chosen.append(row)
+        return {name: value[chosen] for name, value in self.sample.items()}
 
 
-def bad_labels(method: Method, y: np.ndarray) -> np.ndarray:
-    """Returns labels of the same shape of which none is valid."""
-    return np.full_like(y, KERAS_LOSSES[method.config.loss].bad_label)
+def unlabelled(y: np.ndarray) -> np.generic:
+    """Returns what marks a row of such labels as unlabelled."""
+    return y.dtype.type(UNLABELLED if y.dtype.kind == "i" else np.nan)
 
 
-def _spoil(method: Method, rows: Rows, batch_size: int) -> None:
-    """Makes the last row unlabelled and those before it bad, each in another way."""
-    y = rows["y"]
-    if batch_size > 2:
-        y[-1] = UNLABELLED if y.dtype.kind == "i" else np.nan
-        y[-2:-1] = bad_labels(method, y[-2:-1])
-    floats = [rows[p.name] for p in method.features if rows[p.name].dtype == np.float32]
-    for number, x in enumerate(floats):
-        if batch_size > 3 + number:
-            x[-3 - number].flat[0] = np.nan
-    if batch_size > 3 + len(floats) and "weight" in rows:
-        rows["weight"][-3 - len(floats)] = -1
+def taken(method, batch: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> Batch:
+    """Returns a signature's inputs from a batch of as many rows, or of others: then
+    the rows whose features are within the method's limit, in turn."""
+    rows = len(batch["y"])
+    limit, fitting = method.config.feature_limit, np.ones(rows, bool)
+    for feature in method.features:
+        settings = feature.preprocessing
+        x = batch[feature.name] * np.asarray(settings.scale) + settings.offset
+        with np.errstate(invalid="ignore"):
+            fitting &= (np.abs(x.reshape(rows, -1)) <= limit).all(1)
+    whole = all(batch[name].shape == shape for name, shape in shapes.items())
+    if whole and "y" in shapes:
+        return {name: batch[name] for name in shapes}
+    good = np.flatnonzero(fitting)
+    return {
+        name: batch[name][np.resize(good, shape[0])] for name, shape in shapes.items()
+    }
 
 
-def _from_sample(
-    method: Method, sample: Sample, rng: np.random.Generator, count: int
-) -> Rows:
+def _checked(method, sample: Sample) -> Batch:
+    """Returns the sample by input name, its class labels as int32."""
     x, y = sample
     parts = dict(x) if isinstance(x, Mapping) else {method.features[0].name: x}
     given = {name: np.asarray(value) for name, value in {**parts, "y": y}.items()}
@@ -96,10 +189,7 @@ def _from_sample(
         raise ContractError(
             f"the sample needs N rows of {', '.join(wanted)}, got {', '.join(found)}"
         )
-    total = len(given["y"])
-    # Without replacement: equal rows would tie where a method ranks them.
-    chosen = rng.choice(total, count, replace=count > total)
-    return {name: value[chosen] for name, value in given.items()}
+    return given
 
 
 def _random(part, rng: np.random.Generator, rows: int) -> np.ndarray:
@@ -108,10 +198,3 @@ def _random(part, rng: np.random.Generator, rows: int) -> np.ndarray:
         return rng.integers(0, 256, shape).astype(np.uint8)
     x = (rng.normal(size=shape) - settings.offset) / settings.scale
     return x.astype(np.float32)
-
-
-def _labels(spec: TensorSpec, classes: int, rng: np.random.Generator) -> np.ndarray:
-    """Returns class numbers, or 0 and 1, which are targets of a regression as well."""
-    if spec.dtype == "int32":
-        return rng.integers(0, classes, spec.shape).astype(np.int32)
-    return rng.integers(0, 2, spec.shape).astype(np.float32)

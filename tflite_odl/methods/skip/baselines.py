@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
 import tensorflow as tf
 
 from tflite_odl.methods.base import Tensors
 from tflite_odl.methods.skip.config import SkipConfig
-from tflite_odl.methods.skip.policy import Arrays, Policy, Scores
+from tflite_odl.methods.skip.policy import Policy, Scores
 
 # Names of draws.
 KEEP, KEEP_SKIPPED = "skip/keep", "skip/keep_skipped"
@@ -36,9 +35,6 @@ class Fixed(Policy):
     def hyperparameters(self) -> dict[str, float]:
         return {"fixed_threshold": self.config.fixed_threshold}
 
-    def opened(self, state: Arrays) -> Arrays:
-        return {"fixed_threshold": np.array([2.0], np.float32)}
-
     def keep(self, state: Tensors, scores: Scores) -> tf.Tensor:
         return tf.cast(scores.confidence < state["fixed_threshold"], tf.float32)
 
@@ -51,9 +47,6 @@ class Random(Policy):
 
     def hyperparameters(self) -> dict[str, float]:
         return {"skip_rate": self.config.skip_rate}
-
-    def opened(self, state: Arrays) -> Arrays:
-        return {"skip_rate": np.zeros(1, np.float32)}
 
     def keep(self, state: Tensors, scores: Scores) -> tf.Tensor:
         return tf.cast(scores.draw(KEEP) >= state["skip_rate"], tf.float32)

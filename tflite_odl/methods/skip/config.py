@@ -100,7 +100,7 @@ class SkipConfig(SupervisedConfig):
             if not low <= value <= high:
                 raise ModelError(f"{name} is {value}, needs {low} to {high}")
         plain = {"loss": "sparse_cross_entropy", "label_smoothing": 0.0}
-        plain |= {"class_weights": (), "sample_weights": False, "accumulate": 1}
+        plain |= {"class_weights": (), "sample_weights": False}
         other = {n: v for n in plain if (v := getattr(self, n)) != plain[n]}
         if other:
             raise ModelError(f"skip has no {other}: use {plain}, or method finetune")

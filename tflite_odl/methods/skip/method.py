@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import operator
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,8 @@ from tflite_odl.builtin.lowering import Rows
 from tflite_odl.builtin.rows import Labelled
 from tflite_odl.builtin.tape import Tape
 from tflite_odl.errors import ModelError
-from tflite_odl.methods.base import Outcome, StateTensor, Tensors, Trial
+from tflite_odl.methods.base import Outcome, StateTensor, Tensors
+from tflite_odl.methods.learner import Learned
 from tflite_odl.methods.skip import compaction
 from tflite_odl.methods.skip.baselines import BASELINES, KEEP_SKIPPED
 from tflite_odl.methods.skip.config import RANGES, SkipConfig
@@ -31,7 +31,8 @@ class Skip(Supervised):
     weight 0 are left out of backward, which runs in the smallest bucket that holds the
     others. The gradient is (1 / B) sum w_i dL_i/dW, B = all labelled rows. Where
     nothing is kept, weights and slots stay as they are; batch norms' moving statistics
-    follow the forward pass in any case.
+    follow the forward pass in any case. Of batches that are accumulated, those of which
+    nothing is kept count with a gradient of zero.
 
     Args:
       model, classes, choices: as for `Supervised`.
@@ -61,8 +62,15 @@ class Skip(Supervised):
             *(StateTensor.setting(n, v, RANGES[n]) for n, v in settings.items()),
             of("updates", np.int32(0), "counter", "optimizer steps"),
             of("skipped_total", np.int32(0), "counter", "rows not back-propagated"),
+            *self._group_tensors(),
             *self.policy.state_tensors(),
         ]
+
+    def _group_tensors(self) -> list[StateTensor]:
+        if self.config.accumulate == 1:
+            return []
+        about = "rows kept of the present group of batches"
+        return [StateTensor.of("kept_in_group", np.int32(0), "counter", about)]
 
     def updates(self, state: Tensors) -> tf.Tensor:
         return state["updates"]
@@ -87,36 +95,44 @@ class Skip(Supervised):
         skipped = tf.reduce_sum(scores.labelled, keepdims=True) - rows
         news, metrics = self.policy.follow(state, scores)
         total = saturating(state["skipped_total"], tf.cast(skipped, tf.int32))
+        group, due = self._group(state, learned, tf.cast(rows, tf.int32))
         update = {**learned.update, "updates": state["updates"] + 1}
         return self.outcome(
             state,
             batch,
             loss,
-            dataclasses.replace(learned, update=update, due=rows > 0.0),
+            dataclasses.replace(learned, update=update, due=due),
             record.moved,
-            {**news, "skipped_total": total},
+            {**news, **group, "skipped_total": total},
             {"kept": tf.cast(rows, tf.int32), "skipped_total": total, **metrics},
         )
+
+    def _group(
+        self, state: Tensors, learned: Learned, rows: tf.Tensor
+    ) -> tuple[Tensors, tf.Tensor]:
+        """Returns (new state, whether an update is due: where a group of batches is
+        complete and any row of it was kept).
+
+        Args:
+          state: before the step.
+          learned: what the batch's gradients come to.
+          rows: [1] int32, kept of this batch.
+        """
+        if learned.due is None:
+            return {}, rows > 0
+        before = tf.minimum(state["step"] % self.config.accumulate, 1)
+        kept = saturating(state["kept_in_group"] * before, rows)
+        return {"kept_in_group": kept}, tf.logical_and(learned.due, kept > 0)
 
     def _no_gradients(self, record: Tape) -> Tensors:
         """Returns {weight name: zeros}, made at run time so that they take no room."""
         names = self.network.graph.trainable
         return {name: record.weights[name] * record.zeros[0] for name in names}
 
-    def trials(self, batch_size: int) -> Sequence[Trial]:
-        """Returns those of every method, with the threshold at work, and each bucket's.
+    def proof(self, sample: Any = None) -> Any:
+        from tflite_odl.proof.skip import SkipProof
 
-        The second one skips about half of the rows and ends a period, the third one
-        skips all; in the others only the labelled rows are kept.
-        """
-        sizes = self.config.bucket_sizes(batch_size)[:-1]
-        warm = {"step": np.array([self.config.warm_up + 1], np.int32)}
-        return [
-            Trial(0),
-            Trial(1, changes=lambda state: warm | self.policy.halfway(state)),
-            Trial(2, changes=self.policy.closed),
-            *(Trial(0, size, self.policy.opened) for size in sizes),
-        ]
+        return SkipProof(self, sample)
 
     def _record_of(self, record: Tape):
         """Returns (rows, kept) -> the record that backward runs from."""

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 
-import numpy as np
 import tensorflow as tf
 
 from tflite_odl.builtin import random
 from tflite_odl.methods.base import StateTensor, Tensors
-
-Arrays = Mapping[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,18 +55,6 @@ class Policy:
         What it says of rows without a label does not count.
         """
         raise NotImplementedError(type(self).__name__)
-
-    def halfway(self, state: Arrays) -> Arrays:
-        """Returns what to change in a state to skip about half, and to decide anew."""
-        return {}
-
-    def closed(self, state: Arrays) -> Arrays:
-        """Returns what to change in a state to skip every row."""
-        return {}
-
-    def opened(self, state: Arrays) -> Arrays:
-        """Returns what to change in a state to skip no row."""
-        return {}
 
     def follow(self, state: Tensors, scores: Scores) -> tuple[dict, dict]:
         """Returns (new state, metrics) after a batch."""

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tflite_odl.methods.base import StateTensor, Tensors
 from tflite_odl.methods.skip.config import SkipConfig
-from tflite_odl.methods.skip.policy import Arrays, Policy, Scores
+from tflite_odl.methods.skip.policy import Policy, Scores
 
 # Of the last geometric interval: a thousand roundings of a float32 just below 1.
 LAST_WIDTH = 2.0**-14
@@ -154,28 +154,6 @@ class Threshold(Policy):
     def edges(self) -> np.ndarray:
         return edges(self.config.spacing, self.config.intervals)
 
-    def halfway(self, state: Arrays) -> Arrays:
-        counts = state["confidence_counts"].cumsum()
-        middle = np.searchsorted(counts, counts[-1] / 2) + 1
-        due = np.maximum(np.round(state["update_period"]) - 1, 0)
-        # As if rows of every interval had come: a decision that all of them are in,
-        # under a bound so wide that some j meets it.
-        every = np.ones(self.config.intervals)
-        seen = {
-            "confidence_counts": every.astype(np.int32),
-            "gradient_sums": (1 - middles(self.edges)).astype(np.float32),
-            "error_bound": np.array([self.config.kappa / 2], np.float32),
-        }
-        if self.probes:
-            seen["gradient_counts"] = every.astype(np.int32)
-        return {**_cut(middle), **seen, "period_steps": due.astype(np.int32)}
-
-    def closed(self, state: Arrays) -> Arrays:
-        return _cut(0)
-
-    def opened(self, state: Arrays) -> Arrays:
-        return _cut(self.config.intervals)
-
     def keep(self, state: Tensors, scores: Scores) -> tf.Tensor:
         k = interval(scores.confidence, self.edges)
         return tf.cast(k < state["threshold_interval"], tf.float32)
@@ -217,7 +195,3 @@ class Threshold(Policy):
             "estimated_rse": rse + 0.0,
         }
         return news, metrics
-
-
-def _cut(j: int) -> Arrays:
-    return {"threshold_interval": np.array([j], np.int32)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,25 @@ import tf_keras
 
 from tflite_odl.contract import UNLABELLED
 
-Metrics = dict[str, tuple[np.ndarray, float]]
+
+@dataclasses.dataclass(frozen=True)
+class Metrics:
+    """What evaluate returns beside the loss.
+
+    Attributes:
+      values: {output: value}.
+      slack: {output: how far it may be off where classes nearly tie}.
+    """
+
+    values: dict[str, float]
+    slack: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 class SparseCrossEntropy:
     """Args: config, the method's; outputs: of the model."""
 
+    # Name of what infer returns.
+    output = "probabilities"
     # A label that is none, to test that its row is refused.
     bad_label = np.int32(2**31 - 1)
 
@@ -40,15 +54,15 @@ class SparseCrossEntropy:
     def predict(self, z: tf.Tensor) -> np.ndarray:
         return tf.nn.softmax(z).numpy()
 
-    def metrics(self, z: np.ndarray, y: np.ndarray, tolerance: float) -> Metrics:
-        """Returns {output: (value, how far off it may be)} of labelled rows.
+    def metrics(self, z: np.ndarray, y: np.ndarray, nearly: float) -> Metrics:
+        """Returns the metrics of labelled rows.
 
-        A choice may differ where the two best logits are closer than the tolerance.
+        A choice may differ where the two best logits are closer than `nearly`.
         """
         best, runner_up = np.sort(z)[:, ::-1][:, :2].T
-        unsure = float((best - runner_up < tolerance).sum())
+        unsure = float((best - runner_up < nearly).sum())
         hits = (z.argmax(1) == y).sum()
-        return {"correct": (np.array([hits]), unsure), "count": _exactly(len(y))}
+        return Metrics({"correct": hits, "count": len(y)}, {"correct": unsure})
 
 
 class BinaryCrossEntropy(SparseCrossEntropy):
@@ -73,13 +87,14 @@ class BinaryCrossEntropy(SparseCrossEntropy):
     def predict(self, z: tf.Tensor) -> np.ndarray:
         return tf.sigmoid(z).numpy()
 
-    def metrics(self, z: np.ndarray, y: np.ndarray, tolerance: float) -> Metrics:
-        unsure = float((np.abs(z) < tolerance).sum())
+    def metrics(self, z: np.ndarray, y: np.ndarray, nearly: float) -> Metrics:
+        unsure = float((np.abs(z) < nearly).sum())
         hits = ((z > 0) == (y > 0.5)).sum()
-        return {"correct": (np.array([hits]), unsure), "count": _exactly(y.size)}
+        return Metrics({"correct": hits, "count": y.size}, {"correct": unsure})
 
 
 class MeanSquaredError(SparseCrossEntropy):
+    output = "predictions"
     bad_label = np.float32(np.inf)
 
     def valid(self, y: np.ndarray) -> np.ndarray:
@@ -95,13 +110,9 @@ class MeanSquaredError(SparseCrossEntropy):
     def predict(self, z: tf.Tensor) -> np.ndarray:
         return z.numpy()
 
-    def metrics(self, z: np.ndarray, y: np.ndarray, tolerance: float) -> Metrics:
-        off = np.array([np.abs(z - y).mean() if len(y) else 0.0])
-        return {"absolute_error": (off, tolerance), "count": _exactly(len(y))}
-
-
-def _exactly(count: int) -> tuple[np.ndarray, float]:
-    return np.array([count]), 0.0
+    def metrics(self, z: np.ndarray, y: np.ndarray, nearly: float) -> Metrics:
+        off = np.abs(z - y).mean() if len(y) else 0.0
+        return Metrics({"absolute_error": off, "count": len(y)})
 
 
 KERAS_LOSSES = {

@@ -11,17 +11,13 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from tflite_odl.proof.proof import Answer, Arrays
 from tflite_odl.proof.references.skip_policy import ReferencePolicy
-from tflite_odl.proof.references.supervised import Arrays, Batch, KerasReference
+from tflite_odl.proof.references.supervised import Batch, KerasReference, as_arrays
 
 
 class SkipReference(KerasReference):
-    """`skip` by Keras.
-
-    Attributes:
-      margins: distances from which each choice of the last step would have gone the
-        other way.
-    """
+    """`skip` by Keras."""
 
     def __init__(self, method, dtype: str) -> None:
         super().__init__(method, dtype)
@@ -73,7 +69,7 @@ class SkipReference(KerasReference):
 
         return gate(x)
 
-    def step(self, state: Arrays, batch: Batch) -> tuple[dict[str, np.ndarray], dict]:
+    def _step(self, state: Arrays, batch: Batch) -> Answer:
         self._load(state)
         good = self.good(batch)
         y, x = batch.y[good], self._preprocess(batch.rows(good).x)
@@ -99,22 +95,27 @@ class SkipReference(KerasReference):
         if self.method.config.policy == "threshold":
             sizes = self._gradient_sizes(state, tape, head, losses, policy)
             news |= policy.threshold(*sizes)
-        self.margins = np.array(policy.margins)
         optimizer = self._optimizer(state, int(state["updates"][0]))
         rows = labelled.sum()
         if self.method.config.divide == "kept":
             rows = (weights > 0).sum()
-        norm = 0.0
+        of_batch = [tf.zeros_like(variable) for variable in self.learning]
         if (weights > 0).any():
-            gradients = self._gradients(tape, losses, weights / rows)
-            norm = float(tf.linalg.global_norm(gradients))
+            of_batch = self._gradients(tape, losses, weights / rows)
+        sums, gradients = self._gather(state, of_batch, int(state["step"][0]))
+        norm, made_from = float(tf.linalg.global_norm(gradients)), {}
+        due, group = self._due(state, int((weights > 0).sum()))
+        if norm > 0:
+            made_from = self._made_from(gradients, of_batch)
+        if due:
             if "clip_norm" in state:
                 gradients, _ = tf.clip_by_global_norm(
                     gradients, float(state["clip_norm"][0])
                 )
             optimizer.apply_gradients(zip(gradients, self.learning, strict=True))
-        after = self._new_state(state, optimizer)
-        metrics = {
+        news["updates"] = state["updates"] + np.int32(due)
+        after = {**self._new_state(state, optimizer), **sums, **news, **group}
+        outputs = {
             "loss": float(losses.numpy()[labelled].mean()),
             "gradient_norm": norm,
             "step": int(state["step"][0]) + 1,
@@ -122,8 +123,20 @@ class SkipReference(KerasReference):
             "rejected_rows": int(batch.count[0] - good.sum()),
             "kept": int((weights > 0).sum()),
             "skipped_total": int(news["skipped_total"][0]),
+            **policy.outputs(after),
         }
-        return {**after, **news}, metrics
+        margins = np.array(policy.margins)
+        return Answer(as_arrays(outputs), after, margins, made_from)
+
+    def _due(self, state: Arrays, kept: int) -> tuple[bool, dict[str, np.ndarray]]:
+        """Returns (whether an update is due, new count of the group's kept rows)."""
+        every, place = self.config.accumulate, int(state["step"][0])
+        if every == 1:
+            return kept > 0, {}
+        if place % every:
+            kept += int(state["kept_in_group"][0])
+        last = place % every == every - 1
+        return last and kept > 0, {"kept_in_group": np.array([kept], np.int32)}
 
     def _row_losses(self, logits: tf.Tensor, y: np.ndarray) -> tf.Tensor:
         loss = tf_keras.losses.SparseCategoricalCrossentropy(
@@ -134,9 +147,9 @@ class SkipReference(KerasReference):
     def _gradients(self, tape, losses: tf.Tensor, weights: np.ndarray) -> list:
         """Returns the gradients of sum w_i L_i, through the rows of weight only."""
         self._passes = (weights > 0).astype(self.dtype)
-        found = tape.gradient(losses, self.learning, weights.astype(self.dtype))
+        gradients = tape.gradient(losses, self.learning, weights.astype(self.dtype))
         self._passes = None
-        return found
+        return gradients
 
     def _gradient_sizes(self, state, tape, head, losses, policy) -> tuple[list, list]:
         """Returns (rows, their mean |dL_i / dW|) that are measured in this step."""
@@ -144,15 +157,15 @@ class SkipReference(KerasReference):
             row = policy.probed(state)
             alone = np.zeros(len(policy.y))
             alone[row] = 1
-            found = self._gradients(tape, losses, alone)
-            entries = np.concatenate([np.abs(g.numpy()).ravel() for g in found])
+            of_row = self._gradients(tape, losses, alone)
+            entries = np.concatenate([np.abs(g.numpy()).ravel() for g in of_row])
             return [row], [entries.mean()]
         sizes = []
         for i in policy.rows:
             alone = np.zeros(len(policy.y), self.dtype)
             alone[i] = 1
-            found = head.gradient(losses, self._head, alone)
-            sizes.append(np.abs(found.numpy()).mean())
+            of_row = head.gradient(losses, self._head, alone)
+            sizes.append(np.abs(of_row.numpy()).mean())
         return policy.rows, sizes
 
     def _places(self, batch: Batch) -> np.ndarray:

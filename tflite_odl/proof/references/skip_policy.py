@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tflite_odl.builtin import random
 from tflite_odl.methods.skip.baselines import KEEP, KEEP_SKIPPED, SMALLEST_DRAW
-from tflite_odl.proof.references.supervised import Arrays
+from tflite_odl.proof.proof import Arrays
 
 
 class ReferencePolicy:
@@ -34,15 +34,15 @@ class ReferencePolicy:
     def weights(self, losses: np.ndarray) -> np.ndarray:
         """Returns [n]: each row's weight, 0 where it is skipped."""
         config, step = self.config, self.state["step"][0]
-        found = getattr(self, f"_{config.policy}")(losses)
+        weights = getattr(self, f"_{config.policy}")(losses)
         if config.keep_skipped:
             drawn = self._draw(KEEP_SKIPPED) < np.float32(config.keep_skipped)
-            found[(found == 0) & drawn] = 1 / config.keep_skipped
+            weights[(weights == 0) & drawn] = 1 / config.keep_skipped
         end = config.full_from
         if step < config.warm_up or (end is not None and step >= end):
-            found[:] = 1
-        found[self.y < 0] = 0
-        return found
+            weights[:] = 1
+        weights[self.y < 0] = 0
+        return weights
 
     def _draw(self, name: str) -> np.ndarray:
         size = max(self.places) + 1
@@ -109,11 +109,11 @@ class ReferencePolicy:
     def _infobatch(self, losses: np.ndarray) -> np.ndarray:
         rate, mean = self.state["skip_rate"][0], losses[self.rows].mean()
         self.margins += [losses[i] - mean for i in self.rows]
-        drawn, found = self._draw(KEEP), np.ones(len(self.y))
+        drawn, weights = self._draw(KEEP), np.ones(len(self.y))
         for i in self.rows:
             if losses[i] < mean:
-                found[i] = 1 / (1 - float(rate)) if drawn[i] >= rate else 0
-        return found
+                weights[i] = 1 / (1 - float(rate)) if drawn[i] >= rate else 0
+        return weights
 
     def probed(self, state: Arrays) -> int:
         """Returns the first row of the lowest interval, in odd steps of the highest."""
@@ -123,10 +123,7 @@ class ReferencePolicy:
     def counters(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         kept = int((weights > 0).sum())
         skipped = np.int32(len(self.rows) - kept)
-        return {
-            "skipped_total": self.state["skipped_total"] + skipped,
-            "updates": self.state["updates"] + np.int32(kept > 0),
-        }
+        return {"skipped_total": self.state["skipped_total"] + skipped}
 
     def threshold(self, measured: list[int], sizes: list[float]) -> dict:
         """Returns the threshold's state, decided anew where the period ends."""
@@ -152,8 +149,17 @@ class ReferencePolicy:
             return news
         j, rse = self._decide(counts, sums, samples)
         zeros = {name: np.zeros_like(value) for name, value in news.items()}
-        found = {"threshold_interval": np.array([j], np.int32)}
-        return {**zeros, **found, "estimated_rse": np.array([rse])}
+        decided = {"threshold_interval": np.array([j], np.int32)}
+        return {**zeros, **decided, "estimated_rse": np.array([rse])}
+
+    def outputs(self, after: Arrays) -> dict[str, float]:
+        """Returns what train returns of the policy, after the step."""
+        if self.config.policy != "threshold":
+            return {}
+        return {
+            "threshold": self._edge(int(after["threshold_interval"][0])),
+            "estimated_rse": float(after["estimated_rse"][0]),
+        }
 
     def _decide(self, counts, sums, samples) -> tuple[int, float]:
         n, bound = self.config.intervals, float(self.state["error_bound"][0])

@@ -7,15 +7,16 @@ automatic gradients, in float32 or float64, on just the rows that count.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from tflite_odl import contract
 from tflite_odl.builtin.optimizers import SUM, slot_name
 from tflite_odl.methods.supervised import Supervised
-from tflite_odl.proof.references.losses import KERAS_LOSSES, Metrics
+from tflite_odl.proof.proof import Answer, Arrays, Reference
+from tflite_odl.proof.references.losses import KERAS_LOSSES
 from tflite_odl.proof.references.noise import DrawnNoise
 from tflite_odl.proof.references.optimizers import (
     KERAS_OPTIMIZERS,
@@ -25,12 +26,14 @@ from tflite_odl.proof.references.optimizers import (
 from tflite_odl.reading.copies import float32_copy, float64_copy
 from tflite_odl.reading.graph import variables
 
-Arrays = Mapping[str, np.ndarray]
+# Of a loss, relative where above 1: a choice between two classes may differ where their
+# logits are closer than this.
+NEARLY_EQUAL = 1e-5
 
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """One batch as the train signature takes it.
+    """The inputs of train or evaluate.
 
     Attributes:
       x: {input name: rows}, the features.
@@ -44,9 +47,10 @@ class Batch:
     count: np.ndarray
     weight: np.ndarray | None = None
 
-    def inputs(self) -> dict[str, np.ndarray]:
-        inputs = {**self.x, "y": self.y, "count": self.count}
-        return inputs if self.weight is None else {**inputs, "weight": self.weight}
+    @classmethod
+    def of(cls, inputs: Arrays) -> Batch:
+        x = {n: v for n, v in inputs.items() if n not in ("y", "count", "weight")}
+        return cls(x, inputs["y"], inputs["count"], inputs.get("weight"))
 
     def rows(self, chosen: np.ndarray) -> Batch:
         """Returns the chosen rows alone, each with its weight."""
@@ -55,7 +59,7 @@ class Batch:
         return Batch(x, self.y[chosen], self.count, weight[chosen])
 
 
-class KerasReference:
+class KerasReference(Reference):
     """`finetune` by Keras.
 
     Args:
@@ -66,8 +70,6 @@ class KerasReference:
     def __init__(self, method: Supervised, dtype: str) -> None:
         self.method, self.config, self.dtype = method, method.config, dtype
         self.graph = method.network.graph
-        # Distances at which a choice of the last step would go the other way.
-        self.margins = np.zeros(0)
         copy = float64_copy if dtype == "float64" else float32_copy
         self.model = copy(method.network.model)
         self.loss = KERAS_LOSSES[self.config.loss](self.config, method.num_classes)
@@ -78,8 +80,14 @@ class KerasReference:
         for layer in _batch_norms(self.model):
             layer.trainable = id(layer.moving_mean) in moving
 
-    def step(self, state: Arrays, batch: Batch) -> tuple[dict[str, np.ndarray], dict]:
-        """Returns (the whole new state, {output: value}) of one training step."""
+    def call(self, signature: str, state: Arrays, inputs: Arrays) -> Answer:
+        if signature == contract.INFER:
+            return Answer({self.loss.output: self._predictions(state, inputs)}, state)
+        if signature == contract.EVALUATE:
+            return self._evaluate(state, Batch.of(inputs))
+        return self._step(state, Batch.of(inputs))
+
+    def _step(self, state: Arrays, batch: Batch) -> Answer:
         self._load(state)
         good = self.good(batch)
         x = self._preprocess(batch.rows(good).x)
@@ -92,8 +100,9 @@ class KerasReference:
             loss = self._loss(self._run(x, training=True), batch.rows(good))
         gradients = tape.gradient(loss, self.learning)
         done = int(state["step"][0])
+        of_batch = gradients
         sums, gradients = self._gather(state, gradients, done)
-        metrics = {
+        outputs = {
             "loss": float(loss),
             "gradient_norm": float(tf.linalg.global_norm(gradients)),
             "step": done + 1,
@@ -101,34 +110,32 @@ class KerasReference:
             "rejected_rows": int(batch.count[0] - good.sum()),
         }
         optimizer = self._optimizer(state, done // self.config.accumulate)
+        made_from = self._made_from(gradients, of_batch)
         if (done + 1) % self.config.accumulate == 0:
             if "clip_norm" in state:
                 largest = float(state["clip_norm"][0])
                 gradients, _ = tf.clip_by_global_norm(gradients, largest)
             optimizer.apply_gradients(zip(gradients, self.learning, strict=True))
-        return {**self._new_state(state, optimizer), **sums}, metrics
+        after = {**self._new_state(state, optimizer), **sums}
+        return Answer(as_arrays(outputs), after, gradients=made_from)
 
-    def predictions(self, state: Arrays, x: Arrays) -> np.ndarray:
+    def _predictions(self, state: Arrays, x: Arrays) -> np.ndarray:
         """Returns [N, C] from Keras' inference mode."""
         self._load(state)
         return self.loss.predict(self._run(self._preprocess(x), training=False))
 
-    def evaluate(self, state: Arrays, batch: Batch, tolerance: float) -> Metrics:
-        """Returns {output: (value, how far off it may be)} of the labelled rows.
-
-        Args:
-          state: before any step.
-          batch: with rows that do not count.
-          tolerance: of the loss, relative to it where it is above 1.
-        """
+    def _evaluate(self, state: Arrays, batch: Batch) -> Answer:
+        """Returns loss and metrics of the labelled rows."""
         self._load(state)
         batch = batch.rows(self.good(batch))
         output = self._run(self._preprocess(batch.x), training=False)
         loss = float(self._loss(output, batch))
-        tolerance *= max(1.0, abs(loss))
         keep = self.loss.labelled(batch.y)
-        metrics = self.loss.metrics(output.numpy()[keep], batch.y[keep], tolerance)
-        return {"loss": (np.array([loss]), tolerance), **metrics}
+        nearly = NEARLY_EQUAL * max(1.0, abs(loss))
+        found = self.loss.metrics(output.numpy()[keep], batch.y[keep], nearly)
+        return Answer(
+            as_arrays({"loss": loss, **found.values}), state, slack=found.slack
+        )
 
     def good(self, batch: Batch) -> np.ndarray:
         """Returns [B] bool: the rows that count."""
@@ -185,6 +192,21 @@ class KerasReference:
         sums = {n: np.asarray(g) for n, g in zip(names, gradients, strict=True)}
         return sums, [gradient / (done % every + 1) for gradient in gradients]
 
+    def _made_from(self, gradients: list, of_batch: list) -> Arrays:
+        """Returns {state tensor: gradient}, of weights, their slots and their sums."""
+        names = self.graph.trainable
+        found = {n: np.asarray(g) for n, g in zip(names, gradients, strict=True)}
+        slots = {
+            slot_name(name, slot): found[name]
+            for slot in KERAS_SLOTS[self.config.optimizer]
+            for name in names
+        }
+        sums = {
+            slot_name(name, SUM): np.asarray(gradient)
+            for name, gradient in zip(names, of_batch, strict=True)
+        }
+        return {**found, **slots, **(sums if self.config.accumulate > 1 else {})}
+
     def _optimizer(self, state: Arrays, done: int) -> tf_keras.optimizers.Optimizer:
         """Returns Keras' optimizer with hyper-parameters and slots from the state."""
         settings = {
@@ -217,6 +239,11 @@ class KerasReference:
         counter = np.array([0, 1], np.int32)
         news |= {"step": state["step"] + 1, "random": state["random"] + counter}
         return {**state, **news}
+
+
+def as_arrays(values: dict) -> dict[str, np.ndarray]:
+    """Returns numbers as [1] arrays."""
+    return {name: np.reshape(value, [1]) for name, value in values.items()}
 
 
 def _batch_norms(model: tf_keras.Model) -> list[tf_keras.layers.Layer]:
