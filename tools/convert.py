@@ -101,6 +101,7 @@ def _convert(progress, console: Console) -> dict:
     kind = methods.METHODS[_METHOD.value]
     build = functools.partial(kind, model, classes=classes, **options)
     method = build(choices=_choices())
+    console.out(_learning(method))
     limit = _MEMORY_LIMIT.value and int(_MEMORY_LIMIT.value * 1e6)
     if _TUNE.value:
         method = build(choices=_tuned(method, limit, progress, console))
@@ -191,6 +192,15 @@ def _tuned(method, limit, progress, console: Console) -> dict[str, str]:
         times = ", ".join(f"{m.lowering} {m.ms:.2f} ms" for m in found)
         console.out(f"{node}: {times}")
     return {**choices, **(_choices() or {})}
+
+
+def _learning(method) -> str:
+    """Returns how much of the model learns."""
+    from tflite_odl.reading import freeze
+
+    model = method.network.model
+    layers = freeze.trainable_layers(model, method.config.trainable)
+    return freeze.summary(model, layers)
 
 
 def _choices() -> dict[str, str] | None:

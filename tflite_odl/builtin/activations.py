@@ -116,6 +116,17 @@ class HardSigmoid(Elementwise):
         return 0.2 * (1.0 - positive(-y)) * (1.0 - positive(y - 1.0))
 
 
+class Relu6Sigmoid(Elementwise):
+    """y = relu6(x + 3) / 6; the slope is 1 / 6 for -3 < x < 3, else 0."""
+
+    def apply(self, node: Node, x: tf.Tensor) -> tf.Tensor:
+        return tf.nn.relu6(x + 3.0) * (1 / 6)
+
+    def slope(self, node: Node, kept: tf.Tensor) -> tf.Tensor:
+        u = kept + 3.0
+        return (1 / 6) * positive(u) * positive(6.0 - u)
+
+
 class Softmax(Lowering):
     """y = softmax(x) over the last axis; dx = y (dy - sum dy y)."""
 
@@ -136,5 +147,6 @@ FAMILIES = {
     "leaky_relu": (LeakyRelu(),),
     "thresholded_relu": (ThresholdedRelu(),),
     "hard_sigmoid": (HardSigmoid(),),
+    "relu6_sigmoid": (Relu6Sigmoid(),),
     "softmax": (Softmax(),),
 }

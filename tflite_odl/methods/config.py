@@ -19,7 +19,8 @@ class NetworkConfig:
     """How a network is read and run.
 
     Attributes:
-      trainable: "all", "head", "last:K", or a regular expression on layer names.
+      trainable: "as_saved", the layers that Keras trains; "all", "head", "last:K", or a
+        regular expression on layer names, whatever the model says.
       batch_norm: "batch" statistics in trainable layers, as Keras; or "frozen".
       target: processor the lowerings are chosen for: "portable", or "avx512".
       chunk_mb: activations larger than this train in chunks of the batch, so that they
@@ -30,7 +31,7 @@ class NetworkConfig:
       seed: of the graph's random generator.
     """
 
-    trainable: str = "all"
+    trainable: str = "as_saved"
     batch_norm: str = "batch"
     target: str = "portable"
     chunk_mb: float = 1.0

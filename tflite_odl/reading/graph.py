@@ -15,6 +15,7 @@ import tf_keras
 from tflite_odl.builtin import random
 from tflite_odl.builtin.graph import Graph, Node
 from tflite_odl.errors import ModelError
+from tflite_odl.reading import understood
 from tflite_odl.reading.layers import CONVERTERS, LAYERS
 
 MOVING = ("moving_mean", "moving_variance")
@@ -88,6 +89,7 @@ def _add_layer(call, builder: GraphBuilder, inputs: list[str], path: str) -> lis
             f"layer {path + layer.name!r} ({kind}) cannot be trained with builtin ops; "
             f"use operators on tensors or one of {', '.join(LAYERS)} instead"
         )
+    understood.check_layer(layer, path + layer.name)
     if getattr(layer, "data_format", "channels_last") != "channels_last":
         raise ModelError(f"layer {path + layer.name!r} needs data_format channels_last")
     context = LayerContext(builder, layer, path + layer.name, inputs, call)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import tf_keras
 
 from tflite_odl.errors import ModelError
-from tflite_odl.reading import rebuild
+from tflite_odl.reading import rebuild, understood
 from tflite_odl.reading.compare import check_same
+from tflite_odl.reading.keras3_activations import TWINS
+from tflite_odl.reading.precision import in_float32
 
 _RENAMED = {"LeakyReLU": {"negative_slope": "alpha"}}
-_DROPPED = ("initializer", "regularizer", "constraint")
+_OF_WEIGHTS = ("regularizer", "constraint")
 # Operations on symbolic tensors that are a layer under another name.
 _OPERATIONS: dict[str, Callable[[Any], Callable[..., Any]]] = {
     "Add": lambda op: lambda *xs: tf_keras.layers.Add(name=op.name)(list(xs)),
@@ -41,7 +43,8 @@ def from_keras3(model: Any) -> tuple[tf_keras.Model, list[str]]:
     Raises:
       ModelError: as `load`.
     """
-    notes: list[str] = []
+    model, notes = in_float32(model)
+    notes += _call_notes(model)
     twin = rebuild.rebuild(
         model, lambda layer, path: _translate(layer, path, notes), _input, _fill
     )
@@ -63,10 +66,8 @@ def _translate(layer: Any, path: str, notes: list[str]) -> Callable[..., Any]:
             f"layer {path!r} ({kind}) cannot be rebuilt: tf_keras has none"
         )
     config = _plain(layer, path, notes)
-    known = _parameters(target)
-    lost = {key: value for key, value in config.items() if key not in known and value}
-    if lost:
-        notes.append(f"layer {path!r} ({kind}): {lost} left out, tf_keras has no such")
+    known = {*understood.defaults(target), *_required(target)}
+    _check_kept(layer, path, config, known)
     try:
         return target(**{key: config[key] for key in config if key in known})
     except (TypeError, ValueError) as error:
@@ -74,31 +75,95 @@ def _translate(layer: Any, path: str, notes: list[str]) -> Callable[..., Any]:
 
 
 def _plain(layer: Any, path: str, notes: list[str]) -> dict[str, Any]:
-    """Returns the configuration without what training here does not use."""
+    """Returns the configuration with the names and the values that tf_keras has."""
     kind, renamed = type(layer).__name__, _RENAMED.get(type(layer).__name__, {})
-    config = {}
+    config: dict[str, Any] = {}
     for key, value in layer.get_config().items():
         if key == "dtype":
             value = layer.dtype_policy.name
-        if key.endswith(_DROPPED):
-            if value and not key.endswith("initializer"):
-                notes.append(f"layer {path!r} ({kind}): {key} left out")
+        elif key.endswith("initializer"):
+            continue
+        elif key.endswith(_OF_WEIGHTS):
+            value = _of_weights(layer, path, key, value, notes)
+        elif key.endswith("activation") and isinstance(value, str):
+            value = TWINS.get(value, value)
         elif isinstance(value, dict):
             raise _cannot(path, kind, f"{key} is a {value.get('class_name')}")
-        else:
-            config[renamed.get(key, key)] = value
-    if config.get("dtype", "float32") != "float32":
-        raise _cannot(path, kind, f"dtype {config['dtype']}, needs float32")
+        config[renamed.get(key, key)] = value
     return config
 
 
-def _parameters(target: type) -> set[str]:
-    """Returns the arguments a tf_keras layer class takes."""
-    found = {"name", "trainable", "dtype"}
-    for base in target.__mro__:
-        if issubclass(base, tf_keras.layers.Layer) and "__init__" in vars(base):
-            found |= set(inspect.signature(base.__init__).parameters)
-    return found - {"self", "kwargs", "args"}
+def _of_weights(
+    layer: Any, path: str, key: str, value: Any, notes: list[str]
+) -> Any | None:
+    """Returns the regularizer or constraint for tf_keras.
+
+    Keras 3 has no penalty on weights that do not learn, tf_keras has.
+    """
+    if value is None:
+        return None
+    of_weight = key.endswith("_regularizer") and key != "activity_regularizer"
+    if of_weight and not layer.trainable:
+        notes.append(
+            f"layer {path!r} is frozen: its {key} left out, as Keras 3 does; to train "
+            "the layer, set its trainable and save the model again"
+        )
+        return None
+    try:
+        if key.endswith("constraint"):
+            return tf_keras.constraints.get(value)
+        return tf_keras.regularizers.get(value)
+    except (TypeError, ValueError) as error:
+        raise _cannot(path, type(layer).__name__, f"{key}: {error}") from error
+
+
+def _check_kept(
+    layer: Any, path: str, config: dict[str, Any], known: Collection[str]
+) -> None:
+    """Raises ModelError for an option that is not understood, or that is lost."""
+    kind = type(layer)
+    if kind.__name__ in understood.LAYERS:
+        understood.check_layer(layer, path)
+    dropped = {
+        key: value
+        for key, value in config.items()
+        if key not in known and (key, value) != ("data_format", "channels_last")
+    }
+    understood.check(
+        f"layer {path!r} ({kind.__name__})",
+        dropped,
+        understood.HARMLESS,
+        understood.defaults(kind),
+        "tf_keras has no such option: leave it at its default",
+    )
+
+
+def _required(target: type) -> set[str]:
+    """Returns the arguments that the constructors of a class need."""
+    return {
+        name
+        for base in target.__mro__
+        if issubclass(base, tf_keras.layers.Layer) and "__init__" in vars(base)
+        for name, parameter in inspect.signature(base.__init__).parameters.items()
+        if parameter.default is inspect.Parameter.empty
+        and parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+        and name != "self"
+    }
+
+
+def _call_notes(model: Any, path: str = "") -> list[str]:
+    """Returns notes on calls whose `training` Keras 3's own fit would override."""
+    notes = []
+    for call in rebuild.calls(model):
+        where = path + call.layer.name
+        if call.kwargs.get("training") is False:
+            notes.append(
+                f"{where!r} is called with training=False: it stays in inference mode, "
+                "as Keras documents; Keras 3's own fit overrides that"
+            )
+        if rebuild.is_model(call.layer):
+            notes += _call_notes(call.layer, f"{where}/")
+    return notes
 
 
 def _from_operation(operation: Any, path: str) -> Callable[..., Any]:

@@ -7,6 +7,7 @@ a new head and the translation from Keras 3 are all a rebuild with other layers.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -45,10 +46,19 @@ def _call(node: Any) -> Call:
     if hasattr(node, "operation"):  # Keras 3
         args, kwargs = node.arguments.args, node.arguments.kwargs
         given = {k: v for k, v in kwargs.items() if v is not None}
-        if given.get("training") is True:  # noted for layers whose default it is
-            del given["training"]
+        if given.get("training") in (True, _default_training(node.operation)):
+            given.pop("training", None)
         return Call(node.operation, tuple(args), given, outputs)
     return Call(node.layer, tuple(node.call_args), dict(node.call_kwargs), outputs)
+
+
+def _default_training(operation: Any) -> Any:
+    """Returns what Keras 3 notes as `training` where a call does not say it.
+
+    Its own `fit` and `predict` override what is noted, so True says nothing either.
+    """
+    parameters = inspect.signature(operation.call).parameters
+    return parameters["training"].default if "training" in parameters else None
 
 
 def graph(model: Any) -> Any:
@@ -121,7 +131,10 @@ def rebuild(
         if not is_model(old):
             fill(old, new, where)
     inputs, outputs = _mapped(_ends(source), known)
-    return tf_keras.Model(inputs, outputs, name=model.name)
+    # Of a Keras 3 model the layers alone say what is frozen; the twin's own flag would
+    # freeze them all.
+    trainable = model.trainable if isinstance(model, tf_keras.Model) else True
+    return tf_keras.Model(inputs, outputs, name=model.name, trainable=trainable)
 
 
 def _replace(layer, make, make_input, fill, path) -> tuple[str, Any, Any]:

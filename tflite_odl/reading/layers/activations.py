@@ -5,6 +5,10 @@ from __future__ import annotations
 import tf_keras
 
 from tflite_odl.builtin.smooth import SELU_ALPHA, SELU_SCALE
+from tflite_odl.reading.keras3_activations import (
+    hard_sigmoid_of_keras3,
+    hard_silu_of_keras3,
+)
 
 _ELU = {"scale": 1.0, "alpha": 1.0, "right_at_zero": False}
 _SELU = {"scale": SELU_SCALE, "alpha": SELU_ALPHA, "right_at_zero": True}
@@ -94,6 +98,10 @@ def activation_layer(context) -> str:
 
 def activation(context, function, suffix: str = "/activation") -> str:
     """Adds the node of a layer's activation function, none for a linear one."""
+    if function is hard_sigmoid_of_keras3:
+        return context.add("relu6_sigmoid", context.shape, suffix=suffix)
+    if function is hard_silu_of_keras3:
+        return _times_gate(context, suffix)
     name = _name(function)
     if name == "linear":
         return context.inputs[0]
@@ -105,6 +113,14 @@ def activation(context, function, suffix: str = "/activation") -> str:
         )
     op, attributes = ACTIVATIONS[name]
     return context.add(op, context.shape, attributes, suffix=suffix)
+
+
+def _times_gate(context, suffix: str) -> str:
+    """Adds x relu6(x + 3) / 6."""
+    inputs = list(context.inputs)
+    gate = context.add("relu6_sigmoid", context.shape, suffix=f"{suffix}/gate")
+    context.inputs = [*inputs, gate]
+    return context.add("multiply", context.shape, suffix=suffix)
 
 
 def _name(function) -> str:

@@ -7,12 +7,18 @@ import math
 import numpy as np
 import tf_keras
 
+# Options of a batch norm that get_config leaves out.
+_FORGOTTEN = ("renorm", "virtual_batch_size", "adjustment")
+
 
 def batch_normalization(context) -> str:
     layer, rank = context.layer, len(context.shape) + 1
     axis = [layer.axis] if isinstance(layer.axis, int) else list(layer.axis)
     if axis not in ([-1], [rank - 1]):
         raise context.refuse(f"axis {axis} is not the last one", "axis=-1")
+    for option in _FORGOTTEN:
+        if value := getattr(layer, option, None):
+            raise context.refuse(f"{option}={value}", "plain batch normalization")
     return context.add(
         "batch_norm",
         context.shape,

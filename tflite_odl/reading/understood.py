@@ -1,0 +1,195 @@
+"""Which keys of a Keras configuration are understood, so that none is ignored silently.
+
+Keras saves a layer, an optimizer, a loss or a schedule as a class name and a dict of
+keys. Each key is one of three: read by this package, harmless for a reason given here,
+or unknown; and an unknown key must have the value its class gives it by default.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+
+from tflite_odl.errors import ModelError
+from tflite_odl.reading import rebuild
+
+_CONVOLUTION = (
+    "filters kernel_size strides padding data_format dilation_rate activation use_bias"
+)
+_GROUPED = f"{_CONVOLUTION} groups"
+_TRANSPOSED = f"{_CONVOLUTION} output_padding"
+_SEPARABLE = f"{_CONVOLUTION} depth_multiplier"
+_DEPTHWISE = _SEPARABLE.removeprefix("filters ")
+_POOLING = "pool_size strides padding data_format"
+_GLOBAL = "data_format keepdims"
+
+# Of each layer that has a converter: the keys that the converter, the weights in the
+# file or Keras' own output shapes account for.
+LAYERS: Mapping[str, str] = {
+    "Activation": "activation",
+    "Add": "",
+    "Average": "",
+    "AveragePooling1D": _POOLING,
+    "AveragePooling2D": _POOLING,
+    "BatchNormalization": "axis momentum epsilon center scale",
+    "Concatenate": "axis",
+    "Conv1D": _GROUPED,
+    "Conv1DTranspose": _TRANSPOSED,
+    "Conv2D": _GROUPED,
+    "Conv2DTranspose": _TRANSPOSED,
+    "Cropping1D": "cropping",
+    "Cropping2D": "cropping data_format",
+    "Dense": "units activation use_bias",
+    "DepthwiseConv1D": _DEPTHWISE,
+    "DepthwiseConv2D": _DEPTHWISE,
+    "Dropout": "rate noise_shape",
+    "ELU": "alpha",
+    "Flatten": "data_format",
+    "GaussianDropout": "rate",
+    "GaussianNoise": "stddev",
+    "GlobalAveragePooling1D": _GLOBAL,
+    "GlobalAveragePooling2D": _GLOBAL,
+    "GlobalMaxPooling1D": _GLOBAL,
+    "GlobalMaxPooling2D": _GLOBAL,
+    "GroupNormalization": "groups axis epsilon center scale",
+    "InputLayer": "batch_shape batch_input_shape input_dtype",
+    "LayerNormalization": "axis epsilon center scale",
+    "LayerScale": "init_values projection_dim",
+    "LeakyReLU": "alpha negative_slope",
+    "MaxPooling1D": _POOLING,
+    "MaxPooling2D": _POOLING,
+    "Maximum": "",
+    "Minimum": "",
+    "Multiply": "",
+    "Normalization": "axis mean variance invert",
+    "PReLU": "shared_axes",
+    "Permute": "dims",
+    "ReLU": "max_value negative_slope threshold",
+    "RepeatVector": "n",
+    "Rescaling": "scale offset",
+    "Reshape": "target_shape",
+    "SeparableConv1D": _SEPARABLE,
+    "SeparableConv2D": _SEPARABLE,
+    "SlicingOpLambda": "function",
+    "Softmax": "axis",
+    "SpatialDropout1D": "rate",
+    "SpatialDropout2D": "rate data_format",
+    "Subtract": "",
+    "TFOpLambda": "function",
+    "ThresholdedReLU": "theta",
+    "UnitNormalization": "axis",
+    "UpSampling1D": "size",
+    "UpSampling2D": "size data_format interpolation",
+    "ZeroPadding1D": "padding data_format",
+    "ZeroPadding2D": "padding data_format",
+}
+
+# Read in one place for every layer.
+EVERY_LAYER = "trainable dtype activity_regularizer"
+EVERY_WEIGHT = ("_regularizer", "_constraint")
+
+HARMLESS: Mapping[str, str] = {
+    "name": "a name computes nothing",
+    "batch_input_shape": "repeats the shape of the input",
+    "batch_size": "the artifact's own batch size takes its place",
+    "seed": "the artifact draws from its own seed",
+    "synchronized": "one device has all rows of a batch",
+}
+INITIALIZER = "_initializer"  # harmless: the weights are in the file
+
+_NO_DEFAULT = object()
+
+
+def check_layer(layer: Any, path: str) -> None:
+    """Raises ModelError if a layer's configuration holds what is not understood.
+
+    Args:
+      layer: of tf_keras or of Keras 3; of a class without an entry only the keys that
+        every layer has are understood.
+      path: names the layer in the error.
+    """
+    kind = type(layer).__name__
+    known = {*LAYERS.get(kind, "").split(), *EVERY_LAYER.split(), *HARMLESS}
+    config = {
+        key: value
+        for key, value in layer.get_config().items()
+        if not key.endswith((*EVERY_WEIGHT, INITIALIZER))
+    }
+    where = f"layer {path!r} ({kind})"
+    check(where, config, known, defaults(type(layer)), "leave it at its default")
+
+
+def penalties(model: Any) -> list[str]:
+    """Returns notes on the penalties of a tf_keras model, which training leaves out.
+
+    Raises:
+      ModelError: a weight has a constraint, which training here would not keep to.
+    """
+    notes = []
+    for path, layer in rebuild.all_layers(model):
+        where = f"layer {path!r} ({type(layer).__name__})"
+        for key, value in layer.get_config().items():
+            if key.endswith("_constraint") and value is not None:
+                raise ModelError(
+                    f"{where}: {key} is not kept to in training here; save the model "
+                    "without it"
+                )
+            if key.endswith("_regularizer") and value is not None:
+                notes.append(
+                    f"{where}: {key} left out, loss and gradients are without it"
+                )
+    return notes
+
+
+def check(
+    where: str,
+    config: Mapping[str, Any],
+    known: Collection[str],
+    default: Mapping[str, Any],
+    instead: str,
+) -> None:
+    """Raises ModelError for the first key that is unknown and not at its default.
+
+    Args:
+      where: names what is configured.
+      config: of a Keras object.
+      known: keys that are read, or harmless.
+      default: of the object's class, as `defaults` returns it.
+      instead: what the user can do.
+    """
+    for key, value in config.items():
+        if key in known or same(value, default.get(key, _NO_DEFAULT)):
+            continue
+        usual = repr(default[key]) if key in default else "not given"
+        raise ModelError(
+            f"{where}: {key}={value!r} is not understood and would be ignored "
+            f"(Keras' default: {usual}); {instead}"
+        )
+
+
+def defaults(kind: type) -> dict[str, Any]:
+    """Returns the default of each argument of a class's constructor and its bases'."""
+    found: dict[str, Any] = {}
+    for base in kind.__mro__:
+        if "__init__" not in vars(base) or base is object:
+            continue
+        for name, parameter in inspect.signature(base.__init__).parameters.items():
+            if parameter.default is not inspect.Parameter.empty:
+                found.setdefault(name, parameter.default)
+    return found
+
+
+def same(value: Any, default: Any) -> bool:
+    """Whether a configured value is the default: lists and tuples are alike, and so are
+    None and False, with which Keras says that an option is off."""
+    if value in (None, False) and default in (None, False):
+        return True
+    if default is _NO_DEFAULT or value is None or default is None:
+        return False
+    try:
+        return bool(np.all(np.asarray(value) == np.asarray(default)))
+    except (TypeError, ValueError):
+        return False
