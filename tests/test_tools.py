@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import shlex
 import subprocess
 import sys
 
@@ -90,6 +91,36 @@ def test_skip_converts_and_saves_backward_passes(tmp_path):
     assert summary["accuracy_after"] > summary["accuracy_before"] + 0.3
     record = json.loads((run / "records.jsonl").read_text().splitlines()[-1])
     assert record["skipped_total"] > 100 and record["threshold"] < 1
+
+
+def test_the_commands_for_skip_work_as_the_readme_prints_them(tmp_path):
+    (tmp_path / "tools").symlink_to(ROOT / "tools")
+    printed = (ROOT / "README.md").read_text().splitlines()
+    commands = [
+        shlex.split(line)
+        for line in printed
+        if line.startswith("    python tools/") and "artifacts/skip" in line
+    ]
+    assert [command[1] for command in commands] == [
+        "tools/convert.py",
+        "tools/emulate.py",
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for _, *arguments in commands:
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            env=environment,
+        )
+        summary = last_line(done)
+    manifest = json.loads((tmp_path / "artifacts/skip/manifest.json").read_text())
+    config = manifest["method"]["config"]
+    assert (config["spacing"], config["norm_means"]) == ("geometric", "kept")
+    assert summary["steps"] == 300 and summary["flex_ops"] == 0
+    # From fresh weights .10 became .92; another processor's rounding moves that a bit.
+    assert summary["accuracy_after"] > 0.8 > 0.5 > summary["accuracy_before"]
 
 
 def test_convert_refuses_in_a_line_and_writes_nothing(tmp_path):
