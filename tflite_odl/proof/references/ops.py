@@ -255,6 +255,7 @@ OPS: dict[str, Callable[..., tf.Tensor]] = {
     "leaky_relu": lambda op, x: tf.where(x > 0, x, op.a["alpha"] * x),
     "thresholded_relu": _thresholded,
     "hard_sigmoid": _of(lambda x: tf.clip_by_value(0.2 * x + 0.5, 0, 1)),
+    "relu6_sigmoid": _of(lambda x: tf.clip_by_value(x + 3.0, 0, 6) / 6),
     "softmax": _of(tf.nn.softmax),
     "sigmoid": _of(tf.sigmoid),
     "tanh": _of(tf.tanh),
