@@ -1,0 +1,1 @@
+"""Straight-through quantizers of weights and of activations."""
