@@ -3,11 +3,15 @@
 import fcntl
 import os
 import pathlib
+import tempfile
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 # Of a 1x1 kernel with strides oneDNN's filter gradient writes beyond its buffer (2.21).
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# What a run proves is not taken from the user's cache, nor left there.
+_CACHE = tempfile.TemporaryDirectory(prefix="tflite_odl_tests_")
+os.environ["XDG_CACHE_HOME"] = _CACHE.name
 
 import pytest
 

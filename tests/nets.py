@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 from tf_keras import layers as kl
@@ -142,6 +143,7 @@ class Case:
     net: Callable[[], tf_keras.Model]
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
     method: type[Supervised] = Finetune
+    quantize: str = "float32"
 
 
 CASES = {
@@ -309,6 +311,21 @@ CASES = {
         window_net, {"learning_rate": 0.1, "trainable": "^(?!dilated)"}
     ),
     "finetune-sequence": Case(sequence_net, {"learning_rate": 0.1}),
+    "finetune-int8": Case(
+        conv_net,
+        {
+            "learning_rate": 0.1,
+            "trainable": "^(conv2|head)$",
+            "preprocessing": Preprocessing("uint8", 1 / 127.5, -1.0),
+        },
+        quantize="int8_backbone",
+    ),
+    "skip-int8": Case(
+        conv_net,
+        {"learning_rate": 0.1, "trainable": "^(conv2|head)$"},
+        Skip,
+        "int8_backbone",
+    ),
 }
 
 
@@ -318,4 +335,17 @@ def method_of(name: str) -> Supervised:
 
 
 def export_case(name: str) -> Exported:
-    return export(method_of(name), BATCH, infer_batch_size=2)
+    method, recipe = method_of(name), CASES[name].quantize
+    rows = calibration(method) if recipe != "float32" else None
+    return export(method, BATCH, infer_batch_size=2, quantize=recipe, calibrate=rows)
+
+
+def calibration(method: Supervised) -> dict[str, np.ndarray]:
+    """Returns rows to find the ranges of activations with."""
+    rng, rows = np.random.default_rng(0), {}
+    for part in method.features:
+        x = rng.normal(size=(64, *part.shape))
+        if part.preprocessing.dtype == "uint8":
+            x = rng.integers(0, 256, x.shape)
+        rows[part.name] = x.astype(part.preprocessing.dtype)
+    return rows

@@ -58,6 +58,26 @@ def test_convert_emulate_resume(tmp_path):
     assert summary["batches"] == summary["steps"] == 80
     assert summary["accuracy_after"] > summary["accuracy_before"] + 0.3
     assert len((run / "records.jsonl").read_text().splitlines()) == 80
+    served = ("--evaluate=digits", f"--out={tmp_path / 'serve.tflite'}")
+    baked = last_line(tool("bake", artifact, run, *served))
+    assert baked["taken"] and baked["score"] > baked["before"] + 0.3
+    kept = (tmp_path / "serve.tflite").read_bytes()
+    worse = tool("bake", artifact, run, *served, "--max_drop=-0.01")
+    assert worse.returncode == 1 and "stays" in json.loads(worse.stdout)["reason"]
+    assert (tmp_path / "serve.tflite").read_bytes() == kept
+
+
+def test_convert_quantizes_what_is_frozen(tmp_path):
+    options = ("--backbone=mlp", "--dataset=digits", "--trainable=head")
+    made = tool(
+        "convert", *options, "--quantize=int8_backbone", f"--out={tmp_path / 'int8'}"
+    )
+    assert last_line(made)["proofs"]["int8_backbone"]["steps_of_a_layer"] <= 1.001
+    shown = tool("describe", tmp_path / "int8").stdout
+    assert 'int8_layers: ["hidden1"]' in shown and "serve.tflite" in shown
+    assert "ranges" not in shown
+    refused = tool("convert", *options, "--quantize=int7", f"--out={tmp_path / 'no'}")
+    assert refused.returncode == 2 and "'int8_backbone'" in refused.stderr
 
 
 def test_skip_converts_and_saves_backward_passes(tmp_path):

@@ -1,7 +1,7 @@
 """A Keras model in, a `.tflite` that learns on the phone out.
 
-`Session` needs NumPy and LiteRT only; `export`, `methods` and `models` need TensorFlow
-and are imported at first use.
+`Session` and `bake` need NumPy and LiteRT only; `export`, `methods` and `models` need
+TensorFlow and are imported at first use.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 
 _LAZY = {
     "Session": ("tflite_odl.host.session", "Session"),
+    "bake": ("tflite_odl.host.bake", "bake"),
     "load": ("tflite_odl.reading.load", "load"),
     "export": ("tflite_odl.exporter.export", "export"),
     "methods": ("tflite_odl.methods", None),

@@ -1,4 +1,4 @@
-"""Long studies: python tools/benchmark.py --suite=speed|coverage|skip [--quick]
+"""Long studies: python tools/benchmark.py --suite=speed|coverage|skip|gate [--quick]
 
 Each suite is a folder beside this file, with `entry.py`. A run that was stopped goes on
 where it was, and measures again what has changed since.
@@ -21,7 +21,7 @@ import quiet
 import terminal
 from absl import app, flags, logging
 
-SUITES = ("speed", "coverage", "skip")
+SUITES = ("speed", "coverage", "skip", "gate")
 
 _SUITE = flags.DEFINE_enum("suite", None, SUITES, "what to study", required=True)
 _QUICK = flags.DEFINE_boolean("quick", False, "a taste: three minutes, no page")

@@ -51,6 +51,20 @@ _TUNE = flags.DEFINE_boolean(
 _MEMORY_LIMIT = flags.DEFINE_float(
     "memory_limit_mb", None, "most memory a train call may take; refused above it"
 )
+_CACHE = flags.DEFINE_boolean(
+    "cache", True, "take layers as proven that were proven on this machine before"
+)
+_QUANTIZE = flags.DEFINE_string(
+    "quantize", "float32", "recipe: float32 | int8_backbone (what is frozen is int8)"
+)
+_CALIBRATE = flags.DEFINE_string(
+    "calibrate",
+    None,
+    "dataset whose rows find the ranges of what is int8; --dataset if unset",
+)
+_SERVE = flags.DEFINE_boolean(
+    "serve", True, "also write serve.tflite, the serving twin that tools/bake.py fills"
+)
 _OUT = flags.DEFINE_string("out", None, "the artifact's folder", required=True)
 _KEEP_REJECTED = flags.DEFINE_string(
     "keep_rejected", None, "folder for the artifact if the parity gate refuses it"
@@ -78,6 +92,7 @@ def main(argv: list[str]) -> int:
 
 def _convert(progress, console: Console) -> dict:
     from tflite_odl.exporter.export import export
+    from tflite_odl.proof.cache import Cache
 
     start = time.perf_counter()
     dataset = _open_dataset()
@@ -96,6 +111,10 @@ def _convert(progress, console: Console) -> dict:
         sample=(dataset.train.x[:256], dataset.train.y[:256]) if dataset else None,
         keep_rejected=_KEEP_REJECTED.value,
         memory_limit=limit,
+        cache=Cache.usual() if _CACHE.value else Cache(None),
+        serving=_SERVE.value,
+        quantize=_QUANTIZE.value,
+        calibrate=_calibration(dataset),
         progress=progress,
     )
     folder = exported.save(_OUT.value)
@@ -106,6 +125,14 @@ def _convert(progress, console: Console) -> dict:
         "proofs": exported.manifest.proofs,
         "seconds": round(time.perf_counter() - start, 1),
     }
+
+
+def _calibration(dataset):
+    """Returns rows to find ranges with, None where nothing was named."""
+    from tflite_odl import streams
+
+    source = streams.open(_CALIBRATE.value) if _CALIBRATE.value else dataset
+    return source.train.x[:1024] if source else None
 
 
 def _open_dataset():

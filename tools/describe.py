@@ -104,7 +104,8 @@ def _show_facts(console: Console, manifest: contract.Manifest) -> None:
         "method": manifest.method,
         "classes": ", ".join(manifest.classes),
         "preprocessing": manifest.preprocessing,
-        "quantization": manifest.quantization,
+        "quantization": _quantization(manifest.quantization),
+        "serving twin": _twin(manifest.serving),
         "lowering plan": ", ".join(f"{n} x {name}" for name, n in plan.most_common()),
         "flex ops": len(foreign) if manifest.ops else "",
         "versions": manifest.versions,
@@ -116,6 +117,18 @@ def _show_facts(console: Console, manifest: contract.Manifest) -> None:
         for line in text.splitlines():
             console.out(f"{name:<{_NAME_WIDTH}} {line}")
             name = ""
+
+
+def _quantization(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the recipe and what is int8, without the range of each layer."""
+    return {name: value for name, value in content.items() if name != "ranges"}
+
+
+def _twin(serving: Mapping[str, Any]) -> str:
+    if not serving:
+        return ""
+    size, weights = size_text(serving["bytes"]), len(serving["weights"])
+    return f"{serving['file']}, {size}, {weights} weights are baked"
 
 
 def _lines(content: Mapping[str, Any], prefix: str = "") -> Iterable[str]:

@@ -59,8 +59,8 @@ def proven(net: str, model, manifest, state=None, seed: int = 0):
             name: stack.enter_context(kind(model, manifest))
             for name, kind in RUNTIMES.items()
         }
-        state, rows = state or shipped, NETS[net].batch
-        return gate.prove(proof, manifest, runtimes, state, rows, seed)
+        rows = NETS[net].batch
+        return gate.prove(proof, manifest, runtimes, shipped, rows, seed, state)
 
 
 def test_names_of_faults_are_unique_and_there_are_enough():

@@ -16,6 +16,8 @@ from tflite_odl.builtin.zeros import zero_of, zeros_from
 
 # Rows of the batch a node is judged at.
 BATCH = 16
+# The state that dropout is drawn from.
+RANDOM = (1, 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,23 +58,38 @@ class Isolated:
             *(trainable, self.wanted),
         )
 
-    def shapes(self) -> list[tuple[int, ...]]:
+    def shapes(self, rows: int = BATCH) -> list[tuple[int, ...]]:
         """Returns the shapes `traced` takes: inputs, gradient, weights that learn."""
-        shapes = [(BATCH, *shape) for shape in (*self.inputs, self.node.shape)]
+        shapes = [(rows, *shape) for shape in (*self.inputs, self.node.shape)]
         learning = self.weights.values() if self.node.trainable else ()
         return [*shapes, *(value.shape for value in learning)]
 
-    def traced(self, lowering: Lowering):
-        """Returns the concrete function of forward and backward by a lowering."""
-        specs = [tf.TensorSpec(shape, tf.float32) for shape in self.shapes()]
+    def traced(self, lowering: Lowering, rows: int = BATCH, masked: int = 0):
+        """Returns the concrete function of forward and backward by a lowering.
+
+        Args:
+          lowering: supports the node.
+          rows: of the batch.
+          masked: so many of them, the last ones, do not count: their part of the
+            gradient is 0.
+        """
+        specs = [
+            tf.TensorSpec(shape, tf.float32, name=f"in{k}")
+            for k, shape in enumerate(self.shapes(rows))
+        ]
+        mask = (np.arange(rows) < rows - masked).astype(np.float32)
         step = tf.function(
-            lambda *tensors: self._step(lowering, tensors),
+            lambda *tensors: self._step(lowering, tensors, mask),
             input_signature=specs,
             autograph=False,
         )
         return step.get_concrete_function()
 
-    def _step(self, lowering: Lowering, tensors: Sequence[tf.Tensor]) -> list:
+    def _step(
+        self, lowering: Lowering, tensors: Sequence[tf.Tensor], mask: np.ndarray
+    ) -> list:
+        """Returns the output, the gradients of the inputs that are wanted, and those of
+        the weights in the order of their names."""
         count = len(self.inputs)
         xs, dy, learning = tensors[:count], tensors[count], tensors[count + 1 :]
         weights = {
@@ -81,7 +98,10 @@ class Isolated:
         weights |= dict(zip(self.weights, learning))
         reached = {n for n, want in zip(self.node.inputs, self.wanted) if want}
         run = Pass(
-            True, Rows.of(tf.ones([BATCH])), frozenset({*reached, self.node.name})
+            True,
+            Rows.of(tf.constant(mask)),
+            frozenset({*reached, self.node.name}),
+            tf.constant(RANDOM, tf.int32),
         )
         site = Site(self.node, weights, run)
         with zeros_from(zero_of(dy), {}):
@@ -89,4 +109,5 @@ class Isolated:
             residuals, gradients = [output.residual], [Gradient.of(dy)]
             (found,) = lowering.backward_chunks([site], residuals, gradients)
         gradients = [g.dense() for g in found.inputs if g is not None]
-        return [output.value, *gradients, *found.weights.values()]
+        of_weights = [found.weights[role] for role in sorted(found.weights)]
+        return [output.value, *gradients, *of_weights]

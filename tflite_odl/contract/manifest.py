@@ -28,6 +28,8 @@ class Manifest:
         several inputs, {input: what}.
       plan: lowering chosen for each layer.
       quantization: recipe name and details, {"recipe": "none"} for float.
+      serving: where the serving twin's weights lie and what they are made of, see
+        `host.bake`; empty: there is none.
       ops: {signature: {op: count}}.
       sizes: {part: bytes} of the model file.
       memory: {signature: {part: bytes}}, peak.
@@ -47,6 +49,7 @@ class Manifest:
     quantization: dict[str, Any] = dataclasses.field(
         default_factory=lambda: {"recipe": "none"}
     )
+    serving: dict[str, Any] = dataclasses.field(default_factory=dict)
     ops: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)
     sizes: dict[str, int] = dataclasses.field(default_factory=dict)
     memory: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)

@@ -7,7 +7,7 @@ CONFIGURE, SAVE, RESTORE = "configure", "save", "restore"
 SIGNATURES = (TRAIN, INFER, EVALUATE, CONFIGURE, SAVE, RESTORE)
 
 MODEL_FILE, MANIFEST_FILE, GOLDENS_FOLDER = "model.tflite", "manifest.json", "goldens"
-REJECTED_FILE = "REJECTED.txt"
+SERVING_FILE, REJECTED_FILE = "serve.tflite", "REJECTED.txt"
 METADATA_NAME = "tflite_odl.manifest"
 
 DTYPES = ("float32", "int32", "uint8", "int8", "bool")

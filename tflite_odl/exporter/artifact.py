@@ -1,6 +1,7 @@
 """Writes an artifact folder: the labelled model, its manifest, its goldens.
 
     model.tflite           the manifest is inside too, without the hashes
+    serve.tflite           inference alone, with constant weights, if there is a twin
     manifest.json          with the sha256 of every other file
     goldens/index.json     calls in order, with their inputs and expected outputs
     goldens/*.bin          raw little-endian tensors, C order
@@ -96,6 +97,7 @@ def write(
     manifest: contract.Manifest,
     goldens: Goldens | None = None,
     rejected: str = "",
+    twin: bytes | None = None,
 ) -> pathlib.Path:
     """Writes an artifact and returns its folder, replacing an older artifact there.
 
@@ -105,6 +107,7 @@ def write(
       manifest: its `files` are filled in here; its id must be the model's.
       goldens: calls with expected outputs, if any.
       rejected: why the model failed; marks the folder so that no Session opens it.
+      twin: the serving twin, if there is one.
 
     Raises:
       ArtifactError: the manifest belongs to another model, or the folder holds
@@ -117,7 +120,7 @@ def write(
             f"the model is {artifact_id(model)[:12]!r}"
         )
     _check_replaceable(folder)
-    files = _contents(model, manifest, goldens, rejected)
+    files = _contents(model, manifest, goldens, rejected, twin)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _sibling(folder, "new") as fresh:
         for name, content in files.items():
@@ -129,12 +132,18 @@ def write(
 
 
 def _contents(
-    model: bytes, manifest: contract.Manifest, goldens: Goldens | None, rejected: str
+    model: bytes,
+    manifest: contract.Manifest,
+    goldens: Goldens | None,
+    rejected: str,
+    twin: bytes | None,
 ) -> dict[str, bytes]:
     bare = dataclasses.replace(manifest, files={})
     files = {contract.MODEL_FILE: flatbuffer.embed(model, bare.to_json())}
     for name, content in (goldens.files() if goldens else {}).items():
         files[f"{contract.GOLDENS_FOLDER}/{name}"] = content
+    if twin is not None:
+        files[contract.SERVING_FILE] = twin
     if rejected:
         files[contract.REJECTED_FILE] = f"{rejected.rstrip()}\n".encode()
     hashes = {name: hashlib.sha256(files[name]).hexdigest() for name in files}

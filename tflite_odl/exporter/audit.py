@@ -81,6 +81,22 @@ def audit(model: bytes | schema.ModelT, layers: Sequence[str]) -> Audit:
     return Audit(ops, tuple(dict.fromkeys(flags)))
 
 
+def op_layers(
+    model: bytes | schema.ModelT, layers: Sequence[str]
+) -> Iterator[tuple[str, schema.OperatorT, frozenset[str], schema.SubGraphT]]:
+    """Yields (signature, op, all layers that are fused in it, its subgraph)."""
+    tree = flatbuffer.read(model)
+    for entry in flatbuffer.signatures(tree).values():
+        for op, _, graph in _walk(tree, entry.subgraph, layers):
+            names = [
+                name
+                for index in flatbuffer.indices(op.outputs)
+                for name in flatbuffer.text(graph.tensors[index].name).split(";")
+            ]
+            found = frozenset(layer_of(name, layers) for name in names) - {""}
+            yield entry.name, op, found, graph
+
+
 def layer_of(names: str, layers: Sequence[str]) -> str:
     """Returns the layer a tensor's name belongs to, or "".
 

@@ -11,10 +11,12 @@ from ai_edge_litert import schema_py_generated as schema
 
 import tflite_odl
 from tflite_odl import contract
+from tflite_odl.builtin.quantized import Backbone
 from tflite_odl.errors import ExportError
 from tflite_odl.exporter import artifact, audit, flatbuffer, memory
 from tflite_odl.exporter.compact import compact
 from tflite_odl.exporter.convert import convert
+from tflite_odl.exporter.int8 import audit_int8
 from tflite_odl.methods.base import Method
 from tflite_odl.signatures import TrainableModule
 
@@ -27,8 +29,11 @@ def build(
     infer_batch_size: int,
     memory_limit: int | None = None,
     progress: Callable[[str], None] = lambda stage: None,
+    backbone: Backbone | None = None,
 ) -> tuple[bytes, contract.Manifest]:
     """Returns (flatbuffer, its manifest without proofs); see `export`.
+
+    `backbone` is that of the method's network, if it has one in int8.
 
     Raises:
       ExportError: a batch size is below 1, an op is not builtin, a known trap was met,
@@ -43,10 +48,12 @@ def build(
     progress("trace")
     module = TrainableModule(method, batch_size, infer_batch_size)
     progress("convert")
-    tree = flatbuffer.read(convert(module))
+    tree = flatbuffer.read(convert(module, int8=backbone is not None))
     progress("audit")
     audited = audit.audit(tree, method.layers())
     audited.check()
+    if backbone is not None:
+        audit_int8(tree, method.layers(), backbone)
     progress("compact")
     model = compact(tree)
     manifest = _manifest(method, module, model, tree, audited)

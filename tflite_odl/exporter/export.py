@@ -6,17 +6,23 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tflite_odl import contract
-from tflite_odl.exporter import artifact
+from tflite_odl.errors import ExportError
+from tflite_odl.exporter import artifact, recipes
 from tflite_odl.exporter.build import build
-from tflite_odl.exporter.goldens import golden_steps, record
-from tflite_odl.host.runtimes import RUNTIMES
+from tflite_odl.exporter.goldens import Step, golden_steps, record
+from tflite_odl.exporter.int8 import Rows, quantized
+from tflite_odl.exporter.layers import converted
+from tflite_odl.exporter.twin import Served, serve
+from tflite_odl.host.bake import manifest_of
+from tflite_odl.host.runtimes import RUNTIMES, Runtime
 from tflite_odl.methods.base import Method
-from tflite_odl.proof import gate
+from tflite_odl.proof import gate, layers, twins
 from tflite_odl.proof.batches import Sample
+from tflite_odl.proof.cache import Cache
 from tflite_odl.proof.proof import Arrays, Proof
 
 
@@ -28,15 +34,19 @@ class Exported:
       model: the flatbuffer, without its manifest.
       manifest: what it says of itself.
       goldens: calls another machine can prove itself with.
+      twin: the serving twin with the shipped weights, if there is one.
     """
 
     model: bytes
     manifest: contract.Manifest
     goldens: artifact.Goldens
+    twin: bytes | None = None
 
     def save(self, folder: str | os.PathLike) -> pathlib.Path:
         """Writes the artifact folder, whole or not at all; returns its path."""
-        return artifact.write(folder, self.model, self.manifest, self.goldens)
+        return artifact.write(
+            folder, self.model, self.manifest, self.goldens, twin=self.twin
+        )
 
 
 def export(
@@ -46,6 +56,10 @@ def export(
     sample: Sample | None = None,
     keep_rejected: str | os.PathLike | None = None,
     memory_limit: int | None = None,
+    cache: Cache | None = None,
+    serving: bool = True,
+    quantize: str = "float32",
+    calibrate: Rows | None = None,
     progress: Callable[[str], None] = lambda stage: None,
 ) -> Exported:
     """Returns the method as a `.tflite` that was compared with TensorFlow.
@@ -58,6 +72,11 @@ def export(
         by name if there are several inputs; without it, random ones.
       keep_rejected: a folder for the artifact if it is refused, to study it.
       memory_limit: bytes a train call may take by `memory`; None sets no limit.
+      cache: of layers that were proven before; None takes the user's own.
+      serving: whether `serve.tflite`, the serving twin, is made as well.
+      quantize: name of a recipe, see `recipes`.
+      calibrate: rows to find ranges of activations with, as the sensor gives them, by
+        name if there are several inputs; what is int8 needs them.
       progress: called with the name of each stage as it begins.
 
     Raises:
@@ -65,35 +84,88 @@ def export(
         limit, or the artifact and TensorFlow disagree. Nothing is written but to
         `keep_rejected`.
     """
+    recipe, backbone = recipes.recipe(quantize), None
+    own: dict[str, Any] = {}
+    quantization = recipe.to_manifest()
+    if recipe.calibrated:
+        if calibrate is None:
+            raise ExportError(f"recipe {quantize!r} needs rows to calibrate with")
+        int8 = quantized(method, recipe, calibrate, progress)
+        method, backbone = int8.method, int8.backbone
+        own["int8_backbone"] = int8.proofs
+        quantization |= int8.to_manifest()
     model, manifest = build(
-        method, batch_size, infer_batch_size, memory_limit, progress
+        method, batch_size, infer_batch_size, memory_limit, progress, backbone
     )
+    manifest = dataclasses.replace(manifest, quantization=quantization)
+    twin = None
+    if serving:
+        progress("serving twin")
+        twin = serve(method, infer_batch_size)
+        manifest = dataclasses.replace(manifest, serving=twin.twin.to_json())
     proof = method.proof(sample)
     shipped = {name: tensor.value for name, tensor in method.state().items()}
     try:
-        proofs = _prove(proof, model, manifest, shipped, batch_size, progress)
+        proofs = proven(proof, model, manifest, method, batch_size, progress)
+        proofs["layers_alone"] = layers.prove(
+            proof.layers(batch_size), converted, cache or Cache.usual(), progress
+        )
     except gate.ParityError as error:
         if keep_rejected is not None:
             artifact.write(keep_rejected, model, manifest, rejected=str(error))
         raise
+    proofs = {**proofs, **own}
     manifest = dataclasses.replace(manifest, proofs=proofs)
     progress("goldens")
     steps = golden_steps(proof, manifest, shipped, batch_size)
     with RUNTIMES["interpreter"](model, manifest) as runtime:
         drift = proofs["tensorflow_float32"]["train_entry"]
         goldens = record(runtime, shipped, steps, drift)
-    return Exported(model, manifest, goldens)
+    if twin is None:
+        return Exported(model, manifest, goldens)
+    progress("prove the serving twin")
+    proofs = {
+        **proofs,
+        "serving_twin": _prove_twin(model, manifest, twin, steps, shipped),
+    }
+    manifest = dataclasses.replace(manifest, proofs=proofs)
+    return Exported(model, manifest, goldens, twin.model)
 
 
-def _prove(
+def _prove_twin(
+    model: bytes,
+    manifest: contract.Manifest,
+    twin: Served,
+    steps: Sequence[Step],
+    shipped: Arrays,
+) -> dict[str, Any]:
+    """Returns what `twins.prove` found on each runtime."""
+    inputs = next(s.inputs for s in steps if s.signature == contract.INFER)
+    found = {}
+    for name, kind in RUNTIMES.items():
+
+        def baked(state: Arrays, kind=kind) -> Runtime:
+            return kind(twin.bake(state), manifest_of(manifest))
+
+        with kind(model, manifest) as runtime:
+            found[name] = twins.prove(runtime, baked, shipped, inputs)
+    return found
+
+
+def proven(
     proof: Proof,
     model: bytes,
     manifest: contract.Manifest,
-    shipped: Arrays,
+    method: Method,
     batch_size: int,
-    progress: Callable[[str], None],
+    progress: Callable[[str], None] = lambda stage: None,
 ) -> dict[str, Any]:
-    """Returns what the gate found, see `gate.prove`."""
+    """Returns what the gate found of a model on both runtimes, see `gate.prove`.
+
+    Raises:
+      ParityError: the model and TensorFlow disagree.
+    """
+    shipped = {name: tensor.value for name, tensor in method.state().items()}
     with contextlib.ExitStack() as stack:
         runtimes = {
             name: stack.enter_context(kind(model, manifest))

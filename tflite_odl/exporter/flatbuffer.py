@@ -163,17 +163,21 @@ def embed(model: bytes, manifest: str) -> bytes:
 
     `host.embedded` says how it is stored, and what the seal is.
     """
-    tree = read(model)
-    name = contract.METADATA_NAME.encode()
-    tree.metadata = [m for m in tree.metadata or () if m.name != name]
     plain = manifest.encode()
     content = min(zlib.compress(plain, 9), plain, key=len)
     content += bytes(embedded.SEAL_BYTES)
+    return _sealed(with_note(model, contract.METADATA_NAME.encode(), content))
+
+
+def with_note(model: bytes, name: bytes, content: bytes) -> bytes:
+    """Returns the model with an entry of metadata, replacing one of that name."""
+    tree = read(model)
+    tree.metadata = [m for m in tree.metadata or () if m.name != name]
     buffer = schema.BufferT(data=np.frombuffer(content, np.uint8))
     tree.metadata.append(schema.MetadataT(name=name, buffer=len(tree.buffers)))
     tree.buffers.append(buffer)
     share_buffers(tree)
-    return _sealed(write(tree))
+    return write(tree)
 
 
 def _sealed(model: bytes) -> bytes:

@@ -74,8 +74,8 @@ def record(
 ) -> Goldens:
     """Returns the calls made on a runtime, with what it answered.
 
-    Each step begins from the shipped state, with its changes; what follows the last
-    one of `train`, inference and evaluation once more, begins from what that has made.
+    Each step begins from the shipped state, with its changes; inference and evaluation
+    once more, which follow each one of `train`, begin from what that has made.
 
     Args:
       runtime: of the artifact.
@@ -86,14 +86,13 @@ def record(
         within ten times that, between `LEAST_DRIFT` and `MOST_DRIFT`.
     """
     later = (min(max(LEAST_DRIFT, 10 * drift), MOST_DRIFT), DRIFT)
-    last = max(n for n, s in enumerate(steps) if s.signature == contract.TRAIN)
+    after = [step for step in steps if step.signature != contract.TRAIN]
     calls = []
-    for number, step in enumerate(steps):
+    for step in steps:
         runtime.run(contract.RESTORE, {**shipped, **step.changes})
         calls.append(_call(runtime, step, EXACT_STATE, later, dict(step.changes)))
-        if number == last:
-            after = (s for s in steps[:number] if s.signature != contract.TRAIN)
-            calls += [_call(runtime, s, later, later, None) for s in after]
+        if step.signature == contract.TRAIN:
+            calls += [_call(runtime, one, later, later, None) for one in after]
     return Goldens(tuple(calls))
 
 

@@ -91,6 +91,19 @@ class Entry:
     run: Callable[[Tensors, Tensors], Outcome]
 
 
+@dataclasses.dataclass(frozen=True)
+class Serving:
+    """What the serving twin of a method computes.
+
+    Attributes:
+      network: a `methods.network.Network`, run in inference with constant weights.
+      finish: its output [N, ...] -> outputs of `infer`, by name.
+    """
+
+    network: Any
+    finish: Callable[[tf.Tensor], dict[str, tf.Tensor]]
+
+
 class Method:
     """Base of all methods.
 
@@ -119,6 +132,18 @@ class Method:
         """Returns the method's own signatures, in the order of the artifact.
 
         `configure`, `save` and `restore` are every method's, and not among them.
+        """
+        raise NotImplementedError(type(self).__name__)
+
+    def serving(self) -> Serving:
+        """Returns what `infer` computes, for a file that does nothing else."""
+        raise NotImplementedError(type(self).__name__)
+
+    def quantized(self, backbone: Any) -> Method:
+        """Returns the same method, the frozen part of its network quantized.
+
+        Args:
+          backbone: a `builtin.quantized.Backbone` of the network's graph.
         """
         raise NotImplementedError(type(self).__name__)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 import tf_keras
 
 from tflite_odl.builtin import random, rows, tape
+from tflite_odl.builtin.graph import Graph
 from tflite_odl.builtin.lowering import Pass, Rows
 from tflite_odl.builtin.plan import names, plan
+from tflite_odl.builtin.quantized import Backbone, split
 from tflite_odl.contract import TensorSpec
 from tflite_odl.methods.base import StateTensor, Tensors
 from tflite_odl.methods.config import NetworkConfig
@@ -33,6 +36,7 @@ class Network:
       graph: the layer graph.
       plan: {node name: lowering}.
       features: the model's inputs.
+      backbone: what is frozen from the inputs on, in int8; None: as the rest.
     """
 
     def __init__(
@@ -51,6 +55,31 @@ class Network:
         )
         self.plan = plan(self.graph, choices, config.target)
         self.features = features(self.graph.inputs, config.preprocessing)
+        self.backbone: Backbone | None = None
+
+    def with_backbone(self, backbone: Backbone) -> Network:
+        """Returns the same network, its frozen part quantized."""
+        network = copy.copy(self)
+        network.backbone = backbone
+        return network
+
+    @property
+    def tail(self) -> Graph:
+        """What runs in float32: the graph, behind the backbone if there is one."""
+        return self.graph if self.backbone is None else split(self.graph).tail
+
+    def start(self, x: Sequence[tf.Tensor], judged: bool = False) -> list[tf.Tensor]:
+        """Returns one tensor for each input node of `tail`.
+
+        Args:
+          x: one [B, ...] float32 for each input node of the model.
+          judged: whether rows that are not finite are zeroed already.
+        """
+        if self.backbone is None:
+            return list(x)
+        ends = self.backbone.values(x) if judged else self.backbone.run(x)
+        given = dict(zip([n.name for n in self.graph.inputs], x, strict=True)) | ends
+        return [given[node.name] for node in self.tail.inputs]
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -104,12 +133,28 @@ class Network:
         """
         run = Pass(True, good, self.graph.differentiated(), state["random"])
         limit = self.config.chunk_mb * 1e6
-        return tape.forward(self.graph, self.plan, self.own(state), x, run, limit)
+        return self._tape(state, self.start(x, judged=True), run, limit)
 
-    def infer(self, state: Tensors, x: Sequence[tf.Tensor], good: Rows) -> tf.Tensor:
-        """Returns the output [B, ...] in inference; the arguments are `forward`'s."""
+    def infer(
+        self,
+        state: Tensors,
+        x: Sequence[tf.Tensor],
+        good: Rows,
+        judged: bool = False,
+    ) -> tf.Tensor:
+        """Returns the output [B, ...] in inference; the arguments are `forward`'s.
+
+        `judged` says whether rows that are not finite are zeroed already.
+        """
         run = Pass(False, good)
-        return tape.forward(self.graph, self.plan, self.own(state), x, run).output
+        return self._tape(state, self.start(x, judged), run).output
+
+    def _tape(
+        self, state: Tensors, x: Sequence[tf.Tensor], run: Pass, limit: float = 0.0
+    ) -> tape.Tape:
+        own, names = self.own(state), [node.name for node in self.tail.inputs]
+        values = {name: [value] for name, value in zip(names, x, strict=True)}
+        return tape.resume(self.graph, self.plan, own, values, run, limit)
 
     def own(self, state: Tensors) -> Tensors:
         """Returns {weight name: value} of the network's part of the state."""

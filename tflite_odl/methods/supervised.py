@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -12,6 +13,7 @@ import tf_keras
 from tflite_odl import contract
 from tflite_odl.builtin import losses, random, rows
 from tflite_odl.builtin.lowering import Rows
+from tflite_odl.builtin.quantized import Backbone
 from tflite_odl.builtin.tape import Tape
 from tflite_odl.contract import TensorSpec
 from tflite_odl.errors import ModelError
@@ -20,6 +22,7 @@ from tflite_odl.methods.base import (
     Entry,
     Method,
     Outcome,
+    Serving,
     StateTensor,
     Tensors,
 )
@@ -41,6 +44,7 @@ class Supervised(Method):
       **config: fields of `Config`.
 
     Attributes:
+      source_model: the model as it was given.
       network: the model, ending in logits for the cross-entropies.
       ending: the final activation that was taken off for that.
       learner: of its trainable weights.
@@ -61,6 +65,7 @@ class Supervised(Method):
         **config: Any,
     ) -> None:
         self.config = self.Config(**config)
+        self.source_model = model
         ending = losses.LOSSES[self.config.loss].ending
         logits, self.ending = (
             as_logits(model, ending) if ending else (model, "as it is")
@@ -130,12 +135,19 @@ class Supervised(Method):
     def infer(self, state: Tensors, inputs: Tensors) -> Outcome:
         count = inputs[self.features[0].name].shape[0]
         x, every = self.network.preprocess(inputs), Rows.of(tf.ones([count]))
-        output = self.network.infer(state, x, every)
-        return Outcome({self.loss.output: self.loss.predict(output)})
+        return Outcome(self.serving().finish(self.network.infer(state, x, every)))
+
+    def serving(self) -> Serving:
+        return Serving(self.network, lambda y: {self.loss.output: self.loss.predict(y)})
+
+    def quantized(self, backbone: Backbone) -> Supervised:
+        method = copy.copy(self)
+        method.network = self.network.with_backbone(backbone)
+        return method
 
     def evaluate(self, state: Tensors, inputs: Tensors) -> Outcome:
         batch = self.check(inputs)
-        output = self.network.infer(state, batch.x, Rows.of(batch.good))
+        output = self.network.infer(state, batch.x, Rows.of(batch.good), judged=True)
         loss, _ = self.loss.value(output, batch.y, batch.share)
         metrics = self.loss.metrics(output, batch.y, batch.labelled)
         return Outcome({"loss": loss, **metrics})

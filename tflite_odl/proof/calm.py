@@ -36,19 +36,32 @@ def calm(graph: Graph, state: Arrays, size: float) -> dict[str, np.ndarray]:
     """Returns the weights to change in a state.
 
     Batch norms before a kink get beta = +-1 by channel and gamma = .1; where there is
-    none, the layer's bias is set so, and its kernel scaled to make as little.
+    none, the layer's bias is set so, and its kernel scaled to make as little. Other
+    batch norms get half as much beta: at 0, the means of what is computed of theirs are
+    0, and their moving means could be held loosely only.
 
     Args:
       graph: the net.
       state: holds the weights that change; others stay as they are.
       size: root mean square of the net's inputs after preprocessing.
     """
-    changes: dict[str, np.ndarray] = {}
+    changes = _shifted(graph, state)
     for node in graph.nodes:
         if node.op in KINKED:
             for source in _sources(graph, graph.node(node.inputs[0])):
                 changes |= _levelled(graph, source, state, size)
     return changes
+
+
+def _shifted(graph: Graph, state: Arrays) -> dict[str, np.ndarray]:
+    names = [n.weights.get("beta", "") for n in graph.nodes if n.op == "batch_norm"]
+    return {name: _sides(state[name]) * 0.5 for name in names if name in state}
+
+
+def _sides(shift: np.ndarray) -> np.ndarray:
+    """Returns +-1 by channel."""
+    sides = np.where(np.arange(shift.size) % 2, -LEVEL, LEVEL)
+    return sides.reshape(shift.shape).astype(np.float32)
 
 
 def _sources(graph: Graph, node: Node) -> list[Node]:
@@ -64,8 +77,7 @@ def _levelled(graph: Graph, node: Node, state: Arrays, size: float) -> dict:
     shift = names.get("beta") or names.get("bias")
     if shift is None:
         return {}
-    sides = np.where(np.arange(state[shift].size) % 2, -LEVEL, LEVEL)
-    changes = {shift: sides.reshape(state[shift].shape).astype(np.float32)}
+    changes = {shift: _sides(state[shift])}
     if "gamma" in names:
         changes[names["gamma"]] = np.full_like(state[names["gamma"]], SPREAD)
     if "kernel" in names:

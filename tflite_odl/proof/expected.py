@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
 from tflite_odl.contract import Manifest
-from tflite_odl.proof.limits import TENSORFLOW_MULTIPLE, Limits
+from tflite_odl.proof.limits import TENSORFLOW_MULTIPLE, Error, Limits
 from tflite_odl.proof.proof import Answer, Arrays, Proof, Trial
 
 # A choice that hangs on less may fall the other way: such a batch proves nothing.
@@ -28,6 +29,8 @@ class Expectation:
       again32: returns the same in float32.
       kinds: of the state's tensors.
       calm: see `Trial`.
+      earlier: what TensorFlow's own errors were in this trial's other batches, by kind
+        of tensor.
     """
 
     signature: str
@@ -37,6 +40,7 @@ class Expectation:
     again32: Callable[[], Answer]
     kinds: Mapping[str, str]
     calm: bool
+    earlier: Mapping[str, Error]
 
     @functools.cached_property
     def answer32(self) -> Answer:
@@ -48,8 +52,19 @@ class Expectation:
         return self.answer64.state is not self.before
 
     @functools.cached_property
+    def own_outputs(self) -> dict[str, float]:
+        """TensorFlow float32's largest error of each output, in any batch so far."""
+        found = {}
+        for name, value in self.answer64.outputs.items():
+            off = np.abs(np.asarray(self.answer32.outputs[name], np.float64) - value)
+            before = self.earlier.get(f"output {name}")
+            found[name] = max(float(off.max()), before.whole if before else 0.0)
+        return found
+
+    @functools.cached_property
     def limits(self) -> Limits:
-        return Limits(self.before, self.answer32, self.answer64, self.kinds, self.calm)
+        answers = (self.answer32, self.answer64)
+        return Limits(self.before, *answers, self.kinds, self.calm, self.earlier)
 
     @property
     def clear(self) -> bool:
@@ -85,7 +100,13 @@ class Expectations:
         self.float32 = proof.reference("float32")
         self.float64 = proof.reference("float64")
 
-    def of(self, trial: Trial, state: Arrays, batch: Arrays) -> Sequence[Expectation]:
+    def of(
+        self,
+        trial: Trial,
+        state: Arrays,
+        batch: Arrays,
+        earlier: Mapping[str, Error] = MappingProxyType({}),
+    ) -> Sequence[Expectation]:
         """Returns what must come of each of a trial's calls from a state."""
         found = []
         for signature in trial.signatures:
@@ -93,6 +114,6 @@ class Expectations:
             call = (signature, state, inputs)
             exact = self.float64.call(*call)
             again = functools.partial(self.float32.call, *call)
-            expected = (exact, again, self.kinds, trial.calm)
+            expected = (exact, again, self.kinds, trial.calm, earlier)
             found.append(Expectation(*call, *expected))
         return found

@@ -34,6 +34,7 @@ class Tally:
       agreed, tried, missed, unclear: batches.
       own: TensorFlow float32's own errors.
       noise, cancelled, seen, moved: names of state tensors, see `Limits`.
+      learned: those that a gradient has moved.
     """
 
     agreed: int = 0
@@ -45,6 +46,7 @@ class Tally:
     cancelled: set[str] = dataclasses.field(default_factory=set)
     seen: set[str] = dataclasses.field(default_factory=set)
     moved: set[str] = dataclasses.field(default_factory=set)
+    learned: set[str] = dataclasses.field(default_factory=set)
 
     def take(self, expected: Sequence[Expectation]) -> None:
         """Notes what a trial that agreed has shown."""
@@ -55,12 +57,13 @@ class Tally:
                 self.noise.update(limits.noise)
                 self.seen.update(limits.seen)
                 self.moved.update(limits.own)
+                self.learned.update(limits.own.keys() & one.answer64.gradients.keys())
                 if one.calm:
                     self.cancelled.update(limits.cancelled)
 
     def unseen(self, names: Collection[str]) -> list[str]:
-        """Returns which tensors have moved, but never by more than their rounding."""
-        return sorted(self.moved.intersection(names) - self.seen)
+        """Returns which tensors have learned, but never by more than their rounding."""
+        return sorted(self.learned.intersection(names) - self.seen)
 
     def figures(self, names: Collection[str]) -> dict[str, Any]:
         """Returns what the manifest says; names: of the tensors that learn."""
@@ -78,6 +81,7 @@ class Tally:
             "held_loosely": {
                 "gradient_is_noise": sorted(self.noise - self.moved),
                 "float32_cancels": sorted(self.cancelled),
+                "near_rounding": sorted(self.moved.intersection(names) - self.seen),
                 "never_moved": sorted(set(names) - self.moved - self.noise),
             },
         }
@@ -90,6 +94,7 @@ def prove(
     shipped: Arrays,
     batch_size: int,
     seed: int = 0,
+    begin: Arrays | None = None,
     progress: Callable[[str], None] = lambda stage: None,
 ) -> dict[str, Any]:
     """Runs every signature of an artifact against TensorFlow.
@@ -98,9 +103,10 @@ def prove(
       proof: of the method that was exported.
       manifest: names signatures and state.
       runtimes: of the artifact, by name.
-      shipped: the state to begin from.
+      shipped: the state of the artifact.
       batch_size: rows of a train call.
       seed: of the batches.
+      begin: the state that the trials begin from, if it is another one.
       progress: called with the name of each stage as it begins.
 
     Returns:
@@ -113,7 +119,7 @@ def prove(
     expectations = Expectations(proof, manifest)
     candidates = {name: Candidate(runtime) for name, runtime in runtimes.items()}
     learning = [spec.name for spec in manifest.state if spec.role == "weight"]
-    tally, state, batch = Tally(), dict(shipped), {}
+    tally, state, batch = Tally(), dict(begin or shipped), {}
     trials = proof.trials(batch_size)
     for number, trial in enumerate(trials):
         if trial.spare and not tally.unseen(learning):
@@ -135,12 +141,34 @@ def prove(
             f"no trial moves {unseen} by more than the rounding of their values: their "
             "updates cannot be proven; add a trial to the method's proof that does"
         )
+    progress("prove: the model as it was given")
+    _as_given(proof, manifest, candidates.values(), shipped, batch_size, seed)
     for candidate in candidates.values():
         for rejected in proof.rejected(batch):
             candidate.reject(rejected)
         candidate.configure(shipped)
     figures = {name: candidate.figures for name, candidate in candidates.items()}
     return {**figures, **tally.figures(learning)}
+
+
+def _as_given(
+    proof: Proof,
+    manifest: Manifest,
+    candidates: Collection[Candidate],
+    shipped: Arrays,
+    batch_size: int,
+    seed: int,
+) -> None:
+    """Compares inference with the user's own model, before anything was done to it."""
+    batch = proof.draw(Trial(), 0, batch_size, 0, seed)
+    for signature, specs in manifest.signatures.items():
+        shapes = {spec.name: spec.shape for spec in specs.inputs}
+        if not shapes.keys() <= batch.keys():
+            continue
+        inputs = proof.inputs(signature, batch, shapes)
+        expected = proof.given(signature, inputs)
+        for candidate in candidates if expected else ():
+            candidate.as_given(signature, shipped, inputs, expected)
 
 
 def _agreed(
@@ -157,13 +185,15 @@ def _agreed(
     agree: chance does not repeat itself, a wrong gradient does.
     """
     missed, misses, needed = None, 0, 1
+    earlier: dict[str, Error] = {}
     for attempt in range(DRAWS):
         batch = draw(attempt)
-        expected = expectations.of(trial, state, batch)
+        expected = expectations.of(trial, state, batch, earlier)
         tally.tried += 1
         if not all(one.clear for one in expected):
             tally.unclear += 1
             continue
+        earlier = _largest(earlier, expected)
         try:
             for candidate in candidates:
                 for one in expected:
@@ -184,3 +214,19 @@ def _agreed(
         "last digits of TensorFlow's float32, or a gradient does: prove it with other "
         "rows, or from other weights"
     )
+
+
+def _largest(
+    earlier: Mapping[str, Error], expected: Sequence[Expectation]
+) -> dict[str, Error]:
+    """Returns TensorFlow's own errors by kind and output, the largest of a trial."""
+    found = dict(earlier)
+    for one in expected:
+        for kind, own in one.limits.of_kind.items() if one.moves else ():
+            before = found.get(kind, own)
+            whole, entry = max(own.whole, before.whole), max(own.entry, before.entry)
+            found[kind] = Error(whole, entry)
+        for name, off in one.own_outputs.items() if one.moves else ():
+            worst = max(off, found.get(f"output {name}", Error(0.0, 0.0)).whole)
+            found[f"output {name}"] = Error(worst, worst)
+    return found

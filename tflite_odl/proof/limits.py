@@ -33,6 +33,8 @@ TINY = 1e-4
 SEEN = 1e-2
 # Noise may be so many times as large in one float32 implementation as in another.
 NOISE_MULTIPLE = 10.0
+# Of a tensor's largest update: what any entry of it may be off by rounding.
+ROUNDING = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Limits:
       answer32, answer64: what TensorFlow makes of it.
       kinds: {name: kind}; errors are judged among tensors of one kind.
       calm: whether the state was chosen to keep float32 nearly exact.
+      earlier: {kind: TensorFlow's own error} of this trial's other batches.
     """
 
     before: Arrays
@@ -71,6 +74,7 @@ class Limits:
     answer64: Answer
     kinds: Mapping[str, str]
     calm: bool = False
+    earlier: Mapping[str, Error] = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
     def changed(self) -> tuple[str, ...]:
@@ -102,9 +106,11 @@ class Limits:
         noise = ~self._sound[name]
         if not noise.any():
             return True
-        most = NOISE_MULTIPLE * max(
-            self._update(name).max(), self._update(name, self.answer32).max()
-        )
+        updates = [self._update(name, a) for a in (self.answer64, self.answer32)]
+        noisy = max(update[noise].max() for update in updates)
+        # Beside their own noise they may be off as any entry of their kind may.
+        share = ROUNDING if name in self.noise else self.limit(name).entry
+        most = NOISE_MULTIPLE * noisy + share * updates[0].max()
         return bool((self._off(name, after)[noise] <= most).all())
 
     @functools.cached_property
@@ -150,18 +156,22 @@ class Limits:
         A whole tensor is held to its own error there or, as that is one draw of a
         chaotic figure, to that of all but the worst tenth of the tensors of its kind. A
         single entry is held to the worst tensor's of its kind: one relu that falls the
-        other way moves a column, and falls elsewhere in every run.
+        other way moves a column, and falls elsewhere in every run. Where a trial takes
+        several batches, TensorFlow's error is the largest so far.
         """
-        usual, entry = self._of_kind[self.kinds[name]]
-        whole = max(self.own[name].whole, usual)
+        kind = self.kinds[name]
+        usual, before = self.of_kind[kind], self.earlier.get(kind, Error(0.0, 0.0))
+        whole = max(self.own[name].whole, usual.whole, before.whole)
+        entry = max(usual.entry, before.entry)
         most, most_entry = GROSS, GROSS_ENTRY
         if self.calm and name not in self.cancelled:
             most, most_entry = CALM, max(CALM, TENSORFLOW_MULTIPLE * entry)
         return Error(min(_multiple(whole), most), min(_multiple(entry), most_entry))
 
     @functools.cached_property
-    def _of_kind(self) -> dict[str, tuple[float, float]]:
-        """Returns {kind: (whole error of all but the worst tenth, worst entry)}."""
+    def of_kind(self) -> dict[str, Error]:
+        """TensorFlow's own error by kind: the whole one of all but the worst tenth of
+        the tensors, the worst entry."""
         found: dict[str, list[Error]] = {}
         for name, own in self.own.items():
             if not (self.calm and name in self.cancelled):
@@ -169,7 +179,7 @@ class Limits:
             else:
                 found.setdefault(self.kinds[name], [])
         return {
-            kind: (
+            kind: Error(
                 float(np.percentile([own.whole for own in of] or [0.0], 90)),
                 max([own.entry for own in of], default=0.0),
             )

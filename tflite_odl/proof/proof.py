@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -150,4 +151,14 @@ class Proof:
     def kinds(self) -> Mapping[str, str]:
         """Returns {state tensor: kind}; errors are compared within a kind. A tensor
         that is not named is of its role's kind."""
+        return {}
+
+    def layers(self, batch_size: int) -> Sequence[Any]:
+        """Returns the distinct layers of the method's networks, `layers.Layer`s that
+        are proven one by one besides."""
+        return ()
+
+    def given(self, signature: str, inputs: Arrays) -> Arrays:
+        """Returns {output name: value}, in part or empty: what the model that the
+        method was given says itself, before anything was done to it."""
         return {}

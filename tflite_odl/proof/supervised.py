@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+import tensorflow as tf
 
 from tflite_odl import contract
 from tflite_odl.builtin.optimizers import SUM, slot_name
 from tflite_odl.proof import batches
 from tflite_odl.proof.batches import Batches, Sample
 from tflite_odl.proof.calm import calm
+from tflite_odl.proof.layers import Layer, distinct
 from tflite_odl.proof.proof import (
     FILLINGS,
     FULL,
@@ -121,6 +123,22 @@ class SupervisedProof(Proof):
             outputs["rejected_rows"] = np.array([rows], np.int32)
         return Rejected(contract.TRAIN, inputs, outputs)
 
+    def layers(self, batch_size: int) -> Sequence[Layer]:
+        network = self.method.network
+        limit = network.config.chunk_mb * 1e6
+        return distinct(network.graph, network.plan, batch_size, limit)
+
+    def given(self, signature: str, inputs: Arrays) -> Arrays:
+        # An int8 backbone is off by what quantization costs; `backbones` compares it.
+        if signature != contract.INFER or self.method.network.backbone is not None:
+            return {}
+        name, probabilities = self.method.loss.output, self.method.loss.ending
+        output = given(self.method, inputs)
+        if self.method.ending == "logits":
+            squash = {"softmax": tf.nn.softmax, "sigmoid": tf.sigmoid}[probabilities]
+            output = squash(output).numpy()
+        return {name: output}
+
     def kinds(self) -> Mapping[str, str]:
         graph, config = self.method.network.graph, self.method.config
         kinds = {
@@ -134,6 +152,18 @@ class SupervisedProof(Proof):
             slot_name(name, slot): slot for name in graph.trainable for slot in slots
         }
         return {**dict.fromkeys(graph.trainable, "weight"), **kinds}
+
+
+def given(method, inputs: Arrays) -> np.ndarray:
+    """Returns what a method's model, as it was given, puts out for raw inputs."""
+    x = [
+        inputs[feature.name].astype(np.float32)
+        * np.float32(feature.preprocessing.scale)
+        + np.float32(feature.preprocessing.offset)
+        for feature in method.features
+    ]
+    output = method.source_model(x if len(x) > 1 else x[0], training=False)
+    return np.asarray(output, np.float64)
 
 
 def loud(state: Arrays) -> Arrays:

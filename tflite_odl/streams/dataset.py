@@ -8,8 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tflite_odl.errors import DataError
-
-ORDERS = ("shuffled", "sequential")
+from tflite_odl.streams import orders
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,35 +38,17 @@ class Split:
           batch_size: rows of a batch; a batch may span two epochs.
           seed: of the epochs' permutations.
           start: number of the first batch, to resume.
-          order: "shuffled", a new permutation each epoch; "sequential", as stored.
+          order: as `orders.parse` reads it: "shuffled", a new permutation each epoch;
+            "sequential", as stored; "stc=100", "tracks", ...
 
         Yields:
           x [batch_size, ...], y [batch_size, ...].
         """
-        if order not in ORDERS:
-            raise DataError(f"order {order!r} is not one of {ORDERS}")
-        if not len(self):
-            raise DataError("a split without rows gives no batches")
+        places = orders.Places(orders.parse(order), self.y, self.group, seed)
         while True:
-            rows = self._rows(start * batch_size, batch_size, seed, order)
+            rows = places.rows(start * batch_size, batch_size)
             yield self.x[rows], self.y[rows]
             start += 1
-
-    def _rows(self, first: int, count: int, seed: int, order: str) -> np.ndarray:
-        """Returns the indices of rows first .. first + count of the endless stream."""
-        places = np.arange(first, first + count)
-        if order == "sequential":
-            return places % len(self)
-        epochs = places // len(self)
-        rows = np.empty(count, np.int64)
-        for epoch in np.unique(epochs):
-            inside = epochs == epoch
-            rows[inside] = self._permutation(seed, epoch)[places[inside] % len(self)]
-        return rows
-
-    def _permutation(self, seed: int, epoch: int) -> np.ndarray:
-        generator = np.random.Generator(np.random.Philox(key=[seed, int(epoch)]))
-        return generator.permutation(len(self))
 
 
 @dataclasses.dataclass(frozen=True)

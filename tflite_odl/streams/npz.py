@@ -8,8 +8,8 @@ Three layouts are known, by their keys:
            [N + 1]; y_train, y_test [N]; class_names. Decoded with Pillow to RGB uint8.
 3. phone:  phone_signal [N, 6] int16 and scale [6] (SI units); phone_y, phone_subject,
            phone_execution [N]; activity_names. Cut into windows of 128 rows every 32
-           that stay within one execution of one person, float32 [128, 6]; people 1 to
-           18 train, the others test.
+           that stay within one activity of one execution, float32 [128, 6]; people 1
+           to 18 train, the others test; a group is an execution.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tflite_odl.errors import DataError
 from tflite_odl.streams import packed
 from tflite_odl.streams.dataset import Dataset, Split
 
-VERSION = 1
+VERSION = 2
 WINDOW, HOP, LAST_TRAINING_PERSON = 128, 32, 18
 ROWS = ("x_train", "y_train", "x_test", "y_test")
 JPEG = ("jpeg_train", "offsets_train", "y_train", "jpeg_test", "offsets_test", "y_test")
@@ -127,10 +127,8 @@ def _phone(arrays: Arrays) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     start = np.arange(0, len(signal) - WINDOW + 1, HOP)
     last = start + WINDOW - 1
     whole = np.ones(len(start), bool)
-    change = np.zeros(len(signal), np.int64)
-    for part in (label, person, execution):
-        change[1:] |= part[1:] != part[:-1]
-    segment = np.cumsum(change)
+    session = _runs(person, execution)
+    segment = _runs(session, label)
     whole &= segment[start] == segment[last]
     start = start[whole]
     windows = np.stack([signal[s : s + WINDOW] for s in start])
@@ -139,8 +137,16 @@ def _phone(arrays: Arrays) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     for part, chosen in (("train", training), ("test", ~training)):
         found[f"x_{part}"] = windows[chosen]
         found[f"y_{part}"] = label[start][chosen]
-        found[f"group_{part}"] = segment[start][chosen].astype(np.int32)
+        found[f"group_{part}"] = session[start][chosen].astype(np.int32)
     return _finish(found, {"class_names": arrays["activity_names"]}, False)
+
+
+def _runs(*parts: np.ndarray) -> np.ndarray:
+    """Returns [N] int64: the number of the run of rows in which no part changes."""
+    change = np.zeros(len(parts[0]), bool)
+    for part in parts:
+        change[1:] |= part[1:] != part[:-1]
+    return np.cumsum(change)
 
 
 def _finish(

@@ -34,8 +34,10 @@ class Stages:
     def __call__(self, name: str = "") -> None:
         now = time.perf_counter()
         if self.name:
-            self.seconds[self.name] = now - self.begin
-        self.name, self.begin = name, now
+            spent = self.seconds.get(self.name, 0.0)
+            self.seconds[self.name] = spent + now - self.begin
+        # What is behind a colon is a part of the stage.
+        self.name, self.begin = name.split(":")[0], now
 
 
 def main(name: str, folder: str, seconds: str) -> None:

@@ -24,8 +24,8 @@ COLUMNS = """\
 - conversion: seconds from the Keras model to the artifact, those of the gate among
   them, CPU seconds of the whole, and the process' peak of memory.
 - error: the worst tensor after a step on either runtime, relative to its update; beside
-  it Keras' own float32. Batches: how many the gate tried for the three it compares;
-  more than three where a relu's input was within a rounding of zero.
+  it Keras' own float32. Batches: how many the gate tried for those it compares;
+  more than four where a relu's input was within a rounding of zero.
 - memory: of a train call, as the manifest predicts it."""
 
 SPLITS = """\

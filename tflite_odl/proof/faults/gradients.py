@@ -16,7 +16,7 @@ from tflite_odl.proof.faults.fault import Fault, answer
 Sparse, Binary = cross_entropy.SparseCrossEntropy, cross_entropy.BinaryCrossEntropy
 
 
-def _scaled(name: str, net: str, tensor: str, factor) -> Fault:
+def scaled(name: str, net: str, tensor: str, factor) -> Fault:
     """Returns the fault that one tensor's gradient is multiplied by a factor, or by a
     function of its shape."""
 
@@ -72,23 +72,23 @@ def _with_output(name: str, value):
 
 
 FAULTS = (
-    _scaled("a kernel's gradient 1 % too large", "image", "conv_kernel", 1.01),
-    _scaled("a kernel's gradient .1 % too large", "image", "conv_kernel", 1.001),
-    _scaled("a kernel that never learns", "image", "conv_kernel", 0),
-    _scaled("a kernel's gradient negated", "image", "depthwise_kernel", -1),
-    _scaled("one column .1 % too large", "image", "head_kernel", _slanted(1.001)),
-    _scaled("one column missing", "image", "head_kernel", _slanted(0)),
-    _scaled("one entry missing", "image", "conv_kernel", _one_entry),
-    _scaled("a bias 1 % too large", "image", "head_bias", 1.01),
-    _scaled("gamma .1 % too large", "image", "norm_gamma", 1.001),
-    _scaled("beta that never learns", "image", "norm_beta", 0),
-    _scaled("raw pixels: the first kernel never learns", "pixels", "conv_kernel", 0),
-    _scaled("raw pixels: its gradient negated", "pixels", "conv_kernel", -1),
-    _scaled("raw pixels: its gradient tripled", "pixels", "conv_kernel", 3),
-    _scaled("raw pixels: its gradient 1 % too large", "pixels", "conv_kernel", 1.01),
-    _scaled("tiny rate: a kernel never learns", "slow", "hidden_kernel", 0),
-    _scaled("tiny rate: a gradient negated", "slow", "hidden_kernel", -1),
-    _scaled("tiny rate: a gradient 1 % too large", "slow", "head_bias", 1.01),
+    scaled("a kernel's gradient 1 % too large", "image", "conv_kernel", 1.01),
+    scaled("a kernel's gradient .1 % too large", "image", "conv_kernel", 1.001),
+    scaled("a kernel that never learns", "image", "conv_kernel", 0),
+    scaled("a kernel's gradient negated", "image", "depthwise_kernel", -1),
+    scaled("one column .1 % too large", "image", "head_kernel", _slanted(1.001)),
+    scaled("one column missing", "image", "head_kernel", _slanted(0)),
+    scaled("one entry missing", "image", "conv_kernel", _one_entry),
+    scaled("a bias 1 % too large", "image", "head_bias", 1.01),
+    scaled("gamma .1 % too large", "image", "norm_gamma", 1.001),
+    scaled("beta that never learns", "image", "norm_beta", 0),
+    scaled("raw pixels: the first kernel never learns", "pixels", "conv_kernel", 0),
+    scaled("raw pixels: its gradient negated", "pixels", "conv_kernel", -1),
+    scaled("raw pixels: its gradient tripled", "pixels", "conv_kernel", 3),
+    scaled("raw pixels: its gradient 1 % too large", "pixels", "conv_kernel", 1.01),
+    scaled("tiny rate: a kernel never learns", "slow", "hidden_kernel", 0),
+    scaled("tiny rate: a gradient negated", "slow", "hidden_kernel", -1),
+    scaled("tiny rate: a gradient 1 % too large", "slow", "head_bias", 1.01),
     Fault(
         "the loss .01 % too large",
         "dense",

@@ -16,6 +16,7 @@ from tflite_odl import contract
 from tflite_odl.builtin.optimizers import SUM, slot_name
 from tflite_odl.methods.supervised import Supervised
 from tflite_odl.proof.proof import Answer, Arrays, Reference
+from tflite_odl.proof.references.backbone import Tail
 from tflite_odl.proof.references.losses import KERAS_LOSSES
 from tflite_odl.proof.references.noise import DrawnNoise
 from tflite_odl.proof.references.optimizers import (
@@ -72,6 +73,7 @@ class KerasReference(Reference):
         self.graph = method.network.graph
         copy = float64_copy if dtype == "float64" else float32_copy
         self.model = copy(method.network.model)
+        self.tail = Tail(method.network, self.model)
         self.loss = KERAS_LOSSES[self.config.loss](self.config, method.num_classes)
         self.variables = variables(self.model)
         self.learning = [self.variables[name] for name in self.graph.trainable]
@@ -155,15 +157,19 @@ class KerasReference(Reference):
                 variable.assign(np.asarray(value, self.dtype))
 
     def _run(self, x: list[np.ndarray], training: bool) -> tf.Tensor:
-        return self.model(x if len(x) > 1 else x[0], training=training)
+        return self.tail(x, training)
 
     def _preprocess(self, x: Arrays) -> list[np.ndarray]:
+        # Pixels may lie just between two steps of an int8 backbone's range: which of
+        # them they become hangs on float32's own rounding.
+        dtype = self.dtype if self.method.network.backbone is None else "float32"
         found = []
         for part in self.method.features:
             settings = part.preprocessing
-            scale = np.asarray(settings.scale, np.float32).astype(self.dtype)
-            offset = np.asarray(settings.offset, np.float32).astype(self.dtype)
-            found.append(x[part.name].astype(self.dtype) * scale + offset)
+            scale = np.asarray(settings.scale, np.float32).astype(dtype)
+            offset = np.asarray(settings.offset, np.float32).astype(dtype)
+            scaled = x[part.name].astype(dtype) * scale + offset
+            found.append(scaled.astype(self.dtype))
         return found
 
     def _noise(self, state: Arrays, rows: int) -> list[np.ndarray]:

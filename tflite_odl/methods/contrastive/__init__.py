@@ -1,0 +1,1 @@
+"""Contrastive learning on streams: what of them is kept, and what is drawn again."""
