@@ -65,6 +65,8 @@ class Rounded(Lowering):
             pull = over - under if site.node.attributes["signed"] else over
             total = channel_sums(dy * pull)
             found["range"] = tf.reshape(tf.reduce_sum(total, total.shape.rank - 1), [1])
+        if not site.wanted[0]:
+            return Gradients([None], found)
         return Gradients([Gradient.of(dy * (1.0 - over - under))], found)
 
 

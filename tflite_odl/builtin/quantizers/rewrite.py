@@ -25,7 +25,6 @@ FIRST_RANGE = 4.0
 PASSIVE = (
     "average_pool",
     "average_pool1d",
-    "dropout",
     "global_average_pool",
     "global_average_pool1d",
     "global_max_pool",
@@ -135,7 +134,7 @@ class _Rewriter:
     def _never_negative(self, name: str) -> bool:
         node = self.nodes[name]
         inner = [self._never_negative(one) for one in node.inputs]
-        if node.op in (*PASSIVE, "concatenate", "multiply"):
+        if node.op in (*PASSIVE, "concatenate", "dropout", "multiply"):
             return all(inner)
         if node.op == "add":
             factors = node.attributes.get("factors", (1.0,) * len(inner))

@@ -9,14 +9,12 @@ import numpy as np
 import tensorflow as tf
 
 from tflite_odl.builtin.graph import Node
-from tflite_odl.builtin.quantizers import clipping, levels
+from tflite_odl.builtin.quantizers import CLIPPINGS, clipping, levels
 from tflite_odl.builtin.sums import axis_sums
 from tflite_odl.errors import ModelError
 
 # Role of the trained bound among a node's weights, and the attribute of the quantizer.
 CLIP, QUANTIZER = "kernel_clip", "quantizer"
-# Bounds: trained ones, 2.5 standard deviations, 1, the largest |W|, or none.
-CLIPPINGS = ("trained", "deviations", "one", "largest", "none")
 # Where the output channels of a kernel are, counted from the last axis.
 _CHANNELS = {
     "dense": (-1,),
@@ -37,7 +35,7 @@ class WeightQuantizer:
     Attributes:
       kind: "binary", "ternary" or "rounded".
       bits: of rounded weights, 2 or more.
-      clipping: one of `CLIPPINGS`.
+      clipping: one of `quantizers.CLIPPINGS`.
     """
 
     kind: str

@@ -21,7 +21,7 @@ from tflite_odl.reading.graph import variables
 LEAST = 1e-3
 DEVIATIONS, THRESHOLD = 2.5, 0.7
 # Layers that hand values on, and so what their relu was made from.
-PASSIVE = ("AveragePooling", "MaxPooling", "Global", "Flatten", "Reshape", "Dropout")
+PASSIVE = ("AveragePooling", "MaxPooling", "Global", "Flatten", "Reshape")
 PASSIVE += ("Permute", "UpSampling", "Cropping", "RepeatVector")
 _RELU = (tf_keras.activations.relu, tf.nn.relu, tf.nn.relu6)
 
@@ -111,17 +111,10 @@ class QuantizedModel:
         if bits == 1:
             x = getattr(x, "unrectified", x)
             self.margins += [x.numpy(), np.abs(x.numpy()) - 1]
-            return _sign(x)
-        r = tf.maximum(self.variables["range", path], tf.cast(LEAST, self.dtype))
-        low, n = (
-            (-r, 2 ** (bits - 1) - 1) if self.signed[path] else (0 * r, 2**bits - 1)
-        )
-        self.margins += [(x - r).numpy(), (x - low).numpy()[(x != 0).numpy()]]
-        return _straight(_clip(x, low, r), lambda v: r * self._round(v / r * n) / n)
-
-    def _round(self, x):
-        self.margins.append(np.abs(x.numpy() % 1 - 0.5))
-        return tf.round(x)
+            return sign(x)
+        y, margins = rounded(x, self.variables["range", path], bits, self.signed[path])
+        self.margins += [margin.numpy() for margin in margins]
+        return y
 
     def _kernel(self, path: str, layer: Any, variable, scheme: Scheme):
         w, kind = tf.convert_to_tensor(variable), scheme.weights.kind
@@ -132,7 +125,8 @@ class QuantizedModel:
         if kind == "rounded":
             n = 2 ** (scheme.weights.bits - 1) - 1
             held = tf.stop_gradient(c)
-            return _straight(w, lambda v: held * self._round(v / held * n) / n)
+            self.margins.append(_from_half(w / held * n).numpy())
+            return _straight(w, lambda v: held * tf.round(v / held * n) / n)
         size = tf.stop_gradient(tf.reduce_mean(tf.abs(w), axes, keepdims=True))
         kept = tf.ones_like(w)
         if kind == "ternary":
@@ -180,8 +174,30 @@ def _passed_on(call, x, rest, options):
     return y
 
 
+def rounded(x, variable, bits: int, signed: bool):
+    """Returns (activations on a few levels, how far each was from another one).
+
+    Args:
+      x: [B, ...].
+      variable: [1], their range.
+      bits: of a level's number.
+      signed: whether levels below 0 are among them.
+    """
+    r = tf.maximum(variable, tf.cast(LEAST, x.dtype))
+    low, n = (-r, 2 ** (bits - 1) - 1) if signed else (0 * r, 2**bits - 1)
+    clipped = _clip(x, low, r)
+    margins = [x - r, tf.boolean_mask(x - low, x != 0), _from_half(clipped / r * n)]
+    held = tf.stop_gradient(r)
+    return _straight(clipped, lambda v: held * tf.round(v / held * n) / n), margins
+
+
+def _from_half(x):
+    """Returns how far numbers are from where rounding takes the next one."""
+    return tf.abs(x - tf.floor(x) - 0.5)
+
+
 @tf.custom_gradient
-def _sign(x):
+def sign(x):
     """Returns signs; the gradient passes where |x| <= 1."""
     passes = tf.cast(tf.abs(x) <= 1, x.dtype)
     return tf.where(x >= 0, 1 + 0 * x, -1), lambda g: g * passes
