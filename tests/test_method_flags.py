@@ -156,7 +156,7 @@ def test_help_lists_all_by_groups_without_tensorflow():
 
 
 def test_every_registered_method_is_in_the_contract_suite():
-    cases = {case.method for case in nets.CASES.values()}
+    cases = {case.method for case in nets.CASES.values()} - {nets.FrozenTeacher}
     assert cases == set(methods.METHODS.values())
     for name, kind in methods.METHODS.items():
         assert kind.name == name

@@ -1,4 +1,4 @@
-"""The proof of `distill`: each state of its controller, and each mode of its teacher."""
+"""The proof of `distill`: each state of its controller, each mode of its teacher."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from tflite_odl.proof.references.distill import DistillReference
 from tflite_odl.proof.references.optimizers import KERAS_SLOTS
 from tflite_odl.proof.supervised import LOUD, SupervisedProof, put
 
+Change = Callable[[Arrays], Arrays]
 TRAIN = (contract.TRAIN,)
 # Logits of a student that is sure of one class and of a teacher that excludes it.
 SURE = 4.0
@@ -45,9 +46,9 @@ class DistillProof(SupervisedProof):
         steps = self._steps()
         spoils = range(1, self.batches.spoils(batch_size))
         return [
-            Trial(FULL, changes=self._at(steps[0], self._stirred)),
-            Trial(padded, changes=self._at(steps[1], begun(19, 0.7))),
-            Trial(spoiled, changes=self._at(steps[2], past(0.9))),
+            Trial(FULL, changes=self._at(steps[0], self._stirred(begun(0, 0.02)))),
+            Trial(padded, changes=self._at(steps[1], self._stirred(begun(19, 0.7)))),
+            Trial(spoiled, changes=self._at(steps[2], self._stirred(past(0.9)))),
             *(Trial(SPOILED, spoil=part, carried=False) for part in spoils),
             Trial(FULL, TRAIN, labelled=0, changes=past(0.5), carried=False),
             Trial(FULL, TRAIN, changes=self._at(0, begun(5, 0.02)), carried=False),
@@ -55,30 +56,35 @@ class DistillProof(SupervisedProof):
             *self._loud(self.calm),
         ]
 
-    def _stirred(self, state: Arrays) -> Arrays:
+    def _stirred(self, numbers: Change) -> Change:
         """Returns a change by which quantizers have work and no edge is hit exactly.
 
         Sums of a few equal values often are exactly 0, where a relu or a sign hangs on
         rounding: so every channel gets an offset. And bounds and ranges are narrowed,
         so that some values are beyond them.
         """
-        graph, rng = self.method.network.graph, np.random.default_rng(0)
+        graph = self.method.network.graph
         names = [(role, n) for node in graph.nodes for role, n in node.weights.items()]
-        changes = {}
-        for role, name in names:
-            if name in state and role in ("bias", "beta", "moving_mean"):
-                offset = rng.uniform(-0.2, 0.2, state[name].shape)
-                changes[name] = (state[name] + offset).astype(np.float32)
-            if name in state and role in ("kernel_clip", "range"):
-                changes[name] = (graph.weights[name] * NARROWED).astype(np.float32)
-        return {**begun(0, 0.02)(state), **changes}
+
+        def change(state: Arrays) -> Arrays:
+            rng, changes = np.random.default_rng(0), {}
+            for role, name in names:
+                if name in state and role in ("bias", "beta", "moving_mean"):
+                    offset = rng.uniform(-0.2, 0.2, state[name].shape)
+                    changes[name] = (graph.weights[name] + offset).astype(np.float32)
+                if name in state and role in ("kernel_clip", "range"):
+                    value = graph.weights[name] * NARROWED
+                    changes[name] = value.astype(np.float32)
+            return {**numbers(state), **changes}
+
+        return change
 
     def _steps(self) -> tuple[int | None, ...]:
         if not self.method.config.schedule.hyperparameters():
             return (None, None, None)
         return (0, 1, self.amid)
 
-    def _at(self, step: int | None, change: Callable[[Arrays], Arrays]):
+    def _at(self, step: int | None, change: Change):
         names = ["step"] + ["teacher_updates"] * self._online
         placed = put(dict.fromkeys(names, step))
         return lambda state: {**change(state), **placed(state)}
@@ -111,7 +117,7 @@ class DistillProof(SupervisedProof):
         ours, theirs = names
         classes = np.arange(self.method.num_classes)
 
-        def change(number: int) -> Callable[[Arrays], Arrays]:
+        def change(number: int) -> Change:
             sure = SURE * (classes == number).astype(np.float32)
             tilt = np.linspace(0, 0.1, len(classes), dtype=np.float32)
             return lambda state: {
@@ -128,8 +134,14 @@ class DistillProof(SupervisedProof):
         ]
 
     def calm(self, state: Arrays) -> Arrays:
-        size = self._input_size()
-        changes = calm(self.method.network.graph, state, size)
+        """Returns what to change for a step whose gradients can be seen exactly.
+
+        Signs would be the same in all rows if the student were calm: nothing would be
+        left of its gradients. Its reference tells how clear each of its choices is.
+        """
+        size, graph = self._input_size(), self.method.network.graph
+        signs = any(node.op == "sign" for node in graph.nodes)
+        changes = {} if signs else calm(graph, state, size)
         if self._online:
             theirs = {
                 n.removeprefix(PREFIX): v for n, v in state.items() if PREFIX in n
@@ -162,13 +174,7 @@ class DistillProof(SupervisedProof):
         entropies = dict.fromkeys(
             ("teacher_entropy", "student_entropy", "distance_peak"), "entropy"
         )
-        bounds = {
-            name: role
-            for node in self.method.network.graph.nodes
-            for role, name in node.weights.items()
-            if role in ("kernel_clip", "range")
-        }
-        ours = {**super().kinds(), **bounds, **entropies}
+        ours = {**super().kinds(), **entropies}
         if not self._online:
             return ours
         graph, config = self.method.teacher.graph, self.method.config
@@ -188,7 +194,7 @@ class DistillProof(SupervisedProof):
         return {**ours, **named}
 
 
-def begun(below: int, peak: float) -> Callable[[Arrays], Arrays]:
+def begun(below: int, peak: float) -> Change:
     """Returns a change: some steps in, the peak so far, steps running below it."""
     return lambda state: _numbers(
         teacher_entropy=0.3,
@@ -200,7 +206,7 @@ def begun(below: int, peak: float) -> Callable[[Arrays], Arrays]:
     )
 
 
-def past(peak: float) -> Callable[[Arrays], Arrays]:
+def past(peak: float) -> Change:
     """Returns a change: the distance is past its peak."""
     return lambda state: {**begun(30, peak)(state), **_numbers(peaked=1)}
 

@@ -87,7 +87,7 @@ def errors(model, spec, clipping="trained", choices=None, limit=0.0) -> dict:
     pairs = {"output": (record.output, y)}
     pairs |= {n: (ours[n], g) for n, g in zip(graph.trainable, theirs, strict=True)}
     margins = keras.choices()
-    assert np.abs(margins).min(initial=1.0) > 1e-6, "draw another batch"
+    assert np.abs(margins).min(initial=1.0) > 1e-5, "draw another batch"
     floor = 1e-6 * np.abs(dy).max()
     return {
         name: float(np.abs(np.subtract(a, b)).max() / max(np.abs(b).max(), floor))

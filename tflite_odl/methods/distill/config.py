@@ -106,8 +106,8 @@ class DistillConfig(SupervisedConfig):
             raise ModelError(f"distill has no {other}: use {plain}, or method finetune")
         if self.optimizer == "adamw" and self.clipping == "trained":
             raise ModelError(
-                "adamw would decay the trained bounds of weights: use adam, or constant "
-                "bounds (clipping)"
+                "adamw would decay the trained bounds of weights: use adam, or "
+                "constant bounds (clipping)"
             )
 
     @property

@@ -17,7 +17,6 @@ from tflite_odl.methods.distill.method import PREFIX
 from tflite_odl.proof.proof import Answer, Arrays
 from tflite_odl.proof.references.quantized import QuantizedModel
 from tflite_odl.proof.references.supervised import Batch, KerasReference, as_arrays
-from tflite_odl.reading.graph import variables
 
 PEAK_SHARE, PEAK_STEPS, MOST = 0.95, 20, 2.0**24
 

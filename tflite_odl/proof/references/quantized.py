@@ -19,6 +19,10 @@ from tflite_odl.reading import rebuild
 from tflite_odl.reading.graph import variables
 
 LEAST = 1e-3
+# There are many more activations than choices of a method, and their roundings are
+# smaller: what is clear for these is clear for those at a tenth.
+CLOSE = 0.1
+MANY = 20_000
 DEVIATIONS, THRESHOLD = 2.5, 0.7
 # Layers that hand values on, and so what their relu was made from.
 PASSIVE = ("AveragePooling", "MaxPooling", "Global", "Flatten", "Reshape")
@@ -67,23 +71,32 @@ class QuantizedModel:
             self.variables[role, node.layer] = self.named[name] = variable
 
     def choices(self) -> np.ndarray:
-        """Returns the margins since the last call of this."""
+        """Returns the margins since the last call of this, in units of `CLOSE`.
+
+        What is exactly 0 in every precision, as padding is, makes no choice. Of very
+        many choices some always are unclear: then none is returned, and an activation
+        that falls the other way is borne as one of a relu is, see `gate`.
+        """
         found = np.concatenate([np.zeros(0), *map(np.ravel, self.margins)])
         self.margins.clear()
-        return found
+        return found[found != 0] / CLOSE if len(found) <= MANY else np.zeros(0)
 
     def _mark(self, layer: Any) -> None:
         kind, call = type(layer).__name__, layer.call
         if kind == "ReLU" or getattr(layer, "activation", None) in _RELU:
             if kind in ("ReLU", "Activation"):
-                layer.call = lambda x: _marked(call(x), "unrectified", x)
+                layer.call = lambda x: self._rectified(call, x)
             else:
                 function = layer.activation
-                layer.activation = lambda x: _marked(function(x), "unrectified", x)
+                layer.activation = lambda x: self._rectified(function, x)
         elif kind.startswith(PASSIVE):
             layer.call = lambda x, *rest, **options: _passed_on(call, x, rest, options)
         elif kind == "ZeroPadding2D":
             layer.call = lambda x: _marked(call(x), "unpadded", (x, layer.padding))
+
+    def _rectified(self, function, x):
+        self.margins.append(x.numpy())
+        return _marked(function(x), "unrectified", x)
 
     def _quantize(self, path: str, layer: Any, scheme: Scheme) -> None:
         call, name = layer.call, "kernel"
@@ -186,7 +199,7 @@ def rounded(x, variable, bits: int, signed: bool):
     r = tf.maximum(variable, tf.cast(LEAST, x.dtype))
     low, n = (-r, 2 ** (bits - 1) - 1) if signed else (0 * r, 2**bits - 1)
     clipped = _clip(x, low, r)
-    margins = [x - r, tf.boolean_mask(x - low, x != 0), _from_half(clipped / r * n)]
+    margins = [x - r, x - low, _from_half(clipped / r * n)]
     held = tf.stop_gradient(r)
     return _straight(clipped, lambda v: held * tf.round(v / held * n) / n), margins
 
