@@ -122,7 +122,7 @@ def test_means_begin_at_their_first_value():
         ({"drive": "distance"}, 0.5),
         ({"drive": "teacher"}, 0.3),
         ({"drive": "maximum"}, 0.5),
-        ({"drive": "distance", "kappa": 2.0}, 0.25),
+        ({"drive": "distance", "power": 2.0}, 0.25),
         ({"temperature": "fixed"}, 1.0),
     ],
 )
@@ -133,7 +133,7 @@ def test_other_drives(options, u):
 
 
 def test_cosine_runs_from_soft_to_hard():
-    config = DistillConfig(temperature="cosine", total_steps=8)
+    config = DistillConfig(temperature="cosine", cosine_steps=8)
     found = [t for t, *_ in run(config, [(0.3, 0.8)] * 12)]
     expected = [1 + 3 * (1 + np.cos(np.pi * min(k / 8, 1))) / 2 for k in range(12)]
     np.testing.assert_allclose(found, expected, 1e-6)

@@ -18,7 +18,7 @@ CHOICES = {
 RANGES = {
     "min_temperature": (0.1, 100),
     "max_temperature": (0.1, 100),
-    "kappa": (0.01, 100),
+    "power": (0.01, 100),
     "smoothing": (0, 0.999999),
     "label_weight": (0, 1e3),
     "teacher_weight": (0, 1e3),
@@ -56,9 +56,9 @@ class DistillConfig(SupervisedConfig):
       drive: of an adaptive temperature, u: "ratchet" (the entropy distance relative to
         its peak, once that is past), the bare "distance", the entropy of the
         "teacher", or the "maximum" of these two.
-      kappa: power of u.
+      power: of u, kappa.
       smoothing: of the running means of entropies, beta.
-      total_steps: length of the run, of the temperature "cosine".
+      cosine_steps: steps until the temperature "cosine" is at min_temperature.
       label_weight: l_ce, of the labels' cross-entropy.
       teacher_weight: l_kd, of what the teacher says.
       entropy_weight: l_h, of an entropy distance above the margin.
@@ -74,9 +74,9 @@ class DistillConfig(SupervisedConfig):
     min_temperature: float = 1.0
     max_temperature: float = 4.0
     drive: str = "ratchet"
-    kappa: float = 1.0
+    power: float = 1.0
     smoothing: float = 0.9
-    total_steps: int | None = None
+    cosine_steps: int | None = None
     label_weight: float = 0.1
     teacher_weight: float = 0.9
     entropy_weight: float = 0.1
@@ -97,8 +97,8 @@ class DistillConfig(SupervisedConfig):
                 f"min_temperature {self.min_temperature} is above max_temperature "
                 f"{self.max_temperature}"
             )
-        if self.temperature == "cosine" and not self.total_steps:
-            raise ModelError("temperature='cosine' needs total_steps")
+        if self.temperature == "cosine" and not self.cosine_steps:
+            raise ModelError("temperature='cosine' needs cosine_steps")
         plain = {"loss": "sparse_cross_entropy", "label_smoothing": 0.0}
         plain |= {"class_weights": (), "sample_weights": False, "accumulate": 1}
         other = {n: v for n in plain if (v := getattr(self, n)) != plain[n]}

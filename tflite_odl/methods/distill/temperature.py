@@ -100,9 +100,9 @@ def follow(
     if config.temperature == "fixed":
         u = tf.ones([1])
     elif config.temperature == "cosine":
-        u = _cosine(tf.cast(state["step"], tf.float32) / config.total_steps)
-    elif config.kappa != 1.0:
-        u = tf.pow(u, config.kappa)
+        u = _cosine(tf.cast(state["step"], tf.float32) / config.cosine_steps)
+    elif config.power != 1.0:
+        u = tf.pow(u, config.power)
     u = tf.minimum(tf.nn.relu(u), 1.0)
     low = state["min_temperature"]
     span = tf.nn.relu(state["max_temperature"] - low)

@@ -172,10 +172,10 @@ class DistillReference(KerasReference):
         if config.temperature == "fixed":
             u = 1.0
         elif config.temperature == "cosine":
-            done = min(number["step"] / config.total_steps, 1.0)
+            done = min(number["step"] / config.cosine_steps, 1.0)
             u = (1 + math.cos(math.pi * done)) / 2
         else:
-            u = u**config.kappa
+            u = u**config.power
         u = min(max(u, 0.0), 1.0)
         low, high = number["min_temperature"], number["max_temperature"]
         t = low + max(high - low, 0.0) * u
