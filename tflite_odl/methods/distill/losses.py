@@ -13,7 +13,9 @@ has (p_s^T - p_t^T) / T, and dH/dz = -p (ln p + H).
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
+import operator
 
 import tensorflow as tf
 
@@ -94,9 +96,10 @@ def of_student(
         (weight * hard, loss, gradient),
         (state["entropy_weight"], *_entropy(student, teacher, shares, state)),
     ]
+    # Not ADD_N, which would leave the XNNPACK partition.
     return (
-        tf.add_n([factor * loss for factor, loss, _ in parts]),
-        tf.add_n([factor * gradient for factor, _, gradient in parts]),
+        functools.reduce(operator.add, [factor * one for factor, one, _ in parts]),
+        functools.reduce(operator.add, [factor * one for factor, _, one in parts]),
     )
 
 
@@ -116,9 +119,11 @@ def of_teacher(
 
 
 def log_softmax(z: tf.Tensor) -> tf.Tensor:
-    """Returns ln softmax(z); LOG_SOFTMAX would leave the XNNPACK partition."""
+    """Returns ln softmax(z), such that the converter does not see it is one: its
+    LOG_SOFTMAX would leave the XNNPACK partition."""
     below = z - tf.reduce_max(z, 1, keepdims=True)
-    return below - tf.math.log(tf.reduce_sum(tf.exp(below), 1, keepdims=True))
+    log_sum = tf.math.log(tf.reduce_sum(tf.exp(below), 1, keepdims=True))
+    return -(log_sum - below)
 
 
 def _cross_entropy(logits: Logits, target: tf.Tensor, share: tf.Tensor):
