@@ -147,7 +147,7 @@ def test_damaged_entries_of_the_cache_are_made_anew(tmp_path):
     cut, other, *_ = sorted(tmp_path.iterdir())
     cut.write_bytes(cut.read_bytes()[:-3])
     content = json.loads(other.read_text())
-    other.write_text(json.dumps({**content, "value": 0.0}))
+    other.write_text(json.dumps({**content, "value": -1.0}))
     assert layers.prove(of("dense"), converted, cache)["known"] == count - 2
     assert layers.prove(of("dense"), converted, cache)["known"] == count
 
