@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -10,6 +11,7 @@ from tflite_odl import contract
 from tflite_odl.builtin.optimizers import slot_name
 from tflite_odl.methods.distill.method import PREFIX
 from tflite_odl.proof.calm import calm
+from tflite_odl.proof.edges import off_edges
 from tflite_odl.proof.layers import Layer, distinct
 from tflite_odl.proof.proof import (
     FULL,
@@ -45,7 +47,8 @@ class DistillProof(SupervisedProof):
         padded, spoiled = (PADDED, SPOILED) if batch_size > 1 else (FULL, FULL)
         steps = self._steps()
         spoils = range(1, self.batches.spoils(batch_size))
-        return [
+        graph = self.method.network.graph
+        found = [
             Trial(FULL, changes=self._at(steps[0], self._stirred(begun(0, 0.02)))),
             Trial(padded, changes=self._at(steps[1], self._stirred(begun(19, 0.7)))),
             Trial(spoiled, changes=self._at(steps[2], self._stirred(past(0.9)))),
@@ -54,6 +57,10 @@ class DistillProof(SupervisedProof):
             Trial(FULL, TRAIN, changes=self._at(0, begun(5, 0.02)), carried=False),
             *self._pauses(),
             *self._loud(self.calm),
+        ]
+        return [
+            dataclasses.replace(one, changes=off_edges(graph, one.changes))
+            for one in found
         ]
 
     def _stirred(self, numbers: Change) -> Change:

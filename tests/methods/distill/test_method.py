@@ -218,4 +218,5 @@ def test_a_teacher_of_a_file_is_loaded(tmp_path):
     middle().save(path)
     method = Distill(middle(), teacher=path)
     assert method.teacher_learner is None and not method.config.online
+    assert method.config.teacher == "teacher.keras"
     assert DistillConfig().online

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -95,6 +96,9 @@ class Distill(Supervised):
         theirs = {n.removeprefix(PREFIX): c for n, c in theirs.items()}
         self.teacher = self._make_teacher(model, teacher_model, theirs)
         self._check_fit()
+        # Where the file lies on this machine is nothing for a manifest.
+        name = pathlib.PurePath(self.config.teacher).name
+        self.config = dataclasses.replace(self.config, teacher=name)
         self.teacher_learner = None
         if self.config.online:
             learning = self.teacher.learning()
