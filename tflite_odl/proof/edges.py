@@ -19,8 +19,8 @@ CLEAR, TRIES, CLOSER = 1e-5, 100, 0.997
 def off_edges(
     graph: Graph, changes: Callable[[Arrays], Arrays]
 ) -> Callable[[Arrays], Arrays]:
-    """Returns a trial's changes, with the student's trained bounds a little narrower where
-    a weight would be rounded either way.
+    """Returns a trial's changes, with the student's trained bounds a little narrower
+    where a weight would be rounded either way.
 
     Args:
       graph: of the student.
