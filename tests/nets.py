@@ -14,7 +14,7 @@ from tf_keras import layers as kl
 from tflite_odl.builtin.preprocess import Preprocessing
 from tflite_odl.builtin.schedules import Schedule
 from tflite_odl.exporter.export import Exported, export
-from tflite_odl.methods import Finetune, Skip
+from tflite_odl.methods import Distill, Finetune, Skip
 from tflite_odl.methods.skip.config import PUBLISHED
 from tflite_odl.methods.supervised import Supervised
 
@@ -134,6 +134,28 @@ def sequence_net(shape=(12, 2)) -> tf_keras.Model:
             kl.Dense(CLASSES, name="head"),
         ]
     )
+
+
+def binary_net(shape=(6, 6, 2)) -> tf_keras.Model:
+    """Binary layers with shortcuts: one stage of Bi-Real blocks, real at both ends."""
+    tf_keras.utils.set_random_seed(5)
+    inputs = kl.Input(shape)
+    x = kl.Conv2D(4, 3, padding="same", use_bias=False, name="stem")(inputs)
+    x = kl.ReLU(name="relu")(kl.BatchNormalization(name="norm")(x))
+    y = kl.Conv2D(4, 3, padding="same", use_bias=False, name="conv")(x)
+    x = kl.Add(name="add")([x, kl.BatchNormalization(name="norm2")(y)])
+    y = kl.AveragePooling2D(2, name="shrink")(kl.ReLU(name="relu2")(x))
+    y = kl.Conv2D(4, 3, padding="same", use_bias=False, name="conv2")(y)
+    y = kl.ReLU(name="relu3")(kl.BatchNormalization(name="norm3")(y))
+    x = kl.GlobalAveragePooling2D(name="pool")(y)
+    return tf_keras.Model(inputs, kl.Dense(CLASSES, name="head")(x))
+
+
+class FrozenTeacher(Distill):
+    """`distill` with a teacher of its own, which stays frozen."""
+
+    def __init__(self, *args, **options) -> None:
+        super().__init__(*args, teacher="frozen", teacher_model=conv_net(), **options)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -309,6 +331,25 @@ CASES = {
     ),
     "finetune-windows": Case(
         window_net, {"learning_rate": 0.1, "trainable": "^(?!dilated)"}
+    ),
+    "distill-online": Case(binary_net, {"learning_rate": 0.05}, Distill),
+    "distill-frozen": Case(
+        binary_net,
+        {"optimizer": "momentum", "noise": 0.1, "chunk_mb": 0.0007},
+        FrozenTeacher,
+    ),
+    "distill-int4-adam-cosine": Case(
+        conv_net,
+        {
+            "student": "int4",
+            "optimizer": "adam",
+            "schedule": Schedule("cosine", warmup_steps=2, decay_steps=40),
+            "clip_norm": 0.5,
+        },
+        Distill,
+    ),
+    "distill-ternary-noisy": Case(
+        noisy_net, {"student": "Dense:wta4,hidden:wta4", "learning_rate": 0.05}, Distill
     ),
     "finetune-sequence": Case(sequence_net, {"learning_rate": 0.1}),
     "finetune-int8": Case(

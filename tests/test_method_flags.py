@@ -18,6 +18,7 @@ from tflite_odl import methods
 from tflite_odl.builtin.preprocess import Preprocessing
 from tflite_odl.builtin.schedules import Schedule
 from tflite_odl.errors import ModelError
+from tflite_odl.methods.distill.config import DistillConfig
 from tflite_odl.methods.skip.config import PUBLISHED, SkipConfig
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -73,6 +74,24 @@ SKIP = {
     "skip_rate": ("0.25", 0.25),
     "fixed_threshold": ("0.8", 0.8),
 }
+DISTILL = {
+    "teacher": ("mine.keras", "mine.keras"),
+    "student": ("Conv2D:w1a1,head:w8a8", "Conv2D:w1a1,head:w8a8"),
+    "clipping": ("largest", "largest"),
+    "temperature": ("cosine", "cosine"),
+    "min_temperature": ("2", 2.0),
+    "max_temperature": ("8", 8.0),
+    "drive": ("distance", "distance"),
+    "power": ("0.5", 0.5),
+    "smoothing": ("0.5", 0.5),
+    "cosine_steps": ("100", 100),
+    "label_weight": ("0.2", 0.2),
+    "teacher_weight": ("0.7", 0.7),
+    "entropy_weight": ("0.3", 0.3),
+    "entropy_margin": ("0.1", 0.1),
+    "mutual_weight": ("0.2", 0.2),
+    "gap_rule": ("false", False),
+}
 
 
 def options(method: str, *typed: str, **defaults) -> dict:
@@ -87,7 +106,7 @@ def typed(table: dict) -> list[str]:
 
 
 def test_every_field_has_a_flag_that_says_what_it_means():
-    assert set(method_flags.known()) == {*TYPED, *WITHIN, *SKIP}
+    assert set(method_flags.known()) == {*TYPED, *WITHIN, *SKIP, *DISTILL}
     found = options("finetune", *typed(TYPED), *typed(WITHIN))
     assert {name: found[name] for name in TYPED} == {
         n: v for n, (_, v) in TYPED.items()
@@ -106,6 +125,14 @@ def test_skip_has_its_own_and_those_of_every_method():
     assert SkipConfig(**found).kappa == 3.0
 
 
+def test_distill_has_its_own_and_those_of_every_method():
+    found = options("distill", *typed(DISTILL), "--learning_rate=0.5")
+    expected = {name: v for name, (_, v) in DISTILL.items()} | {"learning_rate": 0.5}
+    assert found == expected
+    made, plain = DistillConfig(**found), DistillConfig()
+    assert all(getattr(made, name) != getattr(plain, name) for name in DISTILL)
+
+
 def test_what_is_not_given_is_left_to_the_configuration():
     assert options("skip") == {}
     assert options("finetune", update_period=3, noise=0.5) == {"noise": 0.5}
@@ -122,10 +149,16 @@ def test_as_published_is_one_flag():
     assert SkipConfig() == SkipConfig(spacing="geometric", norm_means="kept")
 
 
-@pytest.mark.parametrize("flag", [*typed(SKIP), "--as_published"])
-def test_a_flag_of_another_method_is_refused(flag):
+@pytest.mark.parametrize(
+    ("flag", "owner"),
+    [
+        *((flag, "skip") for flag in [*typed(SKIP), "--as_published"]),
+        *((flag, "distill") for flag in typed(DISTILL)),
+    ],
+)
+def test_a_flag_of_another_method_is_refused(flag, owner):
     name = flag.partition("=")[0]
-    with pytest.raises(ModelError, match=f"{name} is of --method=skip"):
+    with pytest.raises(ModelError, match=f"{name} is of --method={owner}"):
         options("finetune", flag)
 
 
@@ -147,16 +180,19 @@ def test_help_lists_all_by_groups_without_tensorflow():
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    common, own = done.stdout.split("Configuration of `skip` (--method=skip):")
+    rest, own = done.stdout.split("Configuration of `skip` (--method=skip):")
+    common, distill = rest.split("Configuration of `distill` (--method=distill):")
     for name in ("out", "verbose", *TYPED, *WITHIN):
         assert f"--{name}:" in common or f"--[no]{name}:" in common
     for name in ("[no]as_published", *SKIP):
         assert f"--{name}:" in own
+    for name in ("[no]gap_rule", *(n for n in DISTILL if n != "gap_rule")):
+        assert f"--{name}:" in distill
     assert "one of sgd, momentum, nesterov, adam" in common.replace("\n    ", " ")
 
 
 def test_every_registered_method_is_in_the_contract_suite():
-    cases = {case.method for case in nets.CASES.values()}
+    cases = {case.method for case in nets.CASES.values()} - {nets.FrozenTeacher}
     assert cases == set(methods.METHODS.values())
     for name, kind in methods.METHODS.items():
         assert kind.name == name

@@ -36,6 +36,10 @@ _SEED = flags.DEFINE_integer("seed", 0, "of the stream's order")
 _EVERY = flags.DEFINE_integer("checkpoint_every", 100, "batches between checkpoints")
 _SET = flags.DEFINE_multi_string("set", [], "name=value for configure, repeatable")
 
+_UNLABELLED = flags.DEFINE_float(
+    "unlabelled", 0.0, "fraction of the rows that are trained without their label"
+)
+
 
 def main(argv: list[str]) -> int:
     quiet.start()
@@ -93,6 +97,7 @@ def _facts(session: Session, settings: dict[str, float]) -> dict[str, Any]:
         "dataset": _DATASET.value,
         "seed": _SEED.value,
         "settings": settings,
+        "unlabelled": _UNLABELLED.value,
     }
 
 
@@ -126,6 +131,7 @@ def _train(session: Session, dataset, out: pathlib.Path, console: Console):
             _EVERY.value,
             stop=lambda: bool(stopped),
             on_step=on_step,
+            hide=loop.hidden(_UNLABELLED.value, _SEED.value),
         )
 
 

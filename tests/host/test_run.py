@@ -181,3 +181,25 @@ def test_a_line_cut_by_a_kill_is_redone(build, tmp_path):
             file.write('{"batch": 3, "lo')
         loop.run(session, batches, 4, tmp_path)
     assert [record["batch"] for record in records(tmp_path)] == [1, 2, 3, 4]
+
+
+def test_hidden_labels_are_as_many_and_the_same_in_each_run():
+    y = np.arange(2000, dtype=np.uint8) % 3
+    hide = loop.hidden(0.25, seed=3)
+    found = hide(7, y)
+    assert found.dtype == np.int32 and (y < 3).all()
+    # 4.5 standard deviations of a binomial.
+    assert abs((found == -1).mean() - 0.25) < 4.5 * np.sqrt(0.25 * 0.75 / 2000)
+    np.testing.assert_array_equal(found[found >= 0], y[found >= 0])
+    np.testing.assert_array_equal(found, loop.hidden(0.25, seed=3)(7, y))
+    assert (found != hide(8, y)).any() and (loop.hidden(1.0, 0)(0, y) == -1).all()
+    assert np.isnan(loop.hidden(1.0, 0)(0, np.ones((4, 2), np.float32))).all()
+    with pytest.raises(ContractError, match="fraction from 0 to 1, got 2"):
+        loop.hidden(2, 0)
+
+
+def test_a_run_is_tested_with_labels_that_training_does_not_see(build, tmp_path):
+    with Session(build(NAME), checkpoint_dir=tmp_path) as session:
+        summary = loop.run(session, batches, 3, tmp_path, hide=loop.hidden(1.0, seed=0))
+        assert session.step == 0  # nothing to learn from
+    assert summary.accuracy is not None

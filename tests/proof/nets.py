@@ -14,7 +14,7 @@ from tests import nets
 from tests.nets import CLASSES, mlp
 from tflite_odl.builtin.preprocess import Preprocessing
 from tflite_odl.builtin.schedules import Schedule
-from tflite_odl.methods import Finetune, Skip
+from tflite_odl.methods import Distill, Finetune, Skip
 
 
 def sequential(*layers, shape) -> tf_keras.Model:
@@ -83,6 +83,18 @@ def ten() -> tf_keras.Model:
     )
 
 
+def three() -> tf_keras.Model:
+    """The layer in the middle is binary, and its weights beyond a bound are many."""
+    return sequential(
+        kl.Dense(9, use_bias=False, name="first"),
+        kl.BatchNormalization(name="norm"),
+        kl.Dense(8, name="middle"),
+        kl.ReLU(name="relu"),
+        kl.Dense(CLASSES, name="head"),
+        shape=(5,),
+    )
+
+
 def binary_images() -> tuple[np.ndarray, np.ndarray]:
     """Returns (x, y): pixels of 1 and -1."""
     rng = np.random.default_rng(0)
@@ -142,6 +154,7 @@ NETS = {
     "noise": Net(nets.two_inputs, {**RATE, "noise": 0.1}),
     "dropout": Net(dropout, RATE),
     "chunks": Net(image, {**RATE, "chunk_mb": 0.0004}),
+    "distill": Net(three, RATE, Distill),
     "skip": Net(mlp, {**RATE, "update_period": 5}, Skip),
     "skip-kept": Net(
         mlp,

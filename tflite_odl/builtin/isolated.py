@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tflite_odl.builtin.graph import Graph, Node
 from tflite_odl.builtin.lowering import Gradient, Lowering, Pass, Rows, Site
+from tflite_odl.builtin.quantizers.weights import unquantized
 from tflite_odl.builtin.zeros import zero_of, zeros_from
 
 # Rows of the batch a node is judged at.
@@ -39,7 +40,7 @@ class Isolated:
 
     @classmethod
     def of(cls, graph: Graph, node: Node) -> Isolated:
-        reached = graph.differentiated()
+        reached, node = graph.differentiated(), unquantized(node)
         return cls(
             node,
             tuple(graph.input_shapes(node)),

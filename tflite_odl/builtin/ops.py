@@ -18,6 +18,7 @@ from tflite_odl.builtin import (
     smooth,
 )
 from tflite_odl.builtin.lowering import Lowering
+from tflite_odl.builtin.quantizers import activations as quantized
 from tflite_odl.builtin.sequences import on_sequences
 
 GLOBAL_AVERAGE = (shapes.GlobalAveragePool(),)
@@ -47,4 +48,5 @@ FAMILIES: dict[str, tuple[Lowering, ...]] = {
     **shapes.FAMILIES,
     **resampling.FAMILIES,
     **dropout.FAMILIES,
+    **quantized.FAMILIES,
 }

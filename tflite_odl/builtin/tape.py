@@ -20,6 +20,7 @@ from tflite_odl.builtin.lowering import (
     Site,
     Tensors,
 )
+from tflite_odl.builtin.quantizers import weights as quantizer
 from tflite_odl.builtin.zeros import zeros_from
 
 Plan = Mapping[str, Lowering]
@@ -94,9 +95,16 @@ class Tape:
         return {name: functools.reduce(operator.add, g) for name, g in found.items()}
 
     def sites(self, node: Node, weights: Mapping) -> list[Site]:
-        """Returns where a node's lowering works, chunk by chunk."""
-        own = {role: weights[name] for role, name in node.weights.items()}
+        """Returns where a node's lowering works, chunk by chunk.
+
+        A kernel with a quantizer is quantized on its way in.
+        """
+        own = quantizer.forward(node, self.own(node, weights))
         return [Site(node, own, run) for run in self.passes[self.counts[node.name]]]
+
+    def own(self, node: Node, weights: Mapping) -> dict:
+        """Returns a node's weights by role, as they are in the state."""
+        return {role: weights[name] for role, name in node.weights.items()}
 
     def _visit(
         self, node: Node, gradients: list[Gradient], waiting: dict, found: dict
@@ -109,10 +117,21 @@ class Tape:
         ):
             if parts[0] is not None and name in self.run.wants:
                 self._pass_on(name, parts, waiting)
-        for chunk in visited:
-            for role, part in chunk.weights.items():
+        for gradients in self._of_weights(node, [chunk.weights for chunk in visited]):
+            for role, part in gradients.items():
                 if node.weights[role] in self.graph.trainable:
                     found.setdefault(node.weights[role], []).append(part)
+
+    def _of_weights(self, node: Node, chunks: list[Tensors]) -> list[Tensors]:
+        """Returns the gradients of a node's weights; those of a quantized kernel are
+        summed first, and taken back through the quantizer."""
+        if quantizer.QUANTIZER not in node.attributes:
+            return chunks
+        sums = {
+            role: functools.reduce(operator.add, [chunk[role] for chunk in chunks])
+            for role in chunks[0]
+        }
+        return [quantizer.backward(node, self.own(node, self.weights), sums)]
 
     def _pass_on(self, name: str, parts: list[Gradient], waiting: dict) -> None:
         """Hands a node one gradient of its output, in its own chunks."""

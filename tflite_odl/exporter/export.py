@@ -73,7 +73,8 @@ def export(
       keep_rejected: a folder for the artifact if it is refused, to study it.
       memory_limit: bytes a train call may take by `memory`; None sets no limit.
       cache: of layers that were proven before; None takes the user's own.
-      serving: whether `serve.tflite`, the serving twin, is made as well.
+      serving: whether `serve.tflite`, the serving twin, is made as well, if the method
+        has one.
       quantize: name of a recipe, see `recipes`.
       calibrate: rows to find ranges of activations with, as the sensor gives them, by
         name if there are several inputs; what is int8 needs them.
@@ -99,7 +100,7 @@ def export(
     )
     manifest = dataclasses.replace(manifest, quantization=quantization)
     twin = None
-    if serving:
+    if serving and method.bakes:
         progress("serving twin")
         twin = serve(method, infer_batch_size)
         manifest = dataclasses.replace(manifest, serving=twin.twin.to_json())

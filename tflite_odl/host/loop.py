@@ -29,6 +29,7 @@ def run(
     checkpoint_every: int = 100,
     stop: Callable[[], bool] = lambda: False,
     on_step: Callable[[Record], None] = lambda record: None,
+    hide: Callable[[int, np.ndarray], np.ndarray] = lambda position, y: y,
 ) -> Summary:
     """Trains until `steps` batches were consumed in all.
 
@@ -44,6 +45,8 @@ def run(
       checkpoint_every: batches between checkpoints.
       stop: asked after each batch; true ends the run early, state saved.
       on_step: called with each record.
+      hide: (number of the batch, its labels) -> the labels that it is trained with; it
+        is tested with the true ones.
 
     Raises:
       ContractError: steps or checkpoint_every is out of range, a batch does not fit.
@@ -65,7 +68,7 @@ def run(
             if batch is None:
                 ended = True
                 continue
-            found.append(_step(session, *batch))
+            found.append(_step(session, *batch, hide))
             file.write(json.dumps(found[-1]) + "\n")
             if session.position % checkpoint_every == 0:
                 _checkpoint(session, file)
@@ -78,13 +81,33 @@ def run(
     return records.summarize(found, session.position, session.step, early)
 
 
-def _step(session: Session, x: Rows, y: np.ndarray) -> Record:
-    inputs = _inputs(session, x, y)
-    before = session.evaluate(**inputs)
+def _step(session: Session, x: Rows, y: np.ndarray, hide: Callable) -> Record:
+    before = session.evaluate(**_inputs(session, x, y))
+    inputs = _inputs(session, x, hide(session.position, y))
     start = time.perf_counter()
     metrics = session.train(**inputs)
     ms = (time.perf_counter() - start) * 1e3
     return records.record(session.position, metrics, before, ms)
+
+
+def hidden(fraction: float, seed: int) -> Callable[[int, np.ndarray], np.ndarray]:
+    """Returns what takes the label from a fraction of the rows, in each run the same.
+
+    Raises:
+      ContractError: the fraction is not between 0 and 1.
+    """
+    if not 0 <= fraction <= 1:
+        raise ContractError(f"unlabelled is a fraction from 0 to 1, got {fraction}")
+
+    def hide(position: int, y: np.ndarray) -> np.ndarray:
+        rng = np.random.default_rng([seed, position])
+        y = np.array(y)
+        nothing = contract.UNLABELLED if y.dtype.kind in "iu" else np.nan
+        y = y.astype(np.int32) if y.dtype.kind == "u" else y
+        y[rng.random(len(y)) < fraction] = nothing
+        return y
+
+    return hide
 
 
 def _inputs(session: Session, x: Rows, y: np.ndarray) -> dict[str, np.ndarray]:

@@ -27,6 +27,7 @@ class Registration:
 
 REGISTERED = {
     "finetune": Registration("finetune:Finetune", "config:SupervisedConfig"),
+    "distill": Registration("distill.method:Distill", "distill.config:DistillConfig"),
     "skip": Registration("skip.method:Skip", "skip.config:SkipConfig"),
 }
 

@@ -112,9 +112,11 @@ class Method:
       config: a frozen dataclass, written whole into the manifest.
       classes: class names, may be empty.
       features: the inputs an app feeds, which the host preprocesses in no way.
+      bakes: whether a serving twin can be made, whose weights a host puts in place.
     """
 
     name = ""
+    bakes = True
     config: Any
     classes: tuple[str, ...] = ()
     features: tuple[Feature, ...] = ()

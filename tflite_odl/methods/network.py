@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
 import tf_keras
@@ -30,6 +30,7 @@ class Network:
       choices: {node name: lowering name}, else the default plan.
       prefix: of its names in the state, where a method has several networks.
       salts: of the method's draws, where there are others beside the network's.
+      rewrite: what is made of the model's layer graph.
 
     Attributes:
       model: the Keras model.
@@ -46,13 +47,15 @@ class Network:
         choices: Mapping[str, str] | None = None,
         prefix: str = "",
         salts: random.Salts | None = None,
+        rewrite: Callable[[Graph], Graph] = lambda graph: graph,
     ) -> None:
         self.model, self.config, self.prefix = model, config, prefix
         learning = trainable_layers(model, config.trainable)
         salts = salts or random.Salts()
-        self.graph = from_keras(
+        graph = from_keras(
             model, learning, config.batch_norm, lambda name: salts(prefix + name)
         )
+        self.graph = rewrite(graph)
         self.plan = plan(self.graph, choices, config.target)
         self.features = features(self.graph.inputs, config.preprocessing)
         self.backbone: Backbone | None = None

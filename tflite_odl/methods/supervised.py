@@ -72,11 +72,17 @@ class Supervised(Method):
         )
         self.classes = tuple(classes)
         self.salts = random.Salts()
-        self.network = Network(logits, self.config, choices, salts=self.salts)
+        self.network = self.make_network(logits, choices)
         self._check_shapes()
         self.features = self.network.features
         self.learner = Learner(self.config, self.network.learning())
         self.loss = self.config.make_loss(self.num_classes)
+
+    def make_network(
+        self, model: tf_keras.Model, choices: Mapping[str, str] | None
+    ) -> Network:
+        """Returns the network that is trained; its arguments are the network's."""
+        return Network(model, self.config, choices, salts=self.salts)
 
     def _check_shapes(self) -> None:
         shape = self.network.graph.output.shape

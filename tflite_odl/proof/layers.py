@@ -218,7 +218,7 @@ def _drawn(isolated: Isolated) -> Isolated:
     weights = {}
     for role, value in isolated.weights.items():
         drawn = rng.normal(0, 0.5, value.shape)
-        if role in ("gamma", "moving_variance"):
+        if role in ("gamma", "moving_variance", "range"):
             drawn = rng.uniform(0.5, 1.5, value.shape)
         weights[role] = drawn.astype(np.float32)
     return dataclasses.replace(isolated, weights=weights)

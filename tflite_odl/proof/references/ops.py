@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from tflite_odl.builtin import dropout
 from tflite_odl.builtin.graph import Node
+from tflite_odl.proof.references import quantized
 
 Weights = Mapping[str, tf.Tensor]
 
@@ -230,6 +231,11 @@ def _normal(op: Op, x: tf.Tensor) -> tf.Tensor:
     return op.a["mean"] + op.a["stddev"] * normal
 
 
+def _rounded(op: Op, x: tf.Tensor) -> tf.Tensor:
+    bits, signed = op.a["bits"], op.a["signed"]
+    return quantized.rounded(x, op.weights["range"], bits, signed)[0]
+
+
 def _of(function: Callable) -> Callable:
     return lambda op, x: function(x)
 
@@ -286,4 +292,6 @@ OPS: dict[str, Callable[..., tf.Tensor]] = {
     "upsample_bilinear": _bilinear,
     "dropout": _dropout,
     "noise": lambda op, x: x + _normal(op, x),
+    "sign": _of(quantized.sign),
+    "rounded": _rounded,
 }

@@ -75,12 +75,17 @@ class KerasReference(Reference):
         self.model = copy(method.network.model)
         self.tail = Tail(method.network, self.model)
         self.loss = KERAS_LOSSES[self.config.loss](self.config, method.num_classes)
-        self.variables = variables(self.model)
+        self.variables = self.adapted()
         self.learning = [self.variables[name] for name in self.graph.trainable]
         moving = {id(self.variables[name]) for name in self.graph.moving}
         self.drawn = DrawnNoise(self.model, self.graph)
         for layer in _batch_norms(self.model):
             layer.trainable = id(layer.moving_mean) in moving
+
+    def adapted(self) -> dict[str, tf.Variable]:
+        """Returns {weight name: variable}, once the copy of the model computes what the
+        method's network does."""
+        return variables(self.model)
 
     def call(self, signature: str, state: Arrays, inputs: Arrays) -> Answer:
         if signature == contract.INFER:

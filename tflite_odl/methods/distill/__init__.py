@@ -1,0 +1,1 @@
+"""`distill`: a real-valued teacher trains a binary or low-bit student."""
