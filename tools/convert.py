@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import time
+import warnings
 from typing import Any
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
@@ -76,6 +77,7 @@ def main(argv: list[str]) -> int:
     logging.set_verbosity(logging.WARNING)
     quiet.start()
     console = terminal.console(stderr=True)
+    warnings.showwarning = lambda message, *_, **__: console.out(str(message))
     if len(argv) > 1:
         console.out(f"unknown arguments {argv[1:]}: this tool takes flags only")
         return 2
@@ -102,6 +104,8 @@ def _convert(progress, console: Console) -> dict:
     build = functools.partial(kind, model, classes=classes, **options)
     method = build(choices=_choices())
     console.out(_learning(method))
+    if _SERVE.value and not method.bakes:
+        console.out(f"{_METHOD.value} has no serving twin: serve.tflite is left out")
     limit = _MEMORY_LIMIT.value and int(_MEMORY_LIMIT.value * 1e6)
     if _TUNE.value:
         method = build(choices=_tuned(method, limit, progress, console))
@@ -129,9 +133,12 @@ def _convert(progress, console: Console) -> dict:
 
 
 def _calibration(dataset):
-    """Returns rows to find ranges with, None where nothing was named."""
+    """Returns rows to find ranges with, None where nothing was named or is int8."""
     from tflite_odl import streams
+    from tflite_odl.exporter.recipes import recipe
 
+    if not _CALIBRATE.value and not recipe(_QUANTIZE.value).calibrated:
+        return None
     source = streams.open(_CALIBRATE.value) if _CALIBRATE.value else dataset
     return source.train.x[:1024] if source else None
 

@@ -294,11 +294,9 @@ def test_rows_to_calibrate_with_are_checked(given, match):
         export(method_of(), nets.BATCH, quantize=RECIPE.name, calibrate=given)
 
 
-def test_a_float_export_is_the_same_file_with_and_without_rows():
-    one = export(method_of(), nets.BATCH, serving=False)
-    other = export(method_of(), nets.BATCH, serving=False, calibrate=rows())
-    assert one.model == other.model and one.twin is None
-    assert one.manifest.quantization["recipe"] == "float32"
+def test_a_float_export_has_no_use_for_rows():
+    with pytest.raises(ExportError, match="'float32' finds no ranges"):
+        export(method_of(), nets.BATCH, calibrate=rows())
 
 
 def test_ranges_go_through_what_only_moves():

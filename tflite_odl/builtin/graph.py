@@ -98,3 +98,19 @@ def _frozen(node: Node) -> Node:
     if "statistics" in attributes:
         attributes["statistics"] = "moving"
     return dataclasses.replace(node, attributes=attributes, trainable=False)
+
+
+def reachable(nodes: Mapping[str, Node], output: str) -> tuple[Node, ...]:
+    """Returns the input nodes and the nodes that the output needs, in their order.
+
+    Args:
+      nodes: {name: node}.
+      output: name of the node that gives the output.
+    """
+    needed, waiting = set(), [output]
+    while waiting:
+        name = waiting.pop()
+        if name not in needed:
+            needed.add(name)
+            waiting += nodes[name].inputs
+    return tuple(n for n in nodes.values() if n.op == "input" or n.name in needed)

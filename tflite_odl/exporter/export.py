@@ -88,6 +88,10 @@ def export(
     recipe, backbone = recipes.recipe(quantize), None
     own: dict[str, Any] = {}
     quantization = recipe.to_manifest()
+    if calibrate is not None and not recipe.calibrated:
+        raise ExportError(
+            f"recipe {quantize!r} finds no ranges: leave the calibration rows out"
+        )
     if recipe.calibrated:
         if calibrate is None:
             raise ExportError(f"recipe {quantize!r} needs rows to calibrate with")

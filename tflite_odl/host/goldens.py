@@ -19,7 +19,6 @@ from tflite_odl.host.artifact import Artifact
 from tflite_odl.host.runtimes import Runtime
 
 INDEX_FILE = "index.json"
-UNUSED = {"unused": np.zeros(1, np.float32)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +69,7 @@ class _Repeat:
         self, runtime: Runtime, folder: pathlib.Path, files: Mapping[str, TensorSpec]
     ) -> None:
         self.runtime, self.folder, self.files = runtime, folder, files
-        self.shipped = runtime.run(contract.SAVE, UNUSED)
+        self.shipped = runtime.save()
 
     def __call__(self, number: int, call: Mapping[str, Any]) -> list[Result]:
         """Returns the result of each output of one call."""

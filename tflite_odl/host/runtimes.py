@@ -17,7 +17,7 @@ from ai_edge_litert.hardware_accelerator import HardwareAccelerator
 from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.options import CpuOptions, Options
 
-from tflite_odl.contract import Manifest
+from tflite_odl.contract import SAVE, Manifest
 from tflite_odl.errors import ArtifactError
 from tflite_odl.host import interface
 
@@ -56,6 +56,10 @@ class Runtime:
     def run(self, signature: str, inputs: Arrays) -> dict[str, np.ndarray]:
         """Returns the outputs of one call; they are the caller's own copies."""
         raise NotImplementedError(type(self).__name__)
+
+    def save(self) -> dict[str, np.ndarray]:
+        """Returns every tensor of the state."""
+        return self.run(SAVE, {"unused": np.zeros(1, np.float32)})
 
     def close(self) -> None:
         """Frees the model; the runtime cannot be used again."""

@@ -18,7 +18,6 @@ from tflite_odl.host.runtimes import RUNTIMES, Runtime
 from tflite_odl.host.turns import Turns
 
 Arrays = Mapping[str, np.ndarray]
-UNUSED = {"unused": np.zeros(1, np.float32)}
 
 
 class Session:
@@ -186,7 +185,7 @@ class Session:
     def state(self, include_buffers: bool = False) -> dict[str, np.ndarray]:
         """Returns the state by name, without the user's raw data unless asked for."""
         with self._turn:
-            everything = self._open().run(contract.SAVE, UNUSED)
+            everything = self._open().save()
         return {
             spec.name: everything[spec.name]
             for spec in self.manifest.state

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
@@ -17,6 +18,7 @@ from tflite_odl.contract import TensorSpec
 from tflite_odl.methods.base import StateTensor, Tensors
 from tflite_odl.methods.config import NetworkConfig
 from tflite_odl.methods.features import features
+from tflite_odl.reading import understood
 from tflite_odl.reading.freeze import trainable_layers
 from tflite_odl.reading.graph import from_keras
 
@@ -31,6 +33,9 @@ class Network:
       prefix: of its names in the state, where a method has several networks.
       salts: of the method's draws, where there are others beside the network's.
       rewrite: what is made of the model's layer graph.
+
+    Warns:
+      UserWarning: for each regularizer of the model, which training leaves out.
 
     Attributes:
       model: the Keras model.
@@ -55,6 +60,8 @@ class Network:
         graph = from_keras(
             model, learning, config.batch_norm, lambda name: salts(prefix + name)
         )
+        for note in understood.penalties(model):
+            warnings.warn(note, stacklevel=3)
         self.graph = rewrite(graph)
         self.plan = plan(self.graph, choices, config.target)
         self.features = features(self.graph.inputs, config.preprocessing)

@@ -13,7 +13,7 @@ import tensorflow as tf
 import tf_keras
 
 from tflite_odl.builtin import random
-from tflite_odl.builtin.graph import Graph, Node
+from tflite_odl.builtin.graph import Graph, Node, reachable
 from tflite_odl.errors import ModelError
 from tflite_odl.reading import understood
 from tflite_odl.reading.layers import CONVERTERS, LAYERS
@@ -208,7 +208,8 @@ class GraphBuilder:
         return name
 
     def finish(self, output: str) -> Graph:
-        nodes = _fold_padding(_reachable(self.nodes, output))
+        kept = sorted(reachable(self.nodes, output), key=lambda n: n.name == output)
+        nodes = _fold_padding(tuple(kept))
         learning = {
             name: role
             for node in nodes
@@ -238,18 +239,6 @@ def unique(name: str, taken: Collection[str]) -> str:
     while f"{name}_{number}" in taken:
         number += 1
     return f"{name}_{number}"
-
-
-def _reachable(nodes: Mapping[str, Node], output: str) -> tuple[Node, ...]:
-    """Returns the inputs and the nodes the output needs, in order, the output last."""
-    needed, waiting = set(), [output]
-    while waiting:
-        name = waiting.pop()
-        if name not in needed:
-            needed.add(name)
-            waiting += nodes[name].inputs
-    kept = [n for n in nodes.values() if n.op == "input" or n.name in needed]
-    return tuple(sorted(kept, key=lambda node: node.name == output))
 
 
 def _fold_padding(nodes: tuple[Node, ...]) -> tuple[Node, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import tf_keras
 
 from tflite_odl.errors import ModelError
-from tflite_odl.reading import config, head, keras3, rebuild, understood
+from tflite_odl.reading import config, head, keras3, rebuild
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,6 @@ def load(
     model, notes = _load_folder(path) if path.is_dir() else _load_file(path)
     if not any(layer.weights for _, layer in rebuild.all_layers(model)):
         raise ModelError(f"{path}: model {model.name!r} has no weights to train")
-    notes = [*notes, *understood.penalties(model)]
     if num_classes is not None:
         model, note = head.replace_head(model, num_classes, seed)
         notes = [*notes, note]

@@ -104,7 +104,8 @@ _NO_DEFAULT = object()
 
 
 def check_layer(layer: Any, path: str) -> None:
-    """Raises ModelError if a layer's configuration holds what is not understood.
+    """Raises ModelError if a layer's configuration holds what is not understood, or a
+    constraint on its weights, which training here would not keep to.
 
     Args:
       layer: of tf_keras or of Keras 3; of a class without an entry only the keys that
@@ -113,35 +114,30 @@ def check_layer(layer: Any, path: str) -> None:
     """
     kind = type(layer).__name__
     known = {*LAYERS.get(kind, "").split(), *EVERY_LAYER.split(), *HARMLESS}
+    where, given = f"layer {path!r} ({kind})", layer.get_config()
+    for key, value in given.items():
+        if key.endswith("_constraint") and value is not None:
+            raise ModelError(
+                f"{where}: {key} is not kept to in training here; make the model "
+                "without it"
+            )
     config = {
         key: value
-        for key, value in layer.get_config().items()
+        for key, value in given.items()
         if not key.endswith((*EVERY_WEIGHT, INITIALIZER))
     }
-    where = f"layer {path!r} ({kind})"
     check(where, config, known, defaults(type(layer)), "leave it at its default")
 
 
 def penalties(model: Any) -> list[str]:
-    """Returns notes on the penalties of a tf_keras model, which training leaves out.
-
-    Raises:
-      ModelError: a weight has a constraint, which training here would not keep to.
-    """
-    notes = []
-    for path, layer in rebuild.all_layers(model):
-        where = f"layer {path!r} ({type(layer).__name__})"
-        for key, value in layer.get_config().items():
-            if key.endswith("_constraint") and value is not None:
-                raise ModelError(
-                    f"{where}: {key} is not kept to in training here; save the model "
-                    "without it"
-                )
-            if key.endswith("_regularizer") and value is not None:
-                notes.append(
-                    f"{where}: {key} left out, loss and gradients are without it"
-                )
-    return notes
+    """Returns notes on a tf_keras model's regularizers, which training leaves out."""
+    return [
+        f"layer {path!r} ({type(layer).__name__}): {key} left out, loss and gradients "
+        "are without it"
+        for path, layer in rebuild.all_layers(model)
+        for key, value in layer.get_config().items()
+        if key.endswith("_regularizer") and value is not None
+    ]
 
 
 def check(

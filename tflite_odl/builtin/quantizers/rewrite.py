@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tflite_odl.builtin.graph import Graph, Node
+from tflite_odl.builtin.graph import Graph, Node, reachable
 from tflite_odl.builtin.quantizers import clipping
 from tflite_odl.builtin.quantizers.weights import (
     CLIP,
@@ -86,7 +86,7 @@ class _Rewriter:
                 node = self._quantized(node, scheme)
             self.nodes[node.name] = node
         return Graph(
-            _reachable(self.nodes, self.old.output.name),
+            reachable(self.nodes, self.old.output.name),
             {**self.old.weights, **self.weights},
             (*self.old.trainable, *self.learning),
             self.old.moving,
@@ -158,14 +158,3 @@ class _Rewriter:
         copy = f"{name}/signed"
         self.nodes[copy] = dataclasses.replace(node, name=copy, inputs=(source,))
         return copy
-
-
-def _reachable(nodes: Mapping[str, Node], output: str) -> tuple[Node, ...]:
-    """Returns the inputs and what the output needs, in order."""
-    needed, waiting = set(), [output]
-    while waiting:
-        name = waiting.pop()
-        if name not in needed:
-            needed.add(name)
-            waiting += nodes[name].inputs
-    return tuple(n for n in nodes.values() if n.op == "input" or n.name in needed)
