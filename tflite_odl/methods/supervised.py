@@ -18,7 +18,6 @@ from tflite_odl.builtin.tape import Tape
 from tflite_odl.contract import TensorSpec
 from tflite_odl.errors import ModelError
 from tflite_odl.methods.base import (
-    Change,
     Entry,
     Method,
     Outcome,
@@ -218,10 +217,7 @@ class Supervised(Method):
             "gradient_norm": learned.norm,
             **metrics,
         }
-        always = {**self.network.named(moved), **learned.news, **news}
-        changes = [Change(always), Change(learned.update, learned.due)]
-        if learned.due is None:
-            changes = [Change({**always, **learned.update})]
+        changes = learned.changes({**self.network.named(moved), **news})
         return settle(state, outputs, changes, tf.logical_and(batch.some, whole))
 
     def proof(self, sample: Any = None) -> Any:

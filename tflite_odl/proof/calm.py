@@ -55,10 +55,10 @@ def calm(graph: Graph, state: Arrays, size: float) -> dict[str, np.ndarray]:
 
 def _shifted(graph: Graph, state: Arrays) -> dict[str, np.ndarray]:
     names = [n.weights.get("beta", "") for n in graph.nodes if n.op == "batch_norm"]
-    return {name: _sides(state[name]) * 0.5 for name in names if name in state}
+    return {name: sides(state[name]) * 0.5 for name in names if name in state}
 
 
-def _sides(shift: np.ndarray) -> np.ndarray:
+def sides(shift: np.ndarray) -> np.ndarray:
     """Returns +-1 by channel."""
     sides = np.where(np.arange(shift.size) % 2, -LEVEL, LEVEL)
     return sides.reshape(shift.shape).astype(np.float32)
@@ -77,7 +77,7 @@ def _levelled(graph: Graph, node: Node, state: Arrays, size: float) -> dict:
     shift = names.get("beta") or names.get("bias")
     if shift is None:
         return {}
-    changes = {shift: _sides(state[shift])}
+    changes = {shift: sides(state[shift])}
     if "gamma" in names:
         changes[names["gamma"]] = np.full_like(state[names["gamma"]], SPREAD)
     if "kernel" in names:

@@ -74,13 +74,17 @@ class KerasReference(Reference):
         copy = float64_copy if dtype == "float64" else float32_copy
         self.model = copy(method.network.model)
         self.tail = Tail(method.network, self.model)
-        self.loss = KERAS_LOSSES[self.config.loss](self.config, method.num_classes)
+        self.loss = self.make_loss()
         self.variables = self.adapted()
         self.learning = [self.variables[name] for name in self.graph.trainable]
         moving = {id(self.variables[name]) for name in self.graph.moving}
         self.drawn = DrawnNoise(self.model, self.graph)
         for layer in _batch_norms(self.model):
             layer.trainable = id(layer.moving_mean) in moving
+
+    def make_loss(self):
+        """Returns the loss in Keras; methods that have another one need none here."""
+        return KERAS_LOSSES[self.config.loss](self.config, self.method.num_classes)
 
     def adapted(self) -> dict[str, tf.Variable]:
         """Returns {weight name: variable}, once the copy of the model computes what the
@@ -105,16 +109,23 @@ class KerasReference(Reference):
         with tf.GradientTape() as tape:
             tape.watch(self.learning)
             loss = self._loss(self._run(x, training=True), batch.rows(good))
+        rejected = int(batch.count[0] - good.sum())
         gradients = tape.gradient(loss, self.learning)
+        return self.stepped(state, float(loss), rejected, gradients)
+
+    def stepped(
+        self, state: Arrays, loss: float, rejected: int, gradients: list
+    ) -> Answer:
+        """Returns the answer of a training step, once its gradients are known."""
         done = int(state["step"][0])
         of_batch = gradients
         sums, gradients = self._gather(state, gradients, done)
         outputs = {
-            "loss": float(loss),
+            "loss": loss,
             "gradient_norm": float(tf.linalg.global_norm(gradients)),
             "step": done + 1,
             "accepted": 1,
-            "rejected_rows": int(batch.count[0] - good.sum()),
+            "rejected_rows": rejected,
         }
         optimizer = self._optimizer(state, done // self.config.accumulate)
         made_from = self._made_from(gradients, of_batch)
