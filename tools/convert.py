@@ -40,6 +40,11 @@ _DATASET = flags.DEFINE_string(
     None,
     "gives input shape, scaling, class names and the rows to prove with",
 )
+_STREAM = flags.DEFINE_string(
+    "stream",
+    "sequential",
+    "order of the dataset's rows to prove with: iid, tracks, ...",
+)
 _INPUT_SHAPE = flags.DEFINE_list(
     "input_shape", None, "with --backbone, without --dataset"
 )
@@ -113,7 +118,7 @@ def _convert(progress, console: Console) -> dict:
         method,
         _BATCH_SIZE.value,
         _INFER_BATCH_SIZE.value,
-        sample=(dataset.train.x[:256], dataset.train.y[:256]) if dataset else None,
+        sample=_sample(dataset),
         keep_rejected=_KEEP_REJECTED.value,
         memory_limit=limit,
         cache=Cache.usual() if _CACHE.value else Cache(None),
@@ -130,6 +135,14 @@ def _convert(progress, console: Console) -> dict:
         "proofs": exported.manifest.proofs,
         "seconds": round(time.perf_counter() - start, 1),
     }
+
+
+def _sample(dataset):
+    """Returns (x, y), rows to prove the artifact with; None without a dataset."""
+    if not dataset:
+        return None
+    size = min(len(dataset.train), 256)
+    return next(dataset.train.batches(size, order=_STREAM.value))
 
 
 def _calibration(dataset):

@@ -38,7 +38,7 @@ def spread(method, state: Arrays, rows: np.ndarray, calm: bool) -> Arrays:
         if name in state:
             variable.assign(state[name])
     raw = tf.cast(rows, tf.float32)
-    views = [view(tf.constant(state["random"]), raw) for view in method.views]
+    views = [view(tf.constant(state["random"]), raw) for view in method.siamese.views]
     x = method.features[0].preprocessing(tf.concat(views, 0))
     for layer in model.layers:
         if isinstance(layer, tf_keras.layers.BatchNormalization):

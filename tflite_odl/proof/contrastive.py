@@ -8,7 +8,7 @@ import numpy as np
 
 from tflite_odl import contract
 from tflite_odl.contract import UNLABELLED
-from tflite_odl.methods.contrastive.method import CLASSIFY, ENROLL, REFRESH
+from tflite_odl.methods.contrastive.recognition import CLASSIFY, ENROLL, REFRESH
 from tflite_odl.proof import batches
 from tflite_odl.proof.apart import spread
 from tflite_odl.proof.batches import Sample
@@ -90,7 +90,7 @@ class ContrastiveProof(SupervisedProof):
         placed = put({"step": step})
 
         def change(state: Arrays) -> Arrays:
-            kept = self._kept(state, filled) if self.method.capacity else {}
+            kept = self._kept(state, filled) if self.method.replay.capacity else {}
             labelled = self._labelled(state, enrolled)
             return {**placed(state), **self._apart(state), **kept, **labelled}
 
@@ -105,7 +105,7 @@ class ContrastiveProof(SupervisedProof):
 
     def _kept(self, state: Arrays, share: float) -> Arrays:
         """Returns a buffer with distinct scores; what is not filled is not zeros."""
-        size, rng = self.method.capacity, np.random.default_rng(1)
+        size, rng = self.method.replay.capacity, np.random.default_rng(1)
         filled = rng.permutation(size) < round(share * size)
         # Where scores are likely to fall, and apart from each other.
         scores = (rng.permutation(size) + rng.uniform(0.3, 0.7, size)) / size
@@ -127,7 +127,7 @@ class ContrastiveProof(SupervisedProof):
 
     def _tied(self, state: Arrays) -> Arrays:
         """Returns a buffer in which many scores are equal, and uses among those."""
-        if not self.method.capacity:
+        if not self.method.replay.capacity:
             return self._apart(state)
         changes = {**self._apart(state), **self._kept(state, 1.0)}
         scores = np.round(changes["buffer_scores"] * 3 + 0.5) / 4

@@ -43,7 +43,11 @@ class SensorAugmentation:
     shuffled, negated, scaled; noise added.
 
     Attributes:
-      rotate, negate, time_flip, permute, shuffle: probability of each, for a window.
+      rotate: probability that a window is rotated.
+      negate: that its sign is changed.
+      time_flip: that it runs backwards.
+      permute: that its segments come in another order.
+      shuffle: that its channels change places.
       segments: equal parts of a window that `permute` puts in another order.
       scale: standard deviation of a window's factor about 1; 0 = none.
       jitter: standard deviation of the noise of each entry, in units of `spread`.

@@ -51,7 +51,7 @@ class ContrastiveReference(KerasReference):
         super().__init__(method, dtype)
         reads = self.model.get_layer(HIDDEN).input
         self.embedder = tf_keras.Model(self.model.inputs, reads)
-        self.family = method.views[0].family
+        self.family = method.siamese.views[0].family
         self.name = method.features[0].name
 
     def make_loss(self) -> None:
@@ -123,7 +123,7 @@ class ContrastiveReference(KerasReference):
         good = self._good(inputs)
         new = self._new(state, inputs[self.name], good)
         rejected = int(inputs["count"][0] - good.sum())
-        if not self.method.capacity:
+        if not self.method.replay.capacity:
             rows = [k for k, item in enumerate(new) if item.filled]
             learned = self._learn(state, rejected, new, rows, len(new))
             outputs = {"mean_score": learned.score.mean()}
@@ -131,7 +131,7 @@ class ContrastiveReference(KerasReference):
         slots = self._buffered(state)
         if config.rescore_every and state["step"][0] % config.rescore_every == 0:
             self._rescore(state, slots)
-        count = self.method.replayed(len(good))
+        count = self.method.replay.drawn_beside(len(good))
         if config.minibatch == ONLY:
             if config.scored or config.buffer_policy == "min_red":
                 self._score_apart(state, new)
@@ -184,7 +184,9 @@ class ContrastiveReference(KerasReference):
         ]
 
     def _buffered(self, state: Arrays) -> list[Item]:
-        embeddings = state.get("buffer_embeddings", [None] * self.method.capacity)
+        embeddings = state.get(
+            "buffer_embeddings", [None] * self.method.replay.capacity
+        )
         fields = ("items", "scores", "arrivals", "uses")
         found = zip(*(state[f"buffer_{name}"] for name in fields))
         return [
@@ -210,7 +212,7 @@ class ContrastiveReference(KerasReference):
         return np.dtype(self.dtype).type(value)
 
     def _uniform(self, state: Arrays, name: str, count: int) -> np.ndarray:
-        salt = self.method.salts(name)
+        salt = self.method.replay.salts[name]
         return random.uniform(tf.constant(state["random"]), [count], salt).numpy()
 
     def _drawn(self, state, slots, count: int, margins: list[float]) -> list[int]:
@@ -244,7 +246,7 @@ class ContrastiveReference(KerasReference):
         items = np.stack([item.item for item in batch if item.filled])
         views = [
             augmented(items, self._draws(state, view, rows, total), self.family, d)
-            for view in self.method.views
+            for view in self.method.siamese.views
             for d in [self.dtype]
         ]
         (x,) = self._preprocess({self.name: np.concatenate(views)})
@@ -305,7 +307,7 @@ class ContrastiveReference(KerasReference):
                     self.family,
                     self.dtype,
                 )
-                for view in self.method.views
+                for view in self.method.siamese.views
             ]
         (x,) = self._preprocess({self.name: np.concatenate(views)})
         z = _unit(self._run([x], training=False))
