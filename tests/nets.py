@@ -18,6 +18,7 @@ from tflite_odl.exporter.export import Exported, export
 from tflite_odl.methods import Contrastive, Distill, Finetune, Skip
 from tflite_odl.methods.base import Method
 from tflite_odl.methods.skip.config import PUBLISHED
+from tflite_odl.models import backbone
 
 BATCH = 6
 CLASSES = 3
@@ -356,6 +357,9 @@ CASES = {
     "distill-ternary-noisy": Case(
         noisy_net, {"student": "Dense:wta4,hidden:wta4", "learning_rate": 0.05}, Distill
     ),
+    "finetune-conv3": Case(
+        lambda: conv_net((6, 6, 3)), {"preprocessing": Preprocessing("uint8")}
+    ),
     "contrastive": Case(
         lambda: conv_net((6, 6, 3)),
         {
@@ -366,7 +370,7 @@ CASES = {
         Contrastive,
     ),
     "contrastive-sensors-min-red": Case(
-        lambda: sequence_net((12, 3)),
+        lambda: backbone("inertial", (16, 3), CLASSES, depth=2, width=4),
         {
             "optimizer": "adam",
             "buffer_policy": "min_red",

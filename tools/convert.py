@@ -45,6 +45,12 @@ _STREAM = flags.DEFINE_string(
     "sequential",
     "order of the dataset's rows to prove with: iid, tracks, ...",
 )
+_WEIGHTS = flags.DEFINE_string(
+    "weights",
+    None,
+    "checkpoint, or folder of a run: its weights go into the model where names and "
+    "shapes agree",
+)
 _INPUT_SHAPE = flags.DEFINE_list(
     "input_shape", None, "with --backbone, without --dataset"
 )
@@ -99,12 +105,16 @@ def main(argv: list[str]) -> int:
 
 def _convert(progress, console: Console) -> dict:
     from tflite_odl.exporter.export import export
+    from tflite_odl.host import checkpoint
     from tflite_odl.proof.cache import Cache
+    from tflite_odl.reading import weights
 
     start = time.perf_counter()
     dataset = _open_dataset()
     options = method_flags.options(_METHOD.value, _of_dataset(dataset))
     model, classes = _model(dataset, options.get("seed", 0), console)
+    if _WEIGHTS.value:
+        console.out(str(weights.put(model, checkpoint.tensors(_WEIGHTS.value))))
     kind = methods.METHODS[_METHOD.value]
     build = functools.partial(kind, model, classes=classes, **options)
     method = build(choices=_choices())

@@ -19,9 +19,9 @@ from absl import app, flags
 from rich.console import Console
 from rich.progress import Progress
 
-from tflite_odl import streams
+from tflite_odl import contract, streams
 from tflite_odl.errors import ContractError, DataError, OdlError
-from tflite_odl.host import loop, records
+from tflite_odl.host import loop, probe, records
 from tflite_odl.host.session import Session
 
 _DATASET = flags.DEFINE_string("dataset", "digits", "digits[:changes] or npz:PATH")
@@ -36,6 +36,18 @@ _SEED = flags.DEFINE_integer("seed", 0, "of the stream's order")
 _EVERY = flags.DEFINE_integer("checkpoint_every", 100, "batches between checkpoints")
 _SET = flags.DEFINE_multi_string("set", [], "name=value for configure, repeatable")
 
+_STREAM = flags.DEFINE_string(
+    "stream",
+    "shuffled",
+    "order of the rows: iid, sequential, stc=100, blurred=0.5, concurrent=2, "
+    "imbalanced=10, tracks, sessions",
+)
+_PROBE = flags.DEFINE_multi_float(
+    "probe",
+    [],
+    "share of the labels that a linear probe of embeddings sees, repeatable; kNN sees "
+    "all",
+)
 _UNLABELLED = flags.DEFINE_float(
     "unlabelled", 0.0, "fraction of the rows that are trained without their label"
 )
@@ -66,28 +78,47 @@ def _emulate(artifact: str, console: Console) -> dict:
     with Session(artifact, _RUNTIME.value, _THREADS.value, out) as session:
         for note in session.artifact.notes:
             console.print(f"note: {note}", style="yellow", markup=False)
-        before = session.evaluate(dataset.test.x, dataset.test.y)
+        before = _measured(session, dataset)
         records.note_facts(out, _facts(session, settings))
         resumed = _RESUME.value and _restore(session, console)
         if settings and not resumed:
             session.configure(**settings)
         summary = _train(session, dataset, out, console)
-        after = session.evaluate(dataset.test.x, dataset.test.y)
+        after = _measured(session, dataset)
         return {
             "artifact": artifact,
             "dataset": dataset.name,
             "runtime": _RUNTIME.value,
             **{
                 f"{name}_{when}": round(found[name], 4)
-                for name in ("accuracy", "absolute_error", "loss")
+                for name in after
                 for when, found in (("before", before), ("after", after))
-                if name in found
             },
             **dataclasses.asdict(summary),
             "peak_memory_mb": round(_peak_mb(), 1),
             "model_bytes": len(session.artifact.model),
             "flex_ops": loop.flex_ops(session.manifest),
         }
+
+
+def _measured(session: Session, dataset) -> dict[str, float]:
+    """Returns what held-out rows say: of labels, or of embeddings by probes."""
+    (output, *_) = session.manifest.signature(contract.INFER).outputs
+    if output.name != "embedding":
+        if _PROBE.value:
+            raise ContractError(f"--probe is of embeddings, {output.name} are none")
+        found = session.evaluate(dataset.test.x, dataset.test.y)
+        told = ("accuracy", "absolute_error", "loss")
+        return {name: found[name] for name in told if name in found}
+    train, test = dataset.train, dataset.test
+    if not _PROBE.value:
+        return {}
+    of_train, of_test = session.infer(train.x), session.infer(test.x)
+    found = {"knn": probe.knn(of_train, train.y, of_test, test.y)}
+    for share in _PROBE.value:
+        embeddings = (of_train, train.y, of_test, test.y)
+        found[f"probe_{share:g}"] = probe.linear_probe(*embeddings, share, _SEED.value)
+    return found
 
 
 def _facts(session: Session, settings: dict[str, float]) -> dict[str, Any]:
@@ -98,6 +129,7 @@ def _facts(session: Session, settings: dict[str, float]) -> dict[str, Any]:
         "seed": _SEED.value,
         "settings": settings,
         "unlabelled": _UNLABELLED.value,
+        "stream": _STREAM.value,
     }
 
 
@@ -125,7 +157,9 @@ def _train(session: Session, dataset, out: pathlib.Path, console: Console):
 
         return loop.run(
             session,
-            lambda start: dataset.train.batches(batch_size, _SEED.value, start),
+            lambda start: dataset.train.batches(
+                batch_size, _SEED.value, start, _STREAM.value
+            ),
             _STEPS.value,
             out,
             _EVERY.value,

@@ -12,11 +12,14 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tflite_odl.proof.calm import SPREAD, sides
+from tflite_odl.proof.calm import sides
 from tflite_odl.proof.proof import Arrays
 from tflite_odl.reading.copies import float32_copy
 from tflite_odl.reading.encoder import HIDDEN, OUTPUT
 from tflite_odl.reading.graph import variables
+
+# How far rows differ at a hidden unit of a calm net that is at +-1.
+CALM = 0.2
 
 
 def spread(method, state: Arrays, rows: np.ndarray, calm: bool) -> Arrays:
@@ -54,12 +57,12 @@ def spread(method, state: Arrays, rows: np.ndarray, calm: bool) -> Arrays:
 
 def _centre_hidden(model: tf_keras.Model, x: tf.Tensor, calm: bool) -> None:
     """Puts each unit of the hidden layer at 0, rows differing by 1, or, if it is to be
-    calm, at +-1, rows differing by a tenth of that."""
+    calm, at +-1, rows differing by a fifth of that."""
     layer = model.get_layer(HIDDEN)
     embedding = tf_keras.Model(model.inputs, layer.input)(x, training=False)
     before = tf.matmul(embedding, layer.kernel)
     deviation = tf.math.reduce_std(before, 0)
-    factor = (SPREAD if calm else 1.0) / tf.maximum(deviation, 1e-6)
+    factor = (CALM if calm else 1.0) / tf.maximum(deviation, 1e-6)
     layer.kernel.assign(layer.kernel * factor)
     mean = tf.reduce_mean(before * factor, 0)
     layer.bias.assign(sides(layer.bias.numpy()) * calm - mean)

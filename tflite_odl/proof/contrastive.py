@@ -8,10 +8,11 @@ import numpy as np
 
 from tflite_odl import contract
 from tflite_odl.contract import UNLABELLED
-from tflite_odl.methods.contrastive.recognition import CLASSIFY, ENROLL, REFRESH
+from tflite_odl.contract.names import CLASSIFY, ENROLL, REFRESH
 from tflite_odl.proof import batches
 from tflite_odl.proof.apart import spread
 from tflite_odl.proof.batches import Sample
+from tflite_odl.proof.calm import calm
 from tflite_odl.proof.proof import (
     FULL,
     PADDED,
@@ -22,7 +23,7 @@ from tflite_odl.proof.proof import (
     Trial,
 )
 from tflite_odl.proof.references.contrastive import ContrastiveReference
-from tflite_odl.proof.supervised import SupervisedProof, given, put
+from tflite_odl.proof.supervised import SupervisedProof, given, loud, put
 
 Change = Callable[[Arrays], Arrays]
 # Labels of rows and of enrolled items in the trials.
@@ -30,6 +31,9 @@ CLASSES = 3
 ASKED = (contract.INFER, CLASSIFY, contract.EVALUATE)
 # Rows by which projections are spread.
 SPREAD_BY = 32
+# Of the calm step: a low temperature multiplies what similarities are off by, and they
+# are differences, of which rows that are nearly alike leave few digits.
+CALM_TAU, CALM_SPREAD = 1.0, 0.25
 # Items that came before those of the trials.
 ARRIVED = 1000
 
@@ -97,7 +101,9 @@ class ContrastiveProof(SupervisedProof):
         return change
 
     def calm(self, state: Arrays) -> Arrays:
-        changes = super().calm(state)
+        graph, size = self.method.network.graph, self._input_size()
+        changes = {**calm(graph, state, size, CALM_SPREAD), **loud(state)}
+        changes["tau"] = np.array([CALM_TAU], np.float32)
         return {**changes, **self._apart({**state, **changes}, calm=True)}
 
     def _apart(self, state: Arrays, calm: bool = False) -> Arrays:

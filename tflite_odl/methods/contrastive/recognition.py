@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tflite_odl import contract
 from tflite_odl.contract import TensorSpec
+from tflite_odl.contract.names import CLASSIFY, ENROLL, REFRESH
 from tflite_odl.methods.base import Change, Entry, Outcome, StateTensor, Tensors
 from tflite_odl.methods.contrastive import labels
 from tflite_odl.methods.contrastive.config import ContrastiveConfig
@@ -20,7 +21,6 @@ from tflite_odl.methods.contrastive.labels import Enrolled, Told
 from tflite_odl.methods.contrastive.replay import mean
 from tflite_odl.methods.contrastive.siamese import Siamese
 
-ENROLL, CLASSIFY, REFRESH = "enroll", "classify", "refresh"
 # State tensors, by the fields of `Enrolled`.
 NAMES = {
     "item": "enrolled_items",

@@ -15,6 +15,7 @@ import tf_keras
 
 from tflite_odl import contract
 from tflite_odl.builtin import random
+from tflite_odl.contract.names import CLASSIFY, ENROLL
 from tflite_odl.methods.contrastive.config import FLIP, NT_XENT, ONLY, RESERVOIR
 from tflite_odl.proof.proof import Answer, Arrays
 from tflite_odl.proof.references import replay
@@ -64,7 +65,7 @@ class ContrastiveReference(KerasReference):
         if signature == contract.INFER:
             return Answer({"embedding": self._embedded(inputs[self.name])}, state)
         shelf = Shelf(state, self.config.neighbours)
-        if signature == "classify":
+        if signature == CLASSIFY:
             label, similarity = shelf.tell(self._embedded(inputs[self.name]))
             outputs = {"label": label, "similarity": similarity}
             return Answer(outputs, state, np.array(shelf.margins))
@@ -88,7 +89,7 @@ class ContrastiveReference(KerasReference):
     ) -> Answer:
         """Returns what enroll or refresh does."""
         outputs = {"accepted": 1}
-        if signature == "enroll":
+        if signature == ENROLL:
             good = self._good(inputs) & self._valid(inputs["y"])
             for row in np.flatnonzero(good):
                 shelf.put(inputs[self.name][row], inputs["y"][row])
