@@ -395,6 +395,20 @@ CASES = {
         },
         Contrastive,
     ),
+    "finetune-images": Case(
+        lambda: conv_net((6, 6, 3)),
+        {
+            "learning_rate": 0.1,
+            "augment": "images",
+            "noise": 0.05,
+            "preprocessing": Preprocessing("uint8", 1 / 127.5, -1.0),
+        },
+    ),
+    "skip-sensors": Case(
+        lambda: backbone("inertial", (16, 3), CLASSES, depth=2, width=4),
+        {"learning_rate": 0.1, "augment": "auto", **PUBLISHED},
+        Skip,
+    ),
     "finetune-sequence": Case(sequence_net, {"learning_rate": 0.1}),
     "finetune-int8": Case(
         conv_net,

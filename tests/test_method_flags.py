@@ -150,7 +150,7 @@ def test_every_field_has_a_flag_that_says_what_it_means():
         *CONTRASTIVE,
         *AUGMENT,
     }
-    found = options("finetune", *typed(TYPED), *typed(WITHIN))
+    found = options("finetune", *typed(TYPED), *typed(WITHIN), *typed(AUGMENT))
     assert {name: found[name] for name in TYPED} == {
         n: v for n, (_, v) in TYPED.items()
     }
@@ -243,7 +243,7 @@ def test_help_lists_all_by_groups_without_tensorflow():
     heading = "Configuration of `{0}` (--method={0}):".format
     rest, distill = rest.split(heading("distill"))
     common, contrastive = rest.split(heading("contrastive"))
-    for name in ("out", "verbose", *TYPED, *WITHIN):
+    for name in ("out", "verbose", *TYPED, *WITHIN, *AUGMENT):
         assert f"--{name}:" in common or f"--[no]{name}:" in common
     for name in ("[no]as_published", *SKIP):
         assert f"--{name}:" in own

@@ -31,6 +31,9 @@ _METHOD = flags.DEFINE_enum(
 _BACKBONE = flags.DEFINE_string(
     "backbone", None, "a net of tflite_odl/models, untrained"
 )
+_NORM = flags.DEFINE_enum(
+    "norm", "batch", ["batch", "group"], "normalization of a --backbone"
+)
 _MODEL = flags.DEFINE_string("model", None, "your Keras model: .keras, .h5, SavedModel")
 _NUM_CLASSES = flags.DEFINE_integer(
     "num_classes", None, "with --model: replace the last Dense by a fresh one this wide"
@@ -181,6 +184,8 @@ def _model(dataset, seed: int, console: Console):
     classes = dataset.classes if dataset else ()
     if (_MODEL.value is None) == (_BACKBONE.value is None):
         raise ModelError("give either --model or --backbone")
+    if _MODEL.value and _NORM.value != "batch":
+        raise ModelError("--norm is of a --backbone; a --model has its own")
     if _MODEL.value:
         loaded = load(_MODEL.value, num_classes=_NUM_CLASSES.value)
         for note in loaded.notes:
@@ -195,7 +200,8 @@ def _model(dataset, seed: int, console: Console):
         raise ModelError(
             "--backbone needs --dataset, or --input_shape and --num_classes"
         )
-    return models.backbone(_BACKBONE.value, shape, num_classes, seed), classes
+    options = {"seed": seed, "norm": _NORM.value}
+    return models.backbone(_BACKBONE.value, shape, num_classes, **options), classes
 
 
 def _of_dataset(dataset) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +18,7 @@ from tflite_odl.builtin.quantized import Backbone
 from tflite_odl.builtin.tape import Tape
 from tflite_odl.contract import TensorSpec
 from tflite_odl.errors import ModelError
+from tflite_odl.methods.augmentation import View
 from tflite_odl.methods.base import (
     Entry,
     Method,
@@ -46,6 +48,7 @@ class Supervised(Method):
       source_model: the model as it was given.
       network: the model, ending in logits for the cross-entropies.
       ending: the final activation that was taken off for that.
+      views: {input name: what is learned of it}, of inputs that are augmented.
       learner: of its trainable weights.
       salts: of all its random draws.
       loss: of its output.
@@ -74,6 +77,12 @@ class Supervised(Method):
         self.network = self.make_network(logits, choices)
         self._check_shapes()
         self.features = self.network.features
+        families = {part.name: self.config.family(part) for part in self.features}
+        self.views = {
+            name: View.of(family, self.salts, f"augment/{name}")
+            for name, family in families.items()
+            if family is not None
+        }
         self.learner = Learner(self.config, self.network.learning())
         self.loss = self.config.make_loss(self.num_classes)
 
@@ -161,6 +170,21 @@ class Supervised(Method):
         """Returns the inputs of train or evaluate, checked row by row."""
         counted, weight = self.network.counted(inputs), inputs.get("weight")
         return rows.labelled(counted, inputs["y"], self.loss.read, weight)
+
+    def seen(self, state: Tensors, inputs: Tensors) -> rows.Labelled:
+        """Returns the inputs of train, checked, their features augmented."""
+        batch = self.check(inputs)
+        if not self.views:
+            return batch
+        x = []
+        for part, one in zip(self.features, batch.x, strict=True):
+            if part.name in self.views:
+                raw = tf.cast(inputs[part.name], tf.float32)
+                good = tf.reshape(batch.good, [-1] + [1] * len(part.shape)) > 0.0
+                raw = tf.where(good, raw, 0.0)
+                one = part.preprocessing(self.views[part.name](state["random"], raw))
+            x.append(one)
+        return dataclasses.replace(batch, x=x)
 
     def forward(self, state: Tensors, batch: rows.Labelled) -> Tape:
         """Returns the record of the forward pass in training, inputs with noise."""

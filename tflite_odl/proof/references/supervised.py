@@ -16,6 +16,7 @@ from tflite_odl import contract
 from tflite_odl.builtin.optimizers import SUM, slot_name
 from tflite_odl.methods.supervised import Supervised
 from tflite_odl.proof.proof import Answer, Arrays, Reference
+from tflite_odl.proof.references.augment import augmented
 from tflite_odl.proof.references.backbone import Tail
 from tflite_odl.proof.references.losses import KERAS_LOSSES
 from tflite_odl.proof.references.noise import DrawnNoise
@@ -101,10 +102,7 @@ class KerasReference(Reference):
     def _step(self, state: Arrays, batch: Batch) -> Answer:
         self._load(state)
         good = self.good(batch)
-        x = self._preprocess(batch.rows(good).x)
-        if self.config.noise:
-            noise = self._noise(state, len(batch.y))
-            x = [one + more[good] for one, more in zip(x, noise, strict=True)]
+        x = self.seen(state, batch, good)
         self.drawn.set(state["random"], good)
         with tf.GradientTape() as tape:
             tape.watch(self.learning)
@@ -187,6 +185,20 @@ class KerasReference(Reference):
             scaled = x[part.name].astype(dtype) * scale + offset
             found.append(scaled.astype(self.dtype))
         return found
+
+    def seen(self, state: Arrays, batch: Batch, good: np.ndarray) -> list[np.ndarray]:
+        """Returns what is learned from the good rows: augmented, with noise."""
+        raw = dict(batch.rows(good).x)
+        for name, view in self.method.views.items():
+            shape = (len(batch.y), *raw[name].shape[1:])
+            draws = view.draw(tf.constant(state["random"]), shape)
+            chosen = {draw: value.numpy()[good] for draw, value in draws.items()}
+            raw[name] = augmented(raw[name], chosen, view.family, self.dtype)
+        x = self._preprocess(raw)
+        if not self.config.noise:
+            return x
+        noise = self._noise(state, len(batch.y))
+        return [one + more[good] for one, more in zip(x, noise, strict=True)]
 
     def _noise(self, state: Arrays, rows: int) -> list[np.ndarray]:
         """Noise by the graph's own generator, which has a test of its own."""
