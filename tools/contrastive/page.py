@@ -12,8 +12,8 @@ weights and order, the same for all arms. A segment is 16 items, 16 more are dra
 a buffer of 256: 64 views. `none` takes segments of 32. `flip_score` is Wu et al.'s:
 its buffer of 32 is its mini-batch, scores are made anew every 20 steps. Labels are
 used by the probes alone: a linear one that sees 1, 10 or 100 % of them, and kNN of 20,
-on held-out rows, in percent. `untrained` is the floor, `none, iid` the ceiling: the same
-items shuffled."""
+on held-out rows, in percent. `untrained` is the floor, `none, iid` the ceiling: the
+same items shuffled."""
 
 PASS = "Equal stream items: after one pass."
 SECONDS = """\
@@ -87,11 +87,10 @@ def _times(times: dict) -> str:
     for net, of_net in times.items():
         for arm in cases.ALL:
             if arm.artifact in of_net and arm.trains and not arm.order:
-                ms = sorted(of_net[arm.artifact])[len(of_net[arm.artifact]) // 2]
-                share = (
-                    ""
-                    if plain.artifact not in of_net
-                    else f"{figures.share(of_net, arm.artifact, plain.artifact):.3f}"
-                )
-                rows.append([net, arm.name, f"{ms:.1f}", share])
+                rounds, share = sorted(of_net[arm.artifact]), ""
+                if plain.artifact in of_net:
+                    of_plain = figures.share(of_net, arm.artifact, plain.artifact)
+                    share = f"{of_plain:.3f}"
+                ms = f"{rounds[len(rounds) // 2]:.1f}"
+                rows.append([net, arm.name, ms, share])
     return _table(("net", "arm", "ms", "of the same 64 views without a buffer"), rows)

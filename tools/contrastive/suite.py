@@ -18,6 +18,8 @@ from tflite_odl.errors import DataError
 from tools.contrastive import cases
 
 MOST_SECONDS = 3600
+# Of any arm.
+MOST_SEEDS = 5
 # Jobs of one thread each.
 AT_A_TIME = 2
 
@@ -67,7 +69,9 @@ class Study:
         """
         chosen = [cases.CASES[name] for name in self.plan.cases]
         chosen = [case for case in chosen if self._has_data(case)]
-        self._pool(self._prepare, [(c, a) for c in chosen for a in self._arms(c)])
+        wanted = [(case, arm) for case in chosen for arm in self._arms(case)]
+        once = {(case.net, arm.artifact): (case, arm) for case, arm in wanted}
+        self._pool(self._prepare, [*once.values()])
         times = {}
         for case in chosen:
             times[case.net] = times.get(case.net, {}) | self._time(case)
@@ -111,7 +115,7 @@ class Study:
         return self.folder / case.net / self.library
 
     def _prepare(self, case: cases.Case, arm: cases.Arm) -> None:
-        place, seeds = self._place(case), self._seeds(case, arm)
+        place, seeds = self._place(case), self.plan.seeds or MOST_SEEDS
         weights = place / f"weights-{seeds - 1}.npz"
         if (place / f"{arm.artifact}.json").exists() and weights.exists():
             return
