@@ -167,6 +167,12 @@ class Contrastive(Method):
         encode = self.siamese.encoder
         return Serving(encode, lambda y: {"embedding": normalized(y).z})
 
+    def quantized(self, backbone: Any) -> Method:
+        raise ModelError(
+            "contrastive trains in float32: an int8 backbone is for finetune "
+            "and skip, with --weights of what was learned"
+        )
+
     def proof(self, sample: Any = None) -> Any:
         from tflite_odl.proof.contrastive import ContrastiveProof
 
