@@ -384,6 +384,7 @@ CASES = {
         lambda: conv_net((6, 6, 3)),
         {
             "optimizer": "momentum",
+            "learning_rate": 0.1,
             "accumulate": 2,
             "clip_norm": 0.5,
             "buffer_policy": "flip_score",
