@@ -161,6 +161,41 @@ def carried_net(shape=(5,)) -> tf_keras.Model:
     return tf_keras.Model(inputs, kl.Dense(CLASSES, name="head")(x))
 
 
+def penalized_net(activities=True) -> tf_keras.Model:
+    """Penalties on weights and activations, and every constraint."""
+    tf_keras.utils.set_random_seed(6)
+    of, kinds = tf_keras.regularizers, tf_keras.constraints
+    on_output = {"activity_regularizer": of.L1L2(0.02, 0.05)} if activities else {}
+    layers = [
+        kl.Conv2D(
+            4,
+            3,
+            use_bias=False,
+            kernel_regularizer=of.L1L2(0.01, 0.03),
+            kernel_constraint=kinds.MinMaxNorm(0.5, 1.0, 0.5, axis=[0, 1, 2]),
+            name="conv",
+        ),
+        kl.BatchNormalization(name="norm"),
+        kl.ReLU(name="relu"),
+        kl.GlobalAveragePooling2D(name="pool"),
+        kl.Dense(
+            5,
+            "tanh",
+            kernel_constraint=kinds.MaxNorm(0.5),
+            bias_constraint=kinds.NonNeg(),
+            name="hidden",
+            **on_output,
+        ),
+        kl.Dense(
+            CLASSES,
+            kernel_regularizer="l2",
+            kernel_constraint=kinds.UnitNorm(),
+            name="head",
+        ),
+    ]
+    return tf_keras.Sequential([kl.Input((5, 5, 2)), *layers])
+
+
 class FrozenTeacher(Distill):
     """`distill` with a teacher of its own, which stays frozen."""
 
@@ -361,6 +396,15 @@ CASES = {
     ),
     "distill-ternary-noisy": Case(
         noisy_net, {"student": "Dense:wta4,hidden:wta4", "learning_rate": 0.05}, Distill
+    ),
+    "finetune-penalized": Case(
+        penalized_net, {"optimizer": "momentum", "chunk_mb": 0.0005, "accumulate": 2}
+    ),
+    "skip-penalized": Case(lambda: penalized_net(False), {"learning_rate": 0.1}, Skip),
+    "distill-penalized": Case(
+        lambda: penalized_net(False),
+        {"student": "int4", "learning_rate": 0.05},
+        Distill,
     ),
     "finetune-sequence": Case(sequence_net, {"learning_rate": 0.1}),
     "finetune-int8": Case(

@@ -155,6 +155,7 @@ NETS = {
     "dropout": Net(dropout, RATE),
     "chunks": Net(image, {**RATE, "chunk_mb": 0.0004}),
     "distill": Net(three, RATE, Distill),
+    "penalized": Net(nets.penalized_net, RATE),
     "skip": Net(mlp, {**RATE, "update_period": 5}, Skip),
     "skip-kept": Net(
         mlp,

@@ -116,3 +116,11 @@ def test_inputs_of_whole_numbers_take_no_scale_and_no_noise():
     assert feature.spec(2).dtype == "int32" and feature.bounds(1e6) == (0, 6)
     with pytest.raises(ModelError, match="noise on whole numbers"):
         Finetune(model, trainable="head", noise=0.1)
+
+
+def test_the_penalty_on_a_carried_layers_weights_is_not_dropped():
+    inputs = kl.Input((4, 3))
+    x = kl.LSTM(2, kernel_regularizer="l2", name="loop")(inputs)
+    model = tf_keras.Model(inputs, kl.Dense(2, name="top")(x))
+    with pytest.raises(ModelError, match="'loop'.*a constant, would vanish"):
+        from_keras(model, {"top"})

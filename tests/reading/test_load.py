@@ -15,7 +15,6 @@ import tf_keras
 
 from tests.reading import nets
 from tflite_odl.errors import ModelError
-from tflite_odl.methods import Finetune
 from tflite_odl.reading import compare, freeze, keras3, rebuild
 from tflite_odl.reading.load import load
 
@@ -166,15 +165,6 @@ def test_keras3_layer_that_computes_otherwise_in_tf_keras_computes_as_saved(tmp_
     x = nets.inputs(model)
     found = load(tmp_path / "m.keras").model(x)
     assert nets.difference(model(x), found) <= CLOSE
-
-
-def test_regularizer_left_out_is_said(tmp_path):
-    model = keras.Sequential(
-        [keras.Input((4,)), keras.layers.Dense(3, kernel_regularizer="l2", name="d")]
-    )
-    model.save(tmp_path / "m.keras")
-    with pytest.warns(UserWarning, match="'d'.*kernel_regularizer left out"):
-        Finetune(load(tmp_path / "m.keras").model)
 
 
 def test_mixed_precision_learns_in_float32_and_says_so(tmp_path):

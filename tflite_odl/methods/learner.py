@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 import tensorflow as tf
 
 from tflite_odl.builtin import optimizers, schedules
+from tflite_odl.builtin.constraints import Constraint
 from tflite_odl.methods.base import StateTensor, Tensors
 from tflite_odl.methods.config import LEARNER_RANGES, LearnerConfig
 
@@ -39,6 +41,7 @@ class Learner:
       config: which of them, with their first values.
       weights: {state name: first value} of the weights that learn.
       prefix: of its hyper-parameters' names, where a method has several learners.
+      constraints: {state name: what the weight is brought to after each update}.
     """
 
     def __init__(
@@ -46,8 +49,10 @@ class Learner:
         config: LearnerConfig,
         weights: Mapping[str, np.ndarray],
         prefix: str = "",
+        constraints: Mapping[str, Constraint] = MappingProxyType({}),
     ) -> None:
         self.config, self.weights, self.prefix = config, dict(weights), prefix
+        self.constraints = constraints
         self.optimizer = config.make_optimizer()
 
     def state_tensors(self) -> list[StateTensor]:
@@ -95,6 +100,8 @@ class Learner:
             mean = optimizers.clip(mean, norm, state["clip_norm"])
         rate = self.config.schedule.rate(state, done)
         update = self.optimizer.update(mean, {**state, "learning_rate": rate}, done)
+        for name, constraint in self.constraints.items():
+            update[name] = constraint(update[name])
         return Learned(norm, group.sums, update, None if every == 1 else group.due)
 
     def _with_settings(self, state: Tensors) -> Tensors:

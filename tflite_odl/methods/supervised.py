@@ -76,7 +76,11 @@ class Supervised(Method):
         self._check_shapes()
         self.features = self.network.features
         self._check_noise()
-        self.learner = Learner(self.config, self.network.learning())
+        self.learner = Learner(
+            self.config,
+            self.network.learning(),
+            constraints=self.network.constraints(),
+        )
         self.loss = self.config.make_loss(self.num_classes)
 
     def make_network(
@@ -159,9 +163,11 @@ class Supervised(Method):
 
     def evaluate(self, state: Tensors, inputs: Tensors) -> Outcome:
         batch = self.check(inputs)
-        output = self.network.infer(state, batch.x, Rows.of(batch.good), judged=True)
-        loss, _ = self.loss.value(output, batch.y, batch.share)
-        metrics = self.loss.metrics(output, batch.y, batch.labelled)
+        rows = Rows.of(batch.labelled)
+        record = self.network.inference(state, batch.x, rows, judged=True)
+        loss, _ = self.loss.value(record.output, batch.y, batch.share)
+        loss = self.network.penalized(state, loss, record, rows)
+        metrics = self.loss.metrics(record.output, batch.y, batch.labelled)
         return Outcome({"loss": loss, **metrics})
 
     def check(self, inputs: Tensors) -> rows.Labelled:
@@ -191,8 +197,9 @@ class Supervised(Method):
         return state["step"] // self.config.accumulate
 
     def learn(self, state: Tensors, gradients: Tensors) -> Learned:
-        """Returns what the gradients, {weight name: gradient}, come to."""
-        gradients = self.network.named(gradients)
+        """Returns what the gradients of the loss, {weight name: gradient}, come to;
+        those of the penalties on weights are added."""
+        gradients = self.network.gradients(state, gradients)
         done = self.updates(state)
         return self.learner.learn(state, gradients, state["step"], done)
 

@@ -9,12 +9,16 @@ from typing import Any
 import tf_keras
 
 from tflite_odl.errors import ModelError
-from tflite_odl.reading import rebuild, understood
+from tflite_odl.reading import penalties, rebuild, understood
 from tflite_odl.reading.compare import check_same
 from tflite_odl.reading.keras3_activations import TWINS
 from tflite_odl.reading.precision import in_float32
 
 _RENAMED = {"LeakyReLU": {"negative_slope": "alpha"}}
+# What tf_keras has to be told so that it computes as Keras 3 does: this batch norm's
+# moving variance follows the variance itself, that of tf_keras' fused kernel the
+# unbiased one.
+_TOLD = {"BatchNormalization": {"fused": False}}
 _OF_WEIGHTS = ("regularizer", "constraint")
 # Operations on symbolic tensors that are a layer under another name.
 _OPERATIONS: dict[str, Callable[[Any], Callable[..., Any]]] = {
@@ -45,9 +49,7 @@ def from_keras3(model: Any) -> tuple[tf_keras.Model, list[str]]:
     """
     model, notes = in_float32(model)
     notes += _call_notes(model)
-    twin = rebuild.rebuild(
-        model, lambda layer, path: _translate(layer, path, notes), _input, _fill
-    )
+    twin = rebuild.rebuild(model, _translate, _input, _fill)
     check_same(model, twin)
     return twin, notes
 
@@ -56,7 +58,7 @@ def _input(tensor: Any) -> Any:
     return tf_keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name)
 
 
-def _translate(layer: Any, path: str, notes: list[str]) -> Callable[..., Any]:
+def _translate(layer: Any, path: str) -> Callable[..., Any]:
     kind = type(layer).__name__
     if not hasattr(layer, "weights"):
         return _from_operation(layer, path)
@@ -65,16 +67,20 @@ def _translate(layer: Any, path: str, notes: list[str]) -> Callable[..., Any]:
         raise ModelError(
             f"layer {path!r} ({kind}) cannot be rebuilt: tf_keras has none"
         )
-    config = _plain(layer, path, notes)
+    config = _plain(layer, path)
     known = {*understood.defaults(target), *_required(target)}
-    _check_kept(layer, path, config, known)
+    _check_kept(layer, path, config, {*known, penalties.ACTIVITY})
+    config |= _TOLD.get(kind, {})
     try:
-        return target(**{key: config[key] for key in config if key in known})
+        twin = target(**{key: config[key] for key in config if key in known})
     except (TypeError, ValueError) as error:
         raise _cannot(path, kind, error) from error
+    if regularizer := config.get(penalties.ACTIVITY):
+        twin.activity_regularizer = regularizer
+    return twin
 
 
-def _plain(layer: Any, path: str, notes: list[str]) -> dict[str, Any]:
+def _plain(layer: Any, path: str) -> dict[str, Any]:
     """Returns the configuration with the names and the values that tf_keras has."""
     kind, renamed = type(layer).__name__, _RENAMED.get(type(layer).__name__, {})
     config: dict[str, Any] = {}
@@ -84,7 +90,7 @@ def _plain(layer: Any, path: str, notes: list[str]) -> dict[str, Any]:
         elif key.endswith("initializer"):
             continue
         elif key.endswith(_OF_WEIGHTS):
-            value = _of_weights(layer, path, key, value, notes)
+            value = _of_weights(layer, path, key, value)
         elif key.endswith("activation") and isinstance(value, str):
             value = TWINS.get(value, value)
         elif isinstance(value, dict):
@@ -93,28 +99,19 @@ def _plain(layer: Any, path: str, notes: list[str]) -> dict[str, Any]:
     return config
 
 
-def _of_weights(
-    layer: Any, path: str, key: str, value: Any, notes: list[str]
-) -> Any | None:
-    """Returns the regularizer or constraint for tf_keras.
-
-    Keras 3 has no penalty on weights that do not learn, tf_keras has.
-    """
+def _of_weights(layer: Any, path: str, key: str, value: Any) -> Any | None:
+    """Returns the regularizer or constraint for tf_keras."""
     if value is None:
-        return None
-    of_weight = key.endswith("_regularizer") and key != "activity_regularizer"
-    if of_weight and not layer.trainable:
-        notes.append(
-            f"layer {path!r} is frozen: its {key} left out, as Keras 3 does; to train "
-            "the layer, set its trainable and save the model again"
-        )
         return None
     try:
         if key.endswith("constraint"):
             return tf_keras.constraints.get(value)
-        return tf_keras.regularizers.get(value)
+        found = tf_keras.regularizers.get(value)
     except (TypeError, ValueError) as error:
         raise _cannot(path, type(layer).__name__, f"{key}: {error}") from error
+    if key == penalties.ACTIVITY or not penalties.known(found):
+        return found
+    return penalties.OfLearning(**found.get_config())
 
 
 def _check_kept(

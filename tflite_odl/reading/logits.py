@@ -41,6 +41,13 @@ def as_logits(
     if not _squashes(layer, path, ending):
         return model, "logits"
 
+    if getattr(layer, "activity_regularizer", None) is not None:
+        raise ModelError(
+            f"layer {path!r} ({type(layer).__name__}) has an activity_regularizer on "
+            f"its {ending}, which the loss takes in: end the model in a layer "
+            "without one"
+        )
+
     def make(old: Any, where: str) -> tf_keras.layers.Layer:
         return _linear(old) if old is layer else copy_layer(old)
 

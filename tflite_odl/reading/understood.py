@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from tflite_odl.errors import ModelError
-from tflite_odl.reading import rebuild
 
 _CONVOLUTION = (
     "filters kernel_size strides padding data_format dilation_rate activation use_bias"
@@ -30,6 +29,7 @@ _GLOBAL = "data_format keepdims"
 # file or Keras' own output shapes account for.
 LAYERS: Mapping[str, str] = {
     "Activation": "activation",
+    "ActivityRegularization": "l1 l2",
     "Add": "",
     "Average": "",
     "AveragePooling1D": _POOLING,
@@ -87,7 +87,7 @@ LAYERS: Mapping[str, str] = {
     "ZeroPadding2D": "padding data_format",
 }
 
-# Read in one place for every layer.
+# Read in one place for every layer; the last two by `reading.penalties`.
 EVERY_LAYER = "trainable dtype activity_regularizer"
 EVERY_WEIGHT = ("_regularizer", "_constraint")
 
@@ -104,8 +104,7 @@ _NO_DEFAULT = object()
 
 
 def check_layer(layer: Any, path: str) -> None:
-    """Raises ModelError if a layer's configuration holds what is not understood, or a
-    constraint on its weights, which training here would not keep to.
+    """Raises ModelError if a layer's configuration holds what is not understood.
 
     Args:
       layer: of tf_keras or of Keras 3; of a class without an entry only the keys that
@@ -114,30 +113,13 @@ def check_layer(layer: Any, path: str) -> None:
     """
     kind = type(layer).__name__
     known = {*LAYERS.get(kind, "").split(), *EVERY_LAYER.split(), *HARMLESS}
-    where, given = f"layer {path!r} ({kind})", layer.get_config()
-    for key, value in given.items():
-        if key.endswith("_constraint") and value is not None:
-            raise ModelError(
-                f"{where}: {key} is not kept to in training here; make the model "
-                "without it"
-            )
+    where = f"layer {path!r} ({kind})"
     config = {
         key: value
-        for key, value in given.items()
+        for key, value in layer.get_config().items()
         if not key.endswith((*EVERY_WEIGHT, INITIALIZER))
     }
     check(where, config, known, defaults(type(layer)), "leave it at its default")
-
-
-def penalties(model: Any) -> list[str]:
-    """Returns notes on a tf_keras model's regularizers, which training leaves out."""
-    return [
-        f"layer {path!r} ({type(layer).__name__}): {key} left out, loss and gradients "
-        "are without it"
-        for path, layer in rebuild.all_layers(model)
-        for key, value in layer.get_config().items()
-        if key.endswith("_regularizer") and value is not None
-    ]
 
 
 def check(
@@ -175,6 +157,8 @@ def defaults(kind: type) -> dict[str, Any]:
         for name, parameter in inspect.signature(base.__init__).parameters.items():
             if parameter.default is not inspect.Parameter.empty:
                 found.setdefault(name, parameter.default)
+    if found.get("data_format", "") is None:  # then Keras asks its own settings
+        found["data_format"] = "channels_last"
     return found
 
 

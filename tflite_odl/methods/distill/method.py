@@ -55,8 +55,9 @@ class Distill(Supervised):
     """A quantized twin of the model, the student, learns from labels and a teacher.
 
     The student is what `infer` and `evaluate` run; the latent weights behind its
-    quantizers are in the state. Rows without a label count, too: of them the student
-    learns what the teacher says.
+    quantizers are in the state, and the model's penalties and constraints are theirs,
+    as they are the online teacher's weights'. Rows without a label count, too: of them
+    the student learns what the teacher says.
 
     Args:
       model: the real-valued model; see `Supervised`.
@@ -102,7 +103,8 @@ class Distill(Supervised):
         self.teacher_learner = None
         if self.config.online:
             learning = self.teacher.learning()
-            self.teacher_learner = Learner(self.config, learning, PREFIX)
+            constraints = self.teacher.constraints()
+            self.teacher_learner = Learner(self.config, learning, PREFIX, constraints)
 
     def make_network(
         self, model: tf_keras.Model, choices: Mapping[str, str] | None
@@ -149,8 +151,21 @@ class Distill(Supervised):
                 f"the student has {self.num_classes} classes, the teacher's output is "
                 f"{list(classes)}"
             )
+        self._check_penalties()
         if self.config.online and not self.teacher.graph.trainable:
             raise ModelError("an online teacher learns, but none of its layers does")
+
+    def _check_penalties(self) -> None:
+        """Raises ModelError for a penalty on what a layer puts out: the student's is
+        quantized, and would be another's."""
+        for network in (self.network, self.teacher):
+            for node in network.graph.nodes:
+                if node.name in network.graph.activities:
+                    raise ModelError(
+                        f"layer {node.layer!r} has a penalty on its output, which "
+                        "distill does not have: save the model without that "
+                        "activity_regularizer, or use --method=finetune"
+                    )
 
     def layers(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*self.network.layers, *self.teacher.layers)))
@@ -191,6 +206,7 @@ class Distill(Supervised):
         loss, gradient = losses.of_student(
             ours, teacher, target, shares, found.value, found.hard, state
         )
+        loss = self.network.penalized(state, loss, record, record.run.rows)
         learned = self.learn(state, record.backward(gradient))
         news = {**self.network.named(record.moved), **found.news, **learned.update}
         finite = [rows.finite(loss), rows.finite(learned.norm)]
@@ -229,7 +245,8 @@ class Distill(Supervised):
         teacher, ours, target, shares = outputs
         mutual = self.config.mutual_weight
         loss, gradient = losses.of_teacher(teacher, ours, target, shares, mutual)
-        gradients = self.teacher.named(record.backward(gradient))
+        loss = self.teacher.penalized(state, loss, record, record.run.rows)
+        gradients = self.teacher.gradients(state, record.backward(gradient))
         done = state[UPDATES]
         learned = self.teacher_learner.learn(state, gradients, state["step"], done)
         learns = batch.some

@@ -5,6 +5,7 @@ from tflite_odl.proof.faults import (
     gradients,
     layers,
     learning,
+    penalties,
     rows,
     skipping,
 )
@@ -17,6 +18,7 @@ FAULTS: tuple[Fault, ...] = (
     *gradients.FAULTS,
     *layers.FAULTS,
     *learning.FAULTS,
+    *penalties.FAULTS,
     *rows.FAULTS,
     *skipping.FAULTS,
 )

@@ -24,9 +24,14 @@ from tflite_odl.proof.references.optimizers import (
     KERAS_SLOTS,
     rate,
 )
+from tflite_odl.reading import rebuild
 from tflite_odl.reading.copies import float32_copy, float64_copy
 from tflite_odl.reading.graph import variables
+from tflite_odl.reading.penalties import OfLearning, regularized
 
+# Of a constrained weight, float32 steps that are rounding: a sum of squares and its
+# root, epsilon, a quotient and a product, and the two terms of a rate.
+ULPS = 4
 # Of a loss, relative where above 1: a choice between two classes may differ where their
 # logits are closer than this.
 NEARLY_EQUAL = 1e-5
@@ -79,8 +84,18 @@ class KerasReference(Reference):
         self.learning = [self.variables[name] for name in self.graph.trainable]
         moving = {id(self.variables[name]) for name in self.graph.moving}
         self.drawn = DrawnNoise(self.model, self.graph)
+        self._count_learning()
+        self.ulps = dict.fromkeys(self.graph.constraints, ULPS)
         for layer in _batch_norms(self.model):
             layer.trainable = id(layer.moving_mean) in moving
+
+    def _count_learning(self) -> None:
+        """Switches off what Keras 3 penalizes only while it learns."""
+        learning = {id(variable) for variable in self.learning}
+        for path, layer in rebuild.all_layers(self.model):
+            for variable, regularizer, _ in regularized(layer, path):
+                if isinstance(regularizer, OfLearning):
+                    regularizer.counts = id(variable) in learning
 
     def adapted(self) -> dict[str, tf.Variable]:
         """Returns {weight name: variable}, once the copy of the model computes what the
@@ -105,6 +120,7 @@ class KerasReference(Reference):
         with tf.GradientTape() as tape:
             tape.watch(self.learning)
             loss = self._loss(self._run(x, training=True), batch.rows(good))
+            loss += self.penalties()
         gradients = tape.gradient(loss, self.learning)
         done = int(state["step"][0])
         of_batch = gradients
@@ -122,9 +138,9 @@ class KerasReference(Reference):
             if "clip_norm" in state:
                 largest = float(state["clip_norm"][0])
                 gradients, _ = tf.clip_by_global_norm(gradients, largest)
-            optimizer.apply_gradients(zip(gradients, self.learning, strict=True))
+            self.apply(optimizer, gradients)
         after = {**self._new_state(state, optimizer), **sums}
-        return Answer(as_arrays(outputs), after, gradients=made_from)
+        return Answer(as_arrays(outputs), after, gradients=made_from, ulps=self.ulps)
 
     def _predictions(self, state: Arrays, x: Arrays) -> np.ndarray:
         """Returns [N, C] from Keras' inference mode."""
@@ -134,15 +150,28 @@ class KerasReference(Reference):
     def _evaluate(self, state: Arrays, batch: Batch) -> Answer:
         """Returns loss and metrics of the labelled rows."""
         self._load(state)
-        batch = batch.rows(self.good(batch))
+        batch = batch.rows(self.good(batch) & self.loss.labelled(batch.y))
         output = self._run(self._preprocess(batch.x), training=False)
-        loss = float(self._loss(output, batch))
-        keep = self.loss.labelled(batch.y)
+        loss = float(self._loss(output, batch) + self.penalties())
         nearly = NEARLY_EQUAL * max(1.0, abs(loss))
-        found = self.loss.metrics(output.numpy()[keep], batch.y[keep], nearly)
+        found = self.loss.metrics(output.numpy(), batch.y, nearly)
         return Answer(
             as_arrays({"loss": loss, **found.values}), state, slack=found.slack
         )
+
+    def penalties(self) -> tf.Tensor:
+        """Returns what Keras adds to the loss of the last run."""
+        none = tf.zeros([], self.dtype)
+        return tf.add_n([none, *(tf.cast(x, self.dtype) for x in self.model.losses)])
+
+    def apply(self, optimizer: tf_keras.optimizers.Optimizer, gradients: list) -> None:
+        """Makes an update; Keras' optimizer applies the constraints behind it."""
+        before = tf_keras.backend.floatx()
+        tf_keras.backend.set_floatx(self.dtype)  # NonNeg multiplies by this dtype
+        try:
+            optimizer.apply_gradients(zip(gradients, self.learning, strict=True))
+        finally:
+            tf_keras.backend.set_floatx(before)
 
     def good(self, batch: Batch) -> np.ndarray:
         """Returns [B] bool: the rows that count."""
