@@ -99,9 +99,8 @@ def _of_weights(layer: Any, path: str, ending: str) -> Iterator[tuple[str, Any, 
     the layers within it, such as the cell of a recurrent one."""
     layers = list(layer._flatten_layers())
     for one in layers:
-        for key in one.get_config():
-            value = getattr(one, key, None) if key.endswith(ending) else None
-            if value is None or key == ACTIVITY:
+        for key, value in list(vars(one).items()):
+            if not key.endswith(ending) or value is None or key == ACTIVITY:
                 continue
             variable = _variable(one, key.removesuffix(ending))
             if variable is not None:
