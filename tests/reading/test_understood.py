@@ -112,3 +112,14 @@ def test_keras3s_hard_sigmoid_is_its_own(tmp_path):
     found = load(tmp_path / "m.keras").model(x)
     # A few roundings of float32.
     np.testing.assert_allclose(found, np.asarray(model(x)), atol=1e-6)
+
+
+def test_a_class_with_the_name_of_a_layer_is_not_taken_for_it():
+    class ReLU(tf_keras.layers.ReLU):
+        def call(self, x):
+            return -super().call(x)
+
+    layers = [tf_keras.layers.Input((3,)), tf_keras.layers.Dense(3), ReLU(name="mine")]
+    model = tf_keras.Sequential([*layers, tf_keras.layers.Dense(2)])
+    with pytest.raises(ModelError, match=r"layer 'mine' \(ReLU\) is of a class of its"):
+        Finetune(model)

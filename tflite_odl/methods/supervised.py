@@ -28,7 +28,7 @@ from tflite_odl.methods.base import (
 )
 from tflite_odl.methods.config import SupervisedConfig
 from tflite_odl.methods.learner import Learned, Learner
-from tflite_odl.methods.network import Network
+from tflite_odl.methods.network import Network, computing_in_float32
 from tflite_odl.methods.step import counters, settle
 from tflite_odl.reading.logits import as_logits
 
@@ -44,7 +44,7 @@ class Supervised(Method):
       **config: fields of `Config`.
 
     Attributes:
-      source_model: the model as it was given.
+      source_model: the model as it was given, in float32.
       network: the model, ending in logits for the cross-entropies.
       ending: the final activation that was taken off for that.
       learner: of its trainable weights.
@@ -53,6 +53,9 @@ class Supervised(Method):
 
     Raises:
       ModelError: the model or an option of it cannot be trained with builtin ops.
+
+    Warns:
+      UserWarning: the model has layers of 16-bit floats.
     """
 
     Config = SupervisedConfig
@@ -65,6 +68,7 @@ class Supervised(Method):
         **config: Any,
     ) -> None:
         self.config = self.Config(**config)
+        model = computing_in_float32(model)
         self.source_model = model
         ending = losses.LOSSES[self.config.loss].ending
         logits, self.ending = (

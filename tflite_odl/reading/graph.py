@@ -92,8 +92,6 @@ def _add_layer(call, builder: GraphBuilder, inputs: list[str], path: str) -> lis
             f"use operators on tensors or one of {', '.join(LAYERS)} instead"
         )
     understood.check_layer(layer, path + layer.name)
-    if getattr(layer, "data_format", "channels_last") != "channels_last":
-        raise ModelError(f"layer {path + layer.name!r} needs data_format channels_last")
     context = LayerContext(builder, layer, path + layer.name, inputs, call)
     found = CONVERTERS[kind](context)
     builder.add_terms(layer, context.path, found)

@@ -93,7 +93,7 @@ def _plain(layer: Any, path: str) -> dict[str, Any]:
             value = _of_weights(layer, path, key, value)
         elif key.endswith("activation") and isinstance(value, str):
             value = TWINS.get(value, value)
-        elif isinstance(value, dict):
+        elif isinstance(value, dict) and key not in understood.HARMLESS:
             raise _cannot(path, kind, f"{key} is a {value.get('class_name')}")
         config[renamed.get(key, key)] = value
     return config

@@ -9,6 +9,7 @@ import tf_keras
 
 from tflite_odl.errors import ModelError
 from tflite_odl.reading import config, head, keras3, rebuild
+from tflite_odl.reading.precision import in_float32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +62,8 @@ def _load_file(path: Path) -> tuple[tf_keras.Model, list[str]]:
             model, notes = keras3.load(str(path))
             version = saved.keras_version
             return model, [f"rebuilt in tf_keras from Keras {version}", *notes]
-        return tf_keras.models.load_model(path, compile=False, safe_mode=True), []
+        model = tf_keras.models.load_model(path, compile=False, safe_mode=True)
+        return in_float32(model)
     except ModelError:
         raise
     except Exception as error:  # Keras raises what it meets, without a common base
@@ -83,7 +85,7 @@ def _load_folder(path: Path) -> tuple[tf_keras.Model, list[str]]:
     except Exception as error:  # as above
         raise ModelError(f"SavedModel {path} cannot be loaded: {error}") from error
     _check_revived(model)
-    return model, []
+    return in_float32(model)
 
 
 def _check_revived(model: tf_keras.Model) -> None:

@@ -28,7 +28,7 @@ from tflite_odl.methods.distill.config import (
     DistillConfig,
 )
 from tflite_odl.methods.learner import Learner
-from tflite_odl.methods.network import Network
+from tflite_odl.methods.network import Network, computing_in_float32
 from tflite_odl.methods.step import settle
 from tflite_odl.methods.supervised import Supervised
 from tflite_odl.reading import rebuild
@@ -131,7 +131,7 @@ class Distill(Supervised):
             raise ModelError("teacher='frozen' needs a teacher_model, or name its file")
         if given is None:
             given = model if config.online else load(config.teacher).model
-        logits, _ = as_logits(given, "softmax")
+        logits, _ = as_logits(computing_in_float32(given), "softmax")
         build = functools.partial(
             Network, logits, choices=choices, prefix=PREFIX, salts=self.salts
         )
