@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+import warnings
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -12,6 +14,7 @@ import tf_keras
 
 from tflite_odl import contract
 from tflite_odl.builtin import losses, random, rows
+from tflite_odl.builtin.graph import Graph
 from tflite_odl.builtin.lowering import Rows
 from tflite_odl.builtin.quantized import Backbone
 from tflite_odl.builtin.tape import Tape
@@ -121,7 +124,39 @@ class Supervised(Method):
             *counters(self.config.seed),
         ]
 
+    @property
+    def graphs(self) -> tuple[Graph, ...]:
+        """The layer graphs that run in training."""
+        return (self.network.graph,)
+
+    @property
+    def least_rows(self) -> int:
+        """How many rows must count so that a step is taken."""
+        return max(graph.least_rows for graph in self.graphs)
+
+    def _check_statistics(self, batch_size: int) -> None:
+        """Raises ModelError if batch norms would see one value, warns of one row."""
+        nodes = [node for graph in self.graphs for node in graph.of_batches]
+        if not nodes or batch_size > 1:
+            return
+        least = next((n for n in nodes if math.prod(n.shape[:-1]) == 1), nodes[0])
+        where = f"batch norm {least.layer!r}, batch_size=1"
+        instead = (
+            "take a larger --batch_size, or --batch_norm=frozen, which keeps the "
+            "moving statistics"
+        )
+        if self.least_rows > batch_size:
+            raise ModelError(
+                f"{where}: it would see one value of each channel, from which nothing "
+                f"can be learned; {instead}"
+            )
+        warnings.warn(
+            f"{where}: its statistics will be those of a single row; {instead}",
+            stacklevel=2,
+        )
+
     def entries(self, batch_size: int, infer_batch_size: int) -> list[Entry]:
+        self._check_statistics(batch_size)
         inputs = self.inputs(batch_size)
         return [
             Entry(contract.TRAIN, inputs, self.train),
@@ -233,7 +268,12 @@ class Supervised(Method):
         changes = [Change(always), Change(learned.update, learned.due)]
         if learned.due is None:
             changes = [Change({**always, **learned.update})]
-        return settle(state, outputs, changes, tf.logical_and(batch.some, whole))
+        enough = tf.logical_and(batch.some, self.enough(batch))
+        return settle(state, outputs, changes, tf.logical_and(enough, whole))
+
+    def enough(self, batch: rows.Labelled) -> tf.Tensor:
+        """Returns [1] bool: whether enough rows count for the batch norms."""
+        return tf.reduce_sum(batch.good, keepdims=True) >= float(self.least_rows)
 
     def proof(self, sample: Any = None) -> Any:
         from tflite_odl.proof.supervised import SupervisedProof

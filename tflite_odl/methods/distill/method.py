@@ -167,6 +167,10 @@ class Distill(Supervised):
                         "activity_regularizer, or use --method=finetune"
                     )
 
+    @property
+    def graphs(self) -> tuple[Graph, ...]:
+        return (self.network.graph, self.teacher.graph)
+
     def layers(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*self.network.layers, *self.teacher.layers)))
 
@@ -227,7 +231,7 @@ class Distill(Supervised):
             finite += [rows.finite(taught.loss), rows.finite(taught.norm)]
             outputs["teacher_loss"] = taught.loss
             outputs["gap_mode"] = 1 - tf.cast(taught.learns, tf.int32)
-        acceptable = functools.reduce(tf.logical_and, finite, good > 0.0)
+        acceptable = functools.reduce(tf.logical_and, finite, self.enough(batch))
         return settle(state, outputs, [Change(news), *changes], acceptable)
 
     def _forward(self, state: Tensors, batch: rows.Labelled):

@@ -83,8 +83,8 @@ class KerasReference(Reference):
         self.variables = self.adapted()
         self.learning = [self.variables[name] for name in self.graph.trainable]
         moving = {id(self.variables[name]) for name in self.graph.moving}
-        self.drawn = DrawnNoise(self.model, self.graph)
         self._count_learning()
+        self.drawn = DrawnNoise(self.model, self.graph)
         self.ulps = dict.fromkeys(self.graph.constraints, ULPS)
         for layer in _batch_norms(self.model):
             layer.trainable = id(layer.moving_mean) in moving
