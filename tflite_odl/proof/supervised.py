@@ -105,7 +105,7 @@ class SupervisedProof(Proof):
         return batches.taken(self.method, batch, shapes)
 
     def rejected(self, batch: Arrays) -> Sequence[Rejected]:
-        """Returns calls with only bad labels, without labels, with only padding, and with
+        """Returns calls with only bad labels, without labels, with only padding, and of
         one row where batch norms need two."""
         count, y = batch["count"], batch["y"]
         wrong = np.full_like(y, self.batches.bad_label)
