@@ -372,7 +372,8 @@ CASES = {
 
 def method_of(name: str) -> Supervised:
     case = CASES[name]
-    return case.method(case.net(), classes=("a", "b", "c"), **case.options)
+    options = {"loss": "sparse_cross_entropy", **case.options}
+    return case.method(case.net(), classes=("a", "b", "c"), **options)
 
 
 def export_case(name: str) -> Exported:

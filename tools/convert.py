@@ -101,9 +101,12 @@ def _convert(progress, console: Console) -> dict:
     options = method_flags.options(_METHOD.value, _of_dataset(dataset))
     model, classes = _model(dataset, options.get("seed", 0), console)
     kind = methods.METHODS[_METHOD.value]
+    if _BACKBONE.value:  # these nets end in logits of classes
+        options.setdefault("loss", "sparse_cross_entropy")
     build = functools.partial(kind, model, classes=classes, **options)
     method = build(choices=_choices())
-    console.out(_learning(method))
+    for line in (_learning(method), *method.notes):
+        console.out(line)
     if _SERVE.value and not method.bakes:
         console.out(f"{_METHOD.value} has no serving twin: serve.tflite is left out")
     limit = _MEMORY_LIMIT.value and int(_MEMORY_LIMIT.value * 1e6)
@@ -150,7 +153,7 @@ def _open_dataset():
 
 
 def _model(dataset, seed: int, console: Console):
-    """Returns (Keras model, class names) from the flags."""
+    """Returns (what is trained, class names) from the flags."""
     from tflite_odl import models
     from tflite_odl.errors import ModelError
     from tflite_odl.reading.load import load
@@ -163,7 +166,7 @@ def _model(dataset, seed: int, console: Console):
         for note in loaded.notes:
             console.out(note)
         outputs = loaded.model.output_shape[-1]
-        return loaded.model, classes if len(classes) == outputs else ()
+        return loaded, classes if len(classes) == outputs else ()
     shape = tuple(
         map(int, _INPUT_SHAPE.value or (dataset.input_shape if dataset else ()))
     )

@@ -174,7 +174,7 @@ def test_regularizer_left_out_is_said(tmp_path):
     )
     model.save(tmp_path / "m.keras")
     with pytest.warns(UserWarning, match="'d'.*kernel_regularizer left out"):
-        Finetune(load(tmp_path / "m.keras").model)
+        Finetune(load(tmp_path / "m.keras"), loss="sparse_cross_entropy")
 
 
 def test_mixed_precision_learns_in_float32_and_says_so(tmp_path):

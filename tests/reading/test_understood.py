@@ -58,7 +58,7 @@ def test_what_the_file_freezes_keeps_still_as_in_its_own_fit(
     moved = sum(
         (a != b).any() for a, b in zip(before, theirs.get_weights(), strict=True)
     )
-    method = Finetune(load(tmp_path / f"m{suffix}").model)
+    method = Finetune(load(tmp_path / f"m{suffix}"), loss="sparse_cross_entropy")
     graph = method.network.graph
     assert len(graph.trainable) + len(graph.moving) == moved
     assert set(graph.trainable) >= {"head_kernel", "head_bias"}
@@ -69,7 +69,10 @@ def test_what_the_file_freezes_keeps_still_as_in_its_own_fit(
 def test_a_flag_overrides_what_the_file_freezes():
     model = transfer(tf_keras, whole)
     assert (
-        "base_conv_kernel" in Finetune(model, trainable="all").network.graph.trainable
+        "base_conv_kernel"
+        in Finetune(
+            model, trainable="all", loss="sparse_cross_entropy"
+        ).network.graph.trainable
     )
 
 
@@ -77,7 +80,7 @@ def test_a_file_in_which_nothing_learns_is_refused():
     model = transfer(tf_keras, whole)
     model.get_layer("head").trainable = False
     with pytest.raises(ModelError, match="is frozen.*--trainable.*to all, head"):
-        Finetune(model)
+        Finetune(model, loss="sparse_cross_entropy")
 
 
 def test_every_layer_that_is_read_says_which_keys_it_reads():
@@ -110,9 +113,12 @@ def test_a_regularizer_is_noted_and_a_constraint_refused(tmp_path):
         return load(tmp_path / "m.keras")
 
     with pytest.warns(UserWarning, match="kernel_regularizer left out"):
-        Finetune(saved(kernel_regularizer="l2").model)
+        Finetune(saved(kernel_regularizer="l2"), loss="sparse_cross_entropy")
     with pytest.raises(ModelError, match="kernel_constraint is not kept to"):
-        Finetune(saved(kernel_constraint=tf_keras.constraints.MaxNorm(1.0)).model)
+        Finetune(
+            saved(kernel_constraint=tf_keras.constraints.MaxNorm(1.0)),
+            loss="sparse_cross_entropy",
+        )
 
 
 def test_keras3s_hard_sigmoid_is_its_own(tmp_path):

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from tflite_odl.methods.distill.method import PREFIX
 from tflite_odl.proof.proof import Answer, Arrays
+from tflite_odl.proof.references.optimizers import clipped
 from tflite_odl.proof.references.quantized import QuantizedModel
 from tflite_odl.proof.references.supervised import Batch, KerasReference, as_arrays
 
@@ -90,7 +91,7 @@ class DistillReference(KerasReference):
         }
         made_from = self._made_from(gradients, gradients)
         optimizer = self._optimizer(state, int(state["step"][0]))
-        self._apply(state, "clip_norm", optimizer, gradients, self.learning)
+        self._apply(state, optimizer, gradients, self.learning)
         after = self._new_state(state, optimizer)
         after |= as_arrays(controlled["news"])
         if self.online:
@@ -121,10 +122,8 @@ class DistillReference(KerasReference):
             if name.startswith(PREFIX) or name in ("random", "step")
         }
 
-    def _apply(self, state: Arrays, clip: str, optimizer, gradients, learning) -> None:
-        if clip in state:
-            largest = float(state[clip][0])
-            gradients, _ = tf.clip_by_global_norm(gradients, largest)
+    def _apply(self, state: Arrays, optimizer, gradients, learning) -> None:
+        gradients = clipped(state, gradients)
         optimizer.apply_gradients(zip(gradients, learning, strict=True))
 
     def _teach(self, state: Arrays, gradients: Sequence, learns: bool) -> Arrays:
@@ -133,7 +132,7 @@ class DistillReference(KerasReference):
         optimizer = self.teacher._optimizer(state, done)
         if learns:
             learning = self.teacher.learning
-            self._apply(state, "clip_norm", optimizer, gradients, learning)
+            self._apply(state, optimizer, gradients, learning)
         after = self.teacher._new_state(state, optimizer)
         after["updates"] = np.array([done + learns], np.int32)
         moved = [n for n, v in after.items() if v is not state.get(n)]
