@@ -36,6 +36,7 @@ def rows(count=64, seed=0, shape=(6, 6, 2)):
 
 
 def method_of(trainable=LAST, kind=Finetune, **options):
+    options = {"loss": "sparse_cross_entropy", **options}
     return kind(randomize(nets.conv_net()), trainable=trainable, **options)
 
 

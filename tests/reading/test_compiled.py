@@ -9,6 +9,8 @@ import tensorflow as tf
 import tf_keras
 
 from tflite_odl.errors import ModelError
+from tflite_odl.exporter.export import export
+from tflite_odl.host.session import Session
 from tflite_odl.methods import Finetune, Skip
 from tflite_odl.reading.graph import variables
 from tflite_odl.reading.load import load
@@ -179,6 +181,30 @@ def test_a_saved_state_goes_on(api, suffix, name, tmp_path):
     assert method.state()["step"].value == [3]
     assert "its state is the saved one" in method.notes[1]
     assert Finetune(load(path)).state()["step"].value == [0]
+
+
+def test_an_artifact_goes_on_where_its_file_stopped(tmp_path):
+    """Through LiteRT, the state's slots and iteration included."""
+    model = net(keras, "softmax")
+    rate = keras.optimizers.schedules.ExponentialDecay(0.02, 2, 0.5)
+    model.compile(
+        keras.optimizers.Adam(rate, weight_decay=0.1, global_clipnorm=0.1),
+        "sparse_categorical_crossentropy",
+    )
+    for step in range(3):
+        model.train_on_batch(*batch("sparse_cross_entropy", 7 + step))
+    loaded = load(save(model, tmp_path))
+    method = Finetune(loaded, optimizer_state="saved")
+    export(method, ROWS).save(tmp_path / "artifact")
+    with Session(tmp_path / "artifact") as session:
+        for step in range(2):
+            x, y = batch("sparse_cross_entropy", step)
+            done = session.train(x=x, y=y)
+            loss = model.train_on_batch(x, y)
+            # A few float32 roundings of a loss of order one.
+            np.testing.assert_allclose(done["loss"], [loss], rtol=2e-6)
+        check_weights(method, session.state(), model.get_weights())
+    assert done["step"] == [5]
 
 
 def test_a_state_that_is_not_there_is_refused(tmp_path):
