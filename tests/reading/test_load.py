@@ -11,6 +11,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 
 from tests.reading import nets
@@ -166,6 +167,17 @@ def test_keras3_layer_that_computes_otherwise_in_tf_keras_computes_as_saved(tmp_
     x = nets.inputs(model)
     found = load(tmp_path / "m.keras").model(x)
     assert nets.difference(model(x), found) <= CLOSE
+
+
+@pytest.mark.parametrize("api", [keras, tf_keras])
+@pytest.mark.parametrize("function", [tf.nn.softmax, tf.nn.swish])
+def test_tensorflow_functions_are_keras_own(api, function, tmp_path):
+    model = nets.mlp(api, function)
+    for suffix in (".keras", ".h5"):
+        model.save(tmp_path / f"m{suffix}")
+        found = load(tmp_path / f"m{suffix}").model
+        x = nets.inputs(model)
+        assert nets.difference(model(x), found(x)) <= CLOSE
 
 
 def test_regularizer_left_out_is_said(tmp_path):

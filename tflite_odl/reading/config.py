@@ -16,6 +16,12 @@ from tf_keras.protobuf import saved_metadata_pb2
 from tflite_odl.errors import ModelError
 
 _OWN = ("keras", "tf_keras", "builtins")
+# Functions of TensorFlow that Keras 3 saves by their own names, and Keras' for them.
+TENSORFLOW_FUNCTIONS = {
+    "softmax_v2": "softmax",
+    "log_softmax_v2": "log_softmax",
+    "swish": "silu",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,6 +149,8 @@ def _foreign(entry: dict[str, Any]) -> str | None:
         if isinstance(value, dict):
             module = str(value.get("module", "keras")).split(".")[0]
             inner = value.get("class_name")
+            if inner == "function" and value["config"] in TENSORFLOW_FUNCTIONS:
+                continue
             if inner in ("function", "__lambda__"):
                 return str(value["config"]) if inner == "function" else "lambda"
             if inner is not None and module not in _OWN:
