@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tf_keras
 
-from tests.methods.test_penalties import step
+from tests.methods.test_penalties import LOSS, step
 from tflite_odl.errors import ModelError
 from tflite_odl.methods import Finetune
 
@@ -39,18 +39,18 @@ def batch(rows: int = 4):
 def test_one_row_is_refused_where_a_batch_norm_sees_one_value():
     message = "'batch_normalization.*one value.*--batch_size.*--batch_norm=frozen"
     with pytest.raises(ModelError, match=message):
-        Finetune(dense()).entries(1, 1)
-    Finetune(dense()).entries(2, 1)
-    Finetune(dense(), batch_norm="frozen").entries(1, 1)
+        Finetune(dense(), **LOSS).entries(1, 1)
+    Finetune(dense(), **LOSS).entries(2, 1)
+    Finetune(dense(), batch_norm="frozen", **LOSS).entries(1, 1)
 
 
 def test_one_row_of_an_image_is_warned_of():
     with pytest.warns(UserWarning, match="'norm'.*single row.*--batch_norm=frozen"):
-        Finetune(image()).entries(1, 1)
+        Finetune(image(), **LOSS).entries(1, 1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        Finetune(image(), batch_norm="frozen").entries(1, 1)
-        Finetune(image()).entries(2, 1)
+        Finetune(image(), batch_norm="frozen", **LOSS).entries(1, 1)
+        Finetune(image(), **LOSS).entries(2, 1)
 
 
 @pytest.mark.parametrize("left", ["padding", "bad", "unlabelled"])
@@ -62,6 +62,6 @@ def test_a_step_with_one_row_left_is_rejected(left):
         y[1:] = CLASSES
     if left == "unlabelled":
         y[1:] = -1
-    outputs, _ = step(Finetune(dense()), x, y, count)
+    outputs, _ = step(Finetune(dense(), **LOSS), x, y, count)
     assert outputs["accepted"][0] == (left == "unlabelled")
     assert outputs["step"][0] == (left == "unlabelled")

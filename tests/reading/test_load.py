@@ -11,6 +11,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 
 from tests.reading import nets
@@ -168,6 +169,17 @@ def test_keras3_layer_that_computes_otherwise_in_tf_keras_computes_as_saved(tmp_
     assert nets.difference(model(x), found) <= CLOSE
 
 
+@pytest.mark.parametrize("api", [keras, tf_keras])
+@pytest.mark.parametrize("function", [tf.nn.softmax, tf.nn.swish])
+def test_tensorflow_functions_are_keras_own(api, function, tmp_path):
+    model = nets.mlp(api, function)
+    for suffix in (".keras", ".h5"):
+        model.save(tmp_path / f"m{suffix}")
+        found = load(tmp_path / f"m{suffix}").model
+        x = nets.inputs(model)
+        assert nets.difference(model(x), found(x)) <= CLOSE
+
+
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16"])
 @pytest.mark.parametrize("api", [keras, tf_keras], ids=["keras3", "tf_keras"])
 def test_mixed_precision_learns_in_float32_and_says_so_once(api, policy, tmp_path):
@@ -184,7 +196,8 @@ def test_mixed_precision_learns_in_float32_and_says_so_once(api, policy, tmp_pat
         assert np.array_equal(ours, theirs)  # float16 fits into float32
     if api is tf_keras:
         with pytest.warns(UserWarning, match=notes[0]):
-            assert Finetune(model).network.model.compute_dtype == "float32"
+            method = Finetune(model, loss="sparse_cross_entropy")
+        assert method.network.model.compute_dtype == "float32"
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5", ""])

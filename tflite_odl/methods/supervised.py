@@ -29,10 +29,12 @@ from tflite_odl.methods.base import (
     StateTensor,
     Tensors,
 )
+from tflite_odl.methods.compiled import SAVED, resolve
 from tflite_odl.methods.config import SupervisedConfig
 from tflite_odl.methods.learner import Learned, Learner
 from tflite_odl.methods.network import Network, computing_in_float32
 from tflite_odl.methods.step import counters, settle
+from tflite_odl.reading.load import LoadedModel
 from tflite_odl.reading.logits import as_logits
 
 
@@ -40,19 +42,24 @@ class Supervised(Method):
     """Trains one network on labelled rows; subclasses say what a step is.
 
     Args:
-      model: a tf_keras model with one output [C]; for the cross-entropies it ends in
-        logits, or in softmax (sparse) or sigmoid (binary).
+      model: a tf_keras model with one output [C], or what `reading.load.load` made of
+        a file; for the cross-entropies it ends in logits, or in softmax (sparse) or
+        sigmoid (binary). Loss and optimizer are as it was compiled, see
+        `methods.compiled`.
       classes: class names, or none.
       choices: {node name: lowering name}, else the default plan.
-      **config: fields of `Config`.
+      **config: fields of `Config`; what is given takes the place of what the model was
+        compiled with.
 
     Attributes:
+      losses: names of those the method can learn by.
       source_model: the model as it was given, in float32.
       network: the model, ending in logits for the cross-entropies.
       ending: the final activation that was taken off for that.
       learner: of its trainable weights.
       salts: of all its random draws.
       loss: of its output.
+      notes: where loss and optimizer are from.
 
     Raises:
       ModelError: the model or an option of it cannot be trained with builtin ops.
@@ -62,20 +69,22 @@ class Supervised(Method):
     """
 
     Config = SupervisedConfig
+    losses: tuple[str, ...] = tuple(losses.LOSSES)
 
     def __init__(
         self,
-        model: tf_keras.Model,
+        model: tf_keras.Model | LoadedModel,
         classes: Sequence[str] = (),
         choices: Mapping[str, str] | None = None,
         **config: Any,
     ) -> None:
-        self.config = self.Config(**config)
-        model = computing_in_float32(model)
-        self.source_model = model
+        loaded = LoadedModel.of(model)
+        resolved = resolve(config, loaded, self.losses)
+        self.config, self.notes = self.Config(**resolved.options), resolved.notes
+        self.source_model = model = computing_in_float32(loaded.model)
         ending = losses.LOSSES[self.config.loss].ending
         logits, self.ending = (
-            as_logits(model, ending) if ending else (model, "as it is")
+            as_logits(model, ending, resolved.logits) if ending else (model, "as it is")
         )
         self.classes = tuple(classes)
         self.salts = random.Salts()
@@ -87,6 +96,11 @@ class Supervised(Method):
             self.network.learning(),
             constraints=self.network.constraints(),
         )
+        self.start = 0
+        if self.config.optimizer_state == SAVED:
+            state = loaded.compiled.read_state(model)
+            self.start = state.batches
+            self.learner.resume(state.named(self.config.optimizer))
         self.loss = self.config.make_loss(self.num_classes)
 
     def make_network(
@@ -121,7 +135,7 @@ class Supervised(Method):
         return [
             *self.network.state_tensors(),
             *self.learner.state_tensors(),
-            *counters(self.config.seed),
+            *counters(self.config.seed, self.start),
         ]
 
     @property

@@ -80,6 +80,7 @@ class Distill(Supervised):
 
     name = "distill"
     Config = DistillConfig
+    losses = ("sparse_cross_entropy",)
     bakes = False
 
     def __init__(
