@@ -264,6 +264,20 @@ CASES = {
             "sample_weights": True,
         },
     ),
+    "finetune-amsgrad-limits-polynomial": Case(
+        mlp,
+        {
+            "optimizer": "amsgrad",
+            "learning_rate": 0.02,
+            "hyperparameters": {"weight_decay": 0.1},
+            "schedule": Schedule(
+                "polynomial", 2, 40, final_rate=0.1, decay_power=2.0, first_rate=0.1
+            ),
+            "clip_value": 0.05,
+            "clip_weight_norm": 0.1,
+            "clip_norm": 0.12,
+        },
+    ),
     "finetune-centered-rmsprop-warmup": Case(
         mlp,
         {
@@ -427,7 +441,8 @@ CASES = {
 
 def method_of(name: str) -> Supervised:
     case = CASES[name]
-    return case.method(case.net(), classes=("a", "b", "c"), **case.options)
+    options = {"loss": "sparse_cross_entropy", **case.options}
+    return case.method(case.net(), classes=("a", "b", "c"), **options)
 
 
 def export_case(name: str) -> Exported:

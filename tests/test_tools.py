@@ -9,6 +9,9 @@ import shlex
 import subprocess
 import sys
 
+import keras
+import numpy as np
+
 ROOT = pathlib.Path(__file__).parents[1]
 
 
@@ -133,3 +136,39 @@ def test_convert_refuses_in_a_line_and_writes_nothing(tmp_path):
     assert speed.returncode == 2 and "'fast' is no number" in speed.stderr
     neither = tool("convert", f"--out={out}")
     assert neither.returncode == 2 and "either --model or --backbone" in neither.stderr
+
+
+def test_a_users_model_is_scaled_by_itself_or_by_a_flag(tmp_path):
+    """A data set's own scale would come on top of the model's."""
+    rng = np.random.default_rng(0)
+    rows = {
+        f"{name}_{part}": value
+        for part in ("train", "test")
+        for name, value in (
+            ("x", rng.integers(0, 256, (40, 6)).astype(np.uint8)),
+            ("y", rng.integers(0, 3, 40)),
+        )
+    }
+    np.savez(tmp_path / "mine.npz", **rows)
+    dense = keras.layers.Dense(3, activation="softmax", name="head")
+    bare = keras.Sequential([keras.Input((6,)), dense])
+    bare.save(tmp_path / "bare.keras")
+    scaled = [keras.Input((6,)), keras.layers.Rescaling(1 / 127.5, -1.0), dense]
+    keras.Sequential(scaled).save(tmp_path / "scaled.keras")
+
+    def convert(model: str, *options: str) -> subprocess.CompletedProcess:
+        data = f"--dataset=npz:{tmp_path / 'mine.npz'}"
+        names = (f"--model={tmp_path / model}.keras", f"--out={tmp_path / model}")
+        return tool("convert", data, *names, "--batch_size=4", "--noserve", *options)
+
+    refused = convert("bare")
+    assert refused.returncode == 2 and "--scale=1 " in refused.stderr
+    assert "--scale=0.00392" in refused.stderr
+    for model, options, scale in (
+        ("bare", ["--scale=0.00392"], 0.00392),
+        ("scaled", [], 1.0),
+    ):
+        last_line(convert(model, *options))
+        manifest = json.loads((tmp_path / model / "manifest.json").read_text())
+        found = manifest["method"]["config"]["preprocessing"]
+        assert found == {"dtype": "uint8", "scale": scale, "offset": 0.0}

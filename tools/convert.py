@@ -38,7 +38,8 @@ _NUM_CLASSES = flags.DEFINE_integer(
 _DATASET = flags.DEFINE_string(
     "dataset",
     None,
-    "gives input shape, scaling, class names and the rows to prove with",
+    "gives dtype, class names and the rows to prove with; input shape and scaling of a "
+    "--backbone",
 )
 _INPUT_SHAPE = flags.DEFINE_list(
     "input_shape", None, "with --backbone, without --dataset"
@@ -99,11 +100,14 @@ def _convert(progress, console: Console) -> dict:
     start = time.perf_counter()
     dataset = _open_dataset()
     options = method_flags.options(_METHOD.value, _of_dataset(dataset))
-    model, classes = _model(dataset, options.get("seed", 0), console)
+    model, classes = _model(dataset, options, console)
     kind = methods.METHODS[_METHOD.value]
+    if _BACKBONE.value:  # these nets end in logits of classes
+        options.setdefault("loss", "sparse_cross_entropy")
     build = functools.partial(kind, model, classes=classes, **options)
     method = build(choices=_choices())
-    console.out(_learning(method))
+    for line in (_learning(method), *method.notes):
+        console.out(line)
     if _SERVE.value and not method.bakes:
         console.out(f"{_METHOD.value} has no serving twin: serve.tflite is left out")
     limit = _MEMORY_LIMIT.value and int(_MEMORY_LIMIT.value * 1e6)
@@ -149,21 +153,26 @@ def _open_dataset():
     return streams.open(_DATASET.value) if _DATASET.value else None
 
 
-def _model(dataset, seed: int, console: Console):
-    """Returns (Keras model, class names) from the flags."""
+def _model(dataset, options: dict[str, Any], console: Console):
+    """Returns (what is trained, class names) from the flags and a method's options."""
     from tflite_odl import models
+    from tflite_odl.builtin.preprocess import Preprocessing
     from tflite_odl.errors import ModelError
     from tflite_odl.reading.load import load
+    from tflite_odl.reading.scaling import check_scaled
 
     classes = dataset.classes if dataset else ()
+    taken = options.get("preprocessing", Preprocessing())
     if (_MODEL.value is None) == (_BACKBONE.value is None):
         raise ModelError("give either --model or --backbone")
     if _MODEL.value:
         loaded = load(_MODEL.value, num_classes=_NUM_CLASSES.value)
         for note in loaded.notes:
             console.out(note)
+        if taken.dtype == "uint8" and not method_flags.given("scale"):
+            check_scaled(loaded.model)
         outputs = loaded.model.output_shape[-1]
-        return loaded.model, classes if len(classes) == outputs else ()
+        return loaded, classes if len(classes) == outputs else ()
     shape = tuple(
         map(int, _INPUT_SHAPE.value or (dataset.input_shape if dataset else ()))
     )
@@ -172,18 +181,21 @@ def _model(dataset, seed: int, console: Console):
         raise ModelError(
             "--backbone needs --dataset, or --input_shape and --num_classes"
         )
+    seed = options.get("seed", 0)
     return models.backbone(_BACKBONE.value, shape, num_classes, seed), classes
 
 
 def _of_dataset(dataset) -> dict[str, Any]:
-    """Returns what a dataset says of a method's options: scaling, an epoch's steps."""
+    """Returns what a dataset says of a method's options: dtype, an epoch's steps, and
+    how a backbone's inputs are scaled; a user's model has its own scaling."""
     from tflite_odl.builtin.preprocess import Preprocessing
 
     if not dataset:
         return {}
     dtype, epoch = str(dataset.train.x.dtype), len(dataset.train) // _BATCH_SIZE.value
+    scaling = () if _MODEL.value else (dataset.scale, dataset.offset)
     return {
-        "preprocessing": Preprocessing(dtype, dataset.scale, dataset.offset),
+        "preprocessing": Preprocessing(dtype, *scaling),
         "update_period": max(1, epoch),
     }
 

@@ -17,6 +17,7 @@ from tflite_odl.reading.load import load
 APIS = {"tf_keras": tf_keras, "keras3": keras}
 ROWS, CLASSES = 6, 3
 RATE = 0.05
+LOSS = {"loss": "sparse_cross_entropy"}
 
 
 def penalized(api) -> object:
@@ -88,7 +89,7 @@ def test_a_step_is_train_on_batch_of_the_file(api, tmp_path):
     loss = keras_of.losses.SparseCategoricalCrossentropy(from_logits=True)
     made.compile(keras_of.optimizers.SGD(RATE), loss)
     made.save(tmp_path / "m.keras")
-    method = Finetune(load(tmp_path / "m.keras").model, learning_rate=RATE)
+    method = Finetune(load(tmp_path / "m.keras"))
     theirs = keras_of.models.load_model(tmp_path / "m.keras")
     before = [w.numpy() for w in theirs.weights]
     x, y = batch()
@@ -135,8 +136,8 @@ def test_rows_without_label_are_penalized_and_padding_is_not():
     """The mean is over the rows that count, whether they have a label or not."""
     x, y = batch()
     y[1] = -1
-    with_activity = Finetune(small(activity_regularizer=L2))
-    plain = Finetune(small())
+    with_activity = Finetune(small(activity_regularizer=L2), **LOSS)
+    plain = Finetune(small(), **LOSS)
     padded = x.copy()
     padded[4:] = 100.0
     (a, _), (b, _) = step(with_activity, padded, y, 4), step(plain, padded, y, 4)
@@ -152,7 +153,7 @@ def test_sample_weights_do_not_weigh_penalties():
     x, y = batch()
     losses = []
     for options in ({}, {"kernel_regularizer": L2}):
-        method = Finetune(small(**options), sample_weights=True)
+        method = Finetune(small(**options), sample_weights=True, **LOSS)
         entry = next(e for e in method.entries(ROWS, 1) if e.name == "train")
         state = {n: tf.constant(t.value) for n, t in method.state().items()}
         inputs = {"y": y, "count": np.int32([ROWS]), "weight": np.full(ROWS, 0.5)}
@@ -169,7 +170,7 @@ def test_sample_weights_do_not_weigh_penalties():
 def test_a_group_of_batches_has_the_penalty_once():
     """Two equal batches make the update of one: their mean gradient is the same."""
     x, y = batch()
-    options = {"learning_rate": RATE}
+    options = {"learning_rate": RATE, **LOSS}
     model = small(
         kernel_regularizer=L2, kernel_constraint=tf_keras.constraints.MaxNorm(0.3)
     )
@@ -189,7 +190,8 @@ def test_every_method_keeps_to_penalties_and_constraints(method):
     """Or refuses them. The weights afterwards are those without, penalty subtracted,
     brought into the constraint."""
     x, y = batch()
-    kind, options = METHODS[method], {"learning_rate": RATE, **OPTIONS.get(method, {})}
+    kind, options = METHODS[method], {**LOSS, **OPTIONS.get(method, {})}
+    options["learning_rate"] = RATE
     plain = small()
     penalty = small(kernel_regularizer=L2)
     bound = small(kernel_constraint=tf_keras.constraints.NonNeg())
@@ -207,9 +209,9 @@ def test_every_method_keeps_to_penalties_and_constraints(method):
 def test_keras3_penalizes_frozen_weights_only_once_they_learn(tmp_path):
     penalized(keras).save(tmp_path / "m.keras")
     model = load(tmp_path / "m.keras").model
-    frozen = Finetune(model).network.graph
+    frozen = Finetune(model, **LOSS).network.graph
     assert "still_kernel" not in frozen.penalties
-    every = Finetune(model, trainable="all").network.graph
+    every = Finetune(model, trainable="all", **LOSS).network.graph
     assert every.penalties["still_kernel"] == Penalty(0.0, pytest.approx(0.2))
 
 
@@ -217,11 +219,13 @@ def test_keras3_penalizes_frozen_weights_only_once_they_learn(tmp_path):
 @pytest.mark.parametrize("method", ["skip", "distill"])
 def test_what_a_method_has_no_meaning_for_is_refused(method):
     with pytest.raises(ModelError, match="'hidden'.*output.*--method=finetune"):
-        METHODS[method](small(activity_regularizer=L2), **OPTIONS[method])
+        METHODS[method](small(activity_regularizer=L2), **LOSS, **OPTIONS[method])
 
 
 def test_a_penalty_on_the_ending_is_refused():
     model = small("softmax")
     model.layers[-1].activity_regularizer = L2
-    with pytest.raises(ModelError, match="'head'.*activity_regularizer on its softmax"):
-        Finetune(model)
+    with pytest.raises(
+        ModelError, match="'head'.*activity_regularizer on the model's softmax"
+    ):
+        Finetune(model, **LOSS)

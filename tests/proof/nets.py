@@ -113,7 +113,8 @@ class Net:
     sample: Callable[[], Any] = lambda: None
 
     def of(self):
-        return self.method(self.make(), **self.options)
+        options = {"loss": "sparse_cross_entropy", **self.options}
+        return self.method(self.make(), **options)
 
 
 RATE = {"learning_rate": 0.1}

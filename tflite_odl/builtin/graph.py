@@ -7,6 +7,7 @@ their names in the artifact's state.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +88,18 @@ class Graph:
         """Names of the weights that change, in the order of `weights`."""
         changing = {*self.trainable, *self.moving}
         return tuple(name for name in self.weights if name in changing)
+
+    @property
+    def of_batches(self) -> tuple[Node, ...]:
+        """The batch norms that take the batch's own statistics in training."""
+        return tuple(n for n in self.nodes if n.attributes.get("statistics") == "batch")
+
+    @property
+    def least_rows(self) -> int:
+        """How many rows it takes at least, so that a batch norm has two values of each
+        channel: of one, the statistics say nothing and no gradient is left."""
+        alone = any(math.prod(node.shape[:-1]) == 1 for node in self.of_batches)
+        return 2 if alone else 1
 
     def node(self, name: str) -> Node:
         return next(node for node in self.nodes if node.name == name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
@@ -21,6 +22,22 @@ from tflite_odl.methods.config import NetworkConfig
 from tflite_odl.methods.features import features
 from tflite_odl.reading.freeze import trainable_layers
 from tflite_odl.reading.graph import from_keras
+from tflite_odl.reading.precision import in_float32
+
+
+def computing_in_float32(model: tf_keras.Model) -> tf_keras.Model:
+    """Returns the model if its layers compute in float32, else a copy that does.
+
+    Raises:
+      ModelError: a layer of float64, or a quantized one.
+
+    Warns:
+      UserWarning: the model has layers of 16-bit floats.
+    """
+    model, notes = in_float32(model)
+    for note in notes:
+        warnings.warn(note, stacklevel=4)
+    return model
 
 
 class Network:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+import warnings
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -12,6 +14,7 @@ import tf_keras
 
 from tflite_odl import contract
 from tflite_odl.builtin import losses, random, rows
+from tflite_odl.builtin.graph import Graph
 from tflite_odl.builtin.lowering import Rows
 from tflite_odl.builtin.quantized import Backbone
 from tflite_odl.builtin.tape import Tape
@@ -26,10 +29,12 @@ from tflite_odl.methods.base import (
     StateTensor,
     Tensors,
 )
+from tflite_odl.methods.compiled import SAVED, resolve
 from tflite_odl.methods.config import SupervisedConfig
 from tflite_odl.methods.learner import Learned, Learner
-from tflite_odl.methods.network import Network
+from tflite_odl.methods.network import Network, computing_in_float32
 from tflite_odl.methods.step import counters, settle
+from tflite_odl.reading.load import LoadedModel
 from tflite_odl.reading.logits import as_logits
 
 
@@ -37,38 +42,49 @@ class Supervised(Method):
     """Trains one network on labelled rows; subclasses say what a step is.
 
     Args:
-      model: a tf_keras model with one output [C]; for the cross-entropies it ends in
-        logits, or in softmax (sparse) or sigmoid (binary).
+      model: a tf_keras model with one output [C], or what `reading.load.load` made of
+        a file; for the cross-entropies it ends in logits, or in softmax (sparse) or
+        sigmoid (binary). Loss and optimizer are as it was compiled, see
+        `methods.compiled`.
       classes: class names, or none.
       choices: {node name: lowering name}, else the default plan.
-      **config: fields of `Config`.
+      **config: fields of `Config`; what is given takes the place of what the model was
+        compiled with.
 
     Attributes:
-      source_model: the model as it was given.
+      losses: names of those the method can learn by.
+      source_model: the model as it was given, in float32.
       network: the model, ending in logits for the cross-entropies.
       ending: the final activation that was taken off for that.
       learner: of its trainable weights.
       salts: of all its random draws.
       loss: of its output.
+      notes: where loss and optimizer are from.
 
     Raises:
       ModelError: the model or an option of it cannot be trained with builtin ops.
+
+    Warns:
+      UserWarning: the model has layers of 16-bit floats.
     """
 
     Config = SupervisedConfig
+    losses: tuple[str, ...] = tuple(losses.LOSSES)
 
     def __init__(
         self,
-        model: tf_keras.Model,
+        model: tf_keras.Model | LoadedModel,
         classes: Sequence[str] = (),
         choices: Mapping[str, str] | None = None,
         **config: Any,
     ) -> None:
-        self.config = self.Config(**config)
-        self.source_model = model
+        loaded = LoadedModel.of(model)
+        resolved = resolve(config, loaded, self.losses)
+        self.config, self.notes = self.Config(**resolved.options), resolved.notes
+        self.source_model = model = computing_in_float32(loaded.model)
         ending = losses.LOSSES[self.config.loss].ending
         logits, self.ending = (
-            as_logits(model, ending) if ending else (model, "as it is")
+            as_logits(model, ending, resolved.logits) if ending else (model, "as it is")
         )
         self.classes = tuple(classes)
         self.salts = random.Salts()
@@ -81,6 +97,11 @@ class Supervised(Method):
             self.network.learning(),
             constraints=self.network.constraints(),
         )
+        self.start = 0
+        if self.config.optimizer_state == SAVED:
+            state = loaded.compiled.read_state(model)
+            self.start = state.batches
+            self.learner.resume(state.named(self.config.optimizer))
         self.loss = self.config.make_loss(self.num_classes)
 
     def make_network(
@@ -120,10 +141,42 @@ class Supervised(Method):
         return [
             *self.network.state_tensors(),
             *self.learner.state_tensors(),
-            *counters(self.config.seed),
+            *counters(self.config.seed, self.start),
         ]
 
+    @property
+    def graphs(self) -> tuple[Graph, ...]:
+        """The layer graphs that run in training."""
+        return (self.network.graph,)
+
+    @property
+    def least_rows(self) -> int:
+        """How many rows must count so that a step is taken."""
+        return max(graph.least_rows for graph in self.graphs)
+
+    def _check_statistics(self, batch_size: int) -> None:
+        """Raises ModelError if batch norms would see one value, warns of one row."""
+        nodes = [node for graph in self.graphs for node in graph.of_batches]
+        if not nodes or batch_size > 1:
+            return
+        least = next((n for n in nodes if math.prod(n.shape[:-1]) == 1), nodes[0])
+        where = f"batch norm {least.layer!r}, batch_size=1"
+        instead = (
+            "take a larger --batch_size, or --batch_norm=frozen, which keeps the "
+            "moving statistics"
+        )
+        if self.least_rows > batch_size:
+            raise ModelError(
+                f"{where}: it would see one value of each channel, from which nothing "
+                f"can be learned; {instead}"
+            )
+        warnings.warn(
+            f"{where}: its statistics will be those of a single row; {instead}",
+            stacklevel=2,
+        )
+
     def entries(self, batch_size: int, infer_batch_size: int) -> list[Entry]:
+        self._check_statistics(batch_size)
         inputs = self.inputs(batch_size)
         return [
             Entry(contract.TRAIN, inputs, self.train),
@@ -235,7 +288,12 @@ class Supervised(Method):
         changes = [Change(always), Change(learned.update, learned.due)]
         if learned.due is None:
             changes = [Change({**always, **learned.update})]
-        return settle(state, outputs, changes, tf.logical_and(batch.some, whole))
+        enough = tf.logical_and(batch.some, self.enough(batch))
+        return settle(state, outputs, changes, tf.logical_and(enough, whole))
+
+    def enough(self, batch: rows.Labelled) -> tf.Tensor:
+        """Returns [1] bool: whether enough rows count for the batch norms."""
+        return tf.reduce_sum(batch.good, keepdims=True) >= float(self.least_rows)
 
     def proof(self, sample: Any = None) -> Any:
         from tflite_odl.proof.supervised import SupervisedProof

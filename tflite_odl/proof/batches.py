@@ -59,8 +59,9 @@ class Batches:
             weight = of_trial.uniform(0.5, 2.0, batch_size)
             batch["weight"] = weight.astype(np.float32)
         batch["count"] = np.array([batch_size], np.int32)
-        if trial.filling == PADDED and batch_size > 1:
-            real = batch_size - max(1, batch_size // 4)
+        least = self.method.least_rows
+        if trial.filling == PADDED and batch_size > least:
+            real = max(batch_size - max(1, batch_size // 4), least)
             batch["count"][0] = real
             for name in batch.keys() - {"y", "count"}:
                 batch[name][real:] = 0
@@ -72,15 +73,15 @@ class Batches:
 
     def spoils(self, batch_size: int) -> int:
         """Returns how many batches it takes until every kind of bad row has come."""
-        fitting = batch_size - 1
-        return -(-len(self._bad_rows()) // fitting) if fitting else 0
+        fitting = batch_size - self.method.least_rows
+        return -(-len(self._bad_rows()) // fitting) if fitting > 0 else 0
 
     def _spoil(self, batch: Batch, part: int) -> None:
         """Makes rows unlabelled and bad, each in another way, from the last one on; the
-        first row stays good."""
-        rows = len(batch["y"])
-        kinds = self._bad_rows()[part * (rows - 1) :]
-        for place, spoil in zip(range(rows - 1, 0, -1), kinds):
+        first row stays good, or as many as a step needs."""
+        rows, least = len(batch["y"]), self.method.least_rows
+        kinds = self._bad_rows()[part * (rows - least) :]
+        for place, spoil in zip(range(rows - 1, least - 1, -1), kinds):
             spoil(batch, place)
 
     def _bad_rows(self) -> list[Callable[[Batch, int], None]]:

@@ -132,8 +132,6 @@ def _converted(context: LayerContext) -> list[Value]:
             f"{', '.join(LAYERS)} instead"
         )
     understood.check_layer(context.layer, context.path)
-    if getattr(context.layer, "data_format", "channels_last") != "channels_last":
-        raise ModelError(f"layer {context.path!r} needs data_format channels_last")
     mask = masks.after(context)
     found = CONVERTERS[kind](context)
     context.builder.add_terms(context.layer, context.path, found)

@@ -11,6 +11,7 @@ import tf_keras
 from tflite_odl.errors import ModelError
 from tflite_odl.reading import penalties, rebuild, understood
 from tflite_odl.reading.compare import check_same
+from tflite_odl.reading.config import TENSORFLOW_FUNCTIONS
 from tflite_odl.reading.keras3_activations import TWINS
 from tflite_odl.reading.precision import in_float32
 
@@ -37,7 +38,12 @@ def load(path: str) -> tuple[tf_keras.Model, list[str]]:
     """
     import keras  # Keras 3, also where TF_USE_LEGACY_KERAS is set
 
-    model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    functions = {
+        name: getattr(keras.activations, own)
+        for name, own in TENSORFLOW_FUNCTIONS.items()
+    }
+    with keras.saving.custom_object_scope(functions):
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
     return from_keras3(model)
 
 
@@ -93,7 +99,7 @@ def _plain(layer: Any, path: str) -> dict[str, Any]:
             value = _of_weights(layer, path, key, value)
         elif key.endswith("activation") and isinstance(value, str):
             value = TWINS.get(value, value)
-        elif isinstance(value, dict):
+        elif isinstance(value, dict) and key not in understood.HARMLESS:
             raise _cannot(path, kind, f"{key} is a {value.get('class_name')}")
         config[renamed.get(key, key)] = value
     return config

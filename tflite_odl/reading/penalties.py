@@ -100,7 +100,9 @@ def _of_weights(layer: Any, path: str, ending: str) -> Iterator[tuple[str, Any, 
     layers = list(layer._flatten_layers())
     for one in layers:
         for key, value in list(vars(one).items()):
-            if not key.endswith(ending) or value is None or key == ACTIVITY:
+            if key.startswith("_") or not key.endswith(ending):
+                continue
+            if value is None or key == ACTIVITY:
                 continue
             variable = _variable(one, key.removesuffix(ending))
             if variable is not None:

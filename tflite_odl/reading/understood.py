@@ -93,13 +93,25 @@ EVERY_WEIGHT = ("_regularizer", "_constraint")
 
 HARMLESS: Mapping[str, str] = {
     "name": "a name computes nothing",
+    "autocast": "everything is computed in float32",
+    "dynamic": "Keras would run the same layer eagerly",
     "batch_input_shape": "repeats the shape of the input",
     "batch_size": "the artifact's own batch size takes its place",
     "seed": "the artifact draws from its own seed",
+    "force_generator": "the artifact has a generator of its own",
+    "rng_type": "the artifact has a generator of its own",
+    "lora_alpha": "of lora_rank, which is refused itself",
+    "renorm_clipping": "of renorm, which is refused itself",
+    "renorm_momentum": "of renorm, which is refused itself",
     "synchronized": "one device has all rows of a batch",
 }
 INITIALIZER = "_initializer"  # harmless: the weights are in the file
 
+# Options that a class takes without naming them in its constructor, and what is off.
+UNNAMED: Mapping[str, Any] = {"rms_scaling": False}
+
+CHANNELS_LAST = "channels_last"
+_KERAS = ("keras.", "tf_keras.", "tflite_odl.")
 _NO_DEFAULT = object()
 
 
@@ -112,8 +124,19 @@ def check_layer(layer: Any, path: str) -> None:
       path: names the layer in the error.
     """
     kind = type(layer).__name__
+    if not type(layer).__module__.startswith(_KERAS):
+        raise ModelError(
+            f"layer {path!r} ({kind}) is of a class of its own, {type(layer)}: nothing "
+            "is known of it but its name; use the layer of Keras"
+        )
     known = {*LAYERS.get(kind, "").split(), *EVERY_LAYER.split(), *HARMLESS}
     where = f"layer {path!r} ({kind})"
+    if getattr(layer, "data_format", CHANNELS_LAST) != CHANNELS_LAST:
+        raise ModelError(
+            f"{where}: data_format={layer.data_format!r}, which no kernel on a phone "
+            f"takes; make the model again with {CHANNELS_LAST}, in which kernels have "
+            "the same shapes"
+        )
     config = {
         key: value
         for key, value in layer.get_config().items()
@@ -139,7 +162,8 @@ def check(
       instead: what the user can do.
     """
     for key, value in config.items():
-        if key in known or same(value, default.get(key, _NO_DEFAULT)):
+        usual = default.get(key, UNNAMED.get(key, _NO_DEFAULT))
+        if key in known or same(value, usual):
             continue
         usual = repr(default[key]) if key in default else "not given"
         raise ModelError(
@@ -158,7 +182,7 @@ def defaults(kind: type) -> dict[str, Any]:
             if parameter.default is not inspect.Parameter.empty:
                 found.setdefault(name, parameter.default)
     if found.get("data_format", "") is None:  # then Keras asks its own settings
-        found["data_format"] = "channels_last"
+        found["data_format"] = CHANNELS_LAST
     return found
 
 

@@ -28,7 +28,7 @@ from tflite_odl.methods.distill.config import (
     DistillConfig,
 )
 from tflite_odl.methods.learner import Learner
-from tflite_odl.methods.network import Network
+from tflite_odl.methods.network import Network, computing_in_float32
 from tflite_odl.methods.step import settle
 from tflite_odl.methods.supervised import Supervised
 from tflite_odl.reading import rebuild
@@ -80,6 +80,7 @@ class Distill(Supervised):
 
     name = "distill"
     Config = DistillConfig
+    losses = ("sparse_cross_entropy",)
     bakes = False
 
     def __init__(
@@ -131,7 +132,7 @@ class Distill(Supervised):
             raise ModelError("teacher='frozen' needs a teacher_model, or name its file")
         if given is None:
             given = model if config.online else load(config.teacher).model
-        logits, _ = as_logits(given, "softmax")
+        logits, _ = as_logits(computing_in_float32(given), "softmax")
         build = functools.partial(
             Network, logits, choices=choices, prefix=PREFIX, salts=self.salts
         )
@@ -166,6 +167,10 @@ class Distill(Supervised):
                         "distill does not have: save the model without that "
                         "activity_regularizer, or use --method=finetune"
                     )
+
+    @property
+    def graphs(self) -> tuple[Graph, ...]:
+        return (self.network.graph, self.teacher.graph)
 
     def layers(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*self.network.layers, *self.teacher.layers)))
@@ -227,7 +232,7 @@ class Distill(Supervised):
             finite += [rows.finite(taught.loss), rows.finite(taught.norm)]
             outputs["teacher_loss"] = taught.loss
             outputs["gap_mode"] = 1 - tf.cast(taught.learns, tf.int32)
-        acceptable = functools.reduce(tf.logical_and, finite, good > 0.0)
+        acceptable = functools.reduce(tf.logical_and, finite, self.enough(batch))
         return settle(state, outputs, [Change(news), *changes], acceptable)
 
     def _forward(self, state: Tensors, batch: rows.Labelled):

@@ -43,6 +43,7 @@ class Skip(Supervised):
 
     name = "skip"
     Config = SkipConfig
+    losses = ("sparse_cross_entropy",)
 
     def __init__(self, *args: Any, **config: Any) -> None:
         super().__init__(*args, **config)

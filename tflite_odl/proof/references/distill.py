@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from tflite_odl.methods.distill.method import PREFIX
 from tflite_odl.proof.proof import Answer, Arrays
+from tflite_odl.proof.references.optimizers import clipped
 from tflite_odl.proof.references.quantized import QuantizedModel
 from tflite_odl.proof.references.supervised import Batch, KerasReference, as_arrays
 
@@ -125,10 +126,7 @@ class DistillReference(KerasReference):
         }
 
     def _apply(self, state: Arrays, of: KerasReference, optimizer, gradients) -> None:
-        if "clip_norm" in state:
-            largest = float(state["clip_norm"][0])
-            gradients, _ = tf.clip_by_global_norm(gradients, largest)
-        of.apply(optimizer, gradients)
+        of.apply(optimizer, clipped(state, gradients))
 
     def _teach(self, state: Arrays, gradients: Sequence, learns: bool) -> Arrays:
         """Returns the teacher's new state, by the method's names."""

@@ -12,6 +12,7 @@ import tensorflow as tf
 import tf_keras
 
 from tflite_odl.proof.proof import Answer, Arrays
+from tflite_odl.proof.references.optimizers import clipped
 from tflite_odl.proof.references.skip_policy import ReferencePolicy
 from tflite_odl.proof.references.supervised import Batch, KerasReference, as_arrays
 
@@ -113,11 +114,7 @@ class SkipReference(KerasReference):
         if norm > 0:
             made_from = self._made_from(gradients, of_batch)
         if due:
-            if "clip_norm" in state:
-                gradients, _ = tf.clip_by_global_norm(
-                    gradients, float(state["clip_norm"][0])
-                )
-            self.apply(optimizer, gradients)
+            self.apply(optimizer, clipped(state, gradients))
         news["updates"] = state["updates"] + np.int32(due)
         after = {**self._new_state(state, optimizer), **sums, **news, **group}
         outputs = {

@@ -22,6 +22,7 @@ from tflite_odl.proof.references.noise import DrawnNoise
 from tflite_odl.proof.references.optimizers import (
     KERAS_OPTIMIZERS,
     KERAS_SLOTS,
+    clipped,
     rate,
 )
 from tflite_odl.reading import rebuild
@@ -83,8 +84,8 @@ class KerasReference(Reference):
         self.variables = self.adapted()
         self.learning = [self.variables[name] for name in self.graph.trainable]
         moving = {id(self.variables[name]) for name in self.graph.moving}
-        self.drawn = DrawnNoise(self.model, self.graph)
         self._count_learning()
+        self.drawn = DrawnNoise(self.model, self.graph)
         self.ulps = dict.fromkeys(self.graph.constraints, ULPS)
         for layer in _batch_norms(self.model):
             layer.trainable = id(layer.moving_mean) in moving
@@ -135,10 +136,7 @@ class KerasReference(Reference):
         optimizer = self._optimizer(state, done // self.config.accumulate)
         made_from = self._made_from(gradients, of_batch)
         if (done + 1) % self.config.accumulate == 0:
-            if "clip_norm" in state:
-                largest = float(state["clip_norm"][0])
-                gradients, _ = tf.clip_by_global_norm(gradients, largest)
-            self.apply(optimizer, gradients)
+            self.apply(optimizer, clipped(state, gradients))
         after = {**self._new_state(state, optimizer), **sums}
         return Answer(as_arrays(outputs), after, gradients=made_from, ulps=self.ulps)
 
