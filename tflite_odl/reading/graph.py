@@ -93,7 +93,8 @@ def _add_layer(call, builder: GraphBuilder, inputs: list[str], path: str) -> lis
     if getattr(layer, "data_format", "channels_last") != "channels_last":
         raise ModelError(f"layer {path + layer.name!r} needs data_format channels_last")
     context = LayerContext(builder, layer, path + layer.name, inputs, call)
-    return [CONVERTERS[kind](context)]
+    found = CONVERTERS[kind](context)
+    return [found] if isinstance(found, str) else found
 
 
 @dataclasses.dataclass

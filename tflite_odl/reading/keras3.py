@@ -9,20 +9,13 @@ from typing import Any
 import tf_keras
 
 from tflite_odl.errors import ModelError
-from tflite_odl.reading import rebuild, understood
+from tflite_odl.reading import keras3_layers, keras3_ops, rebuild, understood
 from tflite_odl.reading.compare import check_same
 from tflite_odl.reading.keras3_activations import TWINS
 from tflite_odl.reading.precision import in_float32
 
 _RENAMED = {"LeakyReLU": {"negative_slope": "alpha"}}
 _OF_WEIGHTS = ("regularizer", "constraint")
-# Operations on symbolic tensors that are a layer under another name.
-_OPERATIONS: dict[str, Callable[[Any], Callable[..., Any]]] = {
-    "Add": lambda op: lambda *xs: tf_keras.layers.Add(name=op.name)(list(xs)),
-    "Relu": lambda op: tf_keras.layers.ReLU(name=op.name),
-    "Relu6": lambda op: tf_keras.layers.ReLU(6.0, name=op.name),
-    "Softmax": lambda op: tf_keras.layers.Softmax(op.axis, name=op.name),
-}
 
 
 def load(path: str) -> tuple[tf_keras.Model, list[str]]:
@@ -59,8 +52,8 @@ def _input(tensor: Any) -> Any:
 def _translate(layer: Any, path: str, notes: list[str]) -> Callable[..., Any]:
     kind = type(layer).__name__
     if not hasattr(layer, "weights"):
-        return _from_operation(layer, path)
-    target = getattr(tf_keras.layers, kind, None)
+        return keras3_ops.function(layer, path)
+    target = getattr(tf_keras.layers, kind, None) or keras3_layers.CLASSES.get(kind)
     if target is None or not type(layer).__module__.startswith("keras."):
         raise ModelError(
             f"layer {path!r} ({kind}) cannot be rebuilt: tf_keras has none"
@@ -164,17 +157,6 @@ def _call_notes(model: Any, path: str = "") -> list[str]:
         if rebuild.is_model(call.layer):
             notes += _call_notes(call.layer, f"{where}/")
     return notes
-
-
-def _from_operation(operation: Any, path: str) -> Callable[..., Any]:
-    """Returns the layer for an operation on tensors, such as keras.ops.relu(x)."""
-    kind = type(operation).__name__
-    if kind not in _OPERATIONS:
-        raise ModelError(
-            f"operation {path!r} ({kind}) cannot be rebuilt; use a layer instead, or "
-            f"one of {', '.join(_OPERATIONS)}"
-        )
-    return _OPERATIONS[kind](operation)
 
 
 def _cannot(path: str, kind: str, why: object) -> ModelError:

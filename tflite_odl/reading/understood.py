@@ -42,6 +42,7 @@ LAYERS: Mapping[str, str] = {
     "Conv2DTranspose": _TRANSPOSED,
     "Cropping1D": "cropping",
     "Cropping2D": "cropping data_format",
+    "CustomScaleLayer": "scale",
     "Dense": "units activation use_bias",
     "DepthwiseConv1D": _DEPTHWISE,
     "DepthwiseConv2D": _DEPTHWISE,
@@ -77,6 +78,7 @@ LAYERS: Mapping[str, str] = {
     "Softmax": "axis",
     "SpatialDropout1D": "rate",
     "SpatialDropout2D": "rate data_format",
+    "StochasticDepth": "drop_path_rate",
     "Subtract": "",
     "TFOpLambda": "function",
     "ThresholdedReLU": "theta",
@@ -99,6 +101,9 @@ HARMLESS: Mapping[str, str] = {
     "synchronized": "one device has all rows of a batch",
 }
 INITIALIZER = "_initializer"  # harmless: the weights are in the file
+
+# Options that a class takes without naming them in its constructor, and what is off.
+UNNAMED: Mapping[str, Any] = {"rms_scaling": False}
 
 _NO_DEFAULT = object()
 
@@ -157,7 +162,8 @@ def check(
       instead: what the user can do.
     """
     for key, value in config.items():
-        if key in known or same(value, default.get(key, _NO_DEFAULT)):
+        usual = default.get(key, UNNAMED.get(key, _NO_DEFAULT))
+        if key in known or same(value, usual):
             continue
         usual = repr(default[key]) if key in default else "not given"
         raise ModelError(

@@ -17,8 +17,16 @@ def spatial_dropout(context) -> str:
     return _dropout(context, [None, *[1] * (len(context.shape) - 1), None])
 
 
-def _dropout(context, noise_shape: Sequence[int | None]) -> str:
-    rate = float(context.layer.rate)
+def stochastic_depth(context) -> str:
+    """Dropout of whole rows."""
+    noise_shape = [None, *[1] * len(context.shape)]
+    return _dropout(context, noise_shape, context.layer.drop_path_rate)
+
+
+def _dropout(
+    context, noise_shape: Sequence[int | None], rate: float | None = None
+) -> str:
+    rate = float(context.layer.rate if rate is None else rate)
     if rate == 1.0:
         raise context.refuse("rate 1 leaves nothing", "a rate below 1")
     if noise_shape[0] not in (None, 1):
@@ -58,4 +66,5 @@ CONVERTERS = {
     "GaussianNoise": gaussian_noise,
     "SpatialDropout1D": spatial_dropout,
     "SpatialDropout2D": spatial_dropout,
+    "StochasticDepth": stochastic_depth,
 }

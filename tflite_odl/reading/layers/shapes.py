@@ -39,6 +39,13 @@ def _zero_pad(context, op: str, padding) -> str:
     return context.add(op, shape, {"padding": padding, "input": context.shape})
 
 
+def add_padding(context, pairs: Sequence[tuple[int, int]]) -> str:
+    """Adds zeros (before, after) along each axis but the batch."""
+    if len(pairs) == 3 and not any(pairs[2]):
+        return _zero_pad(context, "zero_pad", tuple(pairs[:2]))
+    return _zero_pad(context, "zero_pad_1d", tuple(pairs))
+
+
 def cropping1d(context) -> str:
     return _crop(context, [context.layer.cropping])
 
