@@ -162,6 +162,17 @@ def test_what_is_defined_for_positive_inputs_only_is_compared_on_those():
         compare.check_same(model, twin)
 
 
+def test_rows_dropped_by_an_application_of_tf_keras(tmp_path):
+    """Its layer draws by itself, where the reference could not follow."""
+    from tf_keras.src.applications.convnext import StochasticDepth as Own
+
+    x = tf_keras.Input((6,))
+    y = tf_keras.layers.Dense(6, activation="relu")(x)
+    y = tf_keras.layers.Add()([x, Own(0.5)(y)])
+    model = tf_keras.Model(x, tf_keras.layers.Dense(2)(y))
+    odl.export(odl.methods.Finetune(model), 4, cache=Cache(None))
+
+
 def test_inputs_by_name():
     b, a = keras.Input((3,), name="b"), keras.Input((2,), name="a")
     y = layers.Dense(2)(layers.Concatenate()([b, a]))

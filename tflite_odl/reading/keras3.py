@@ -9,7 +9,7 @@ from typing import Any
 import tf_keras
 
 from tflite_odl.errors import ModelError
-from tflite_odl.reading import keras3_layers, keras3_ops, rebuild, understood
+from tflite_odl.reading import applications, keras3_ops, rebuild, understood
 from tflite_odl.reading.compare import check_same
 from tflite_odl.reading.keras3_activations import TWINS
 from tflite_odl.reading.precision import in_float32
@@ -53,7 +53,7 @@ def _translate(layer: Any, path: str, notes: list[str]) -> Callable[..., Any]:
     kind = type(layer).__name__
     if not hasattr(layer, "weights"):
         return keras3_ops.function(layer, path)
-    target = getattr(tf_keras.layers, kind, None) or keras3_layers.CLASSES.get(kind)
+    target = getattr(tf_keras.layers, kind, None) or applications.CLASSES.get(kind)
     if target is None or not type(layer).__module__.startswith("keras."):
         raise ModelError(
             f"layer {path!r} ({kind}) cannot be rebuilt: tf_keras has none"

@@ -1,4 +1,4 @@
-"""Layers of keras.applications that tf_keras keeps to itself or has not."""
+"""Layers that keras.applications and tf_keras.applications keep to themselves."""
 
 from __future__ import annotations
 
