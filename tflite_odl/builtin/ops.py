@@ -6,6 +6,7 @@ from tflite_odl.builtin import (
     activations,
     affine,
     batch_norm,
+    carried,
     conv2d,
     dense,
     depthwise,
@@ -53,4 +54,5 @@ FAMILIES: dict[str, tuple[Lowering, ...]] = {
     **resampling.FAMILIES,
     **dropout.FAMILIES,
     **quantized.FAMILIES,
+    **carried.FAMILIES,
 }

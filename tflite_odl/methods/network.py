@@ -33,6 +33,7 @@ class Network:
       prefix: of its names in the state, where a method has several networks.
       salts: of the method's draws, where there are others beside the network's.
       rewrite: what is made of the model's layer graph.
+      frozen: nothing of it learns, whatever the model and the configuration say.
 
     Warns:
       UserWarning: for each regularizer of the model, which training leaves out.
@@ -53,9 +54,10 @@ class Network:
         prefix: str = "",
         salts: random.Salts | None = None,
         rewrite: Callable[[Graph], Graph] = lambda graph: graph,
+        frozen: bool = False,
     ) -> None:
         self.model, self.config, self.prefix = model, config, prefix
-        learning = trainable_layers(model, config.trainable)
+        learning = () if frozen else trainable_layers(model, config.trainable)
         salts = salts or random.Salts()
         graph = from_keras(
             model, learning, config.batch_norm, lambda name: salts(prefix + name)
@@ -130,7 +132,10 @@ class Network:
           inputs: the features, and `count` [1] int32.
         """
         limit = self.config.feature_limit
-        limits = [None if f.stays_within(limit) else limit for f in self.features]
+        limits = [
+            None if feature.stays_within(limit) else feature.bounds(limit)
+            for feature in self.features
+        ]
         return rows.counted(self.preprocess(inputs), inputs["count"], limits)
 
     def forward(self, state: Tensors, x: Sequence[tf.Tensor], good: Rows) -> tape.Tape:

@@ -75,6 +75,7 @@ class Supervised(Method):
         self.network = self.make_network(logits, choices)
         self._check_shapes()
         self.features = self.network.features
+        self._check_noise()
         self.learner = Learner(self.config, self.network.learning())
         self.loss = self.config.make_loss(self.num_classes)
 
@@ -94,6 +95,11 @@ class Supervised(Method):
             )
         if not self.network.graph.trainable:
             raise ModelError("nothing to train: no layer with weights is trainable")
+
+    def _check_noise(self) -> None:
+        whole = [f.name for f in self.features if f.whole]
+        if self.config.noise and whole:
+            raise ModelError(f"noise on whole numbers, inputs {whole}: needs noise=0")
 
     @property
     def num_classes(self) -> int:
