@@ -23,6 +23,10 @@ IMAGE = [
     kl.UpSampling2D(2, interpolation="bilinear"),
     kl.UpSampling2D((3, 4), interpolation="bilinear"),
     kl.UpSampling2D((1, 2), interpolation="bilinear"),
+    kl.Resizing(3, 9),
+    kl.Resizing(7, 5, "nearest"),
+    kl.CenterCrop(2, 5),
+    kl.Identity(),
     kl.Rescaling(1 / 127.5, -1.0),
     kl.Rescaling([1.0, 2.0, 3.0, 4.0], [0.5, 0.0, 1.0, 2.0]),
 ]

@@ -85,6 +85,9 @@ OPERATIONS = {
     "norm": lambda x: ops.norm(x, axis=-1),
     "unit": lambda x: ops.normalize(x, axis=-1),
     "pooled": lambda x: ops.max_pool(x, 2) + ops.average_pool(x, 2, 2),
+    "resized": lambda x: ops.image.resize(x, (3, 7), interpolation="bicubic"),
+    "to_space": lambda x: ops.depth_to_space(ops.tile(x, (1, 1, 1, 4)), 2),
+    "to_depth": lambda x: ops.space_to_depth(x[:, :4], 2),
     "layer_scale": LayerScale(0.3, 3),
     "scaled_sum": lambda x: CustomScaleLayer(0.2)([x, x * x]),
 }

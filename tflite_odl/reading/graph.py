@@ -134,7 +134,9 @@ def _converted(context: LayerContext) -> list[Value]:
         raise ModelError(f"layer {context.path!r} needs data_format channels_last")
     mask = masks.after(context)
     found = CONVERTERS[kind](context)
-    return [Value(node, mask) for node in ([found] if isinstance(found, str) else found)]
+    return [
+        Value(node, mask) for node in ([found] if isinstance(found, str) else found)
+    ]
 
 
 @dataclasses.dataclass

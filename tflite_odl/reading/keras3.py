@@ -9,7 +9,13 @@ from typing import Any
 import tf_keras
 
 from tflite_odl.errors import ModelError
-from tflite_odl.reading import applications, keras3_ops, rebuild, understood
+from tflite_odl.reading import (
+    applications,
+    keras3_ops,
+    rebuild,
+    simplify,
+    understood,
+)
 from tflite_odl.reading.compare import check_same
 from tflite_odl.reading.keras3_activations import TWINS
 from tflite_odl.reading.precision import in_float32
@@ -49,16 +55,24 @@ def _input(tensor: Any) -> Any:
     return tf_keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name)
 
 
-def _translate(layer: Any, path: str, notes: list[str]) -> Callable[..., Any]:
+def _translate(
+    layer: Any, path: str, notes: list[str], name: str = ""
+) -> Callable[..., Any]:
+    """Returns what takes a layer's place, by another name if one is given."""
     kind = type(layer).__name__
     if not hasattr(layer, "weights"):
         return keras3_ops.function(layer, path)
+    if said := simplify.note(layer, path):
+        notes.append(said)
+        if simplify.is_augmentation(layer):
+            return simplify.identity(layer)
+        return _translate(layer.layer, path, notes, layer.name)
     target = getattr(tf_keras.layers, kind, None) or applications.CLASSES.get(kind)
     if target is None or not type(layer).__module__.startswith("keras."):
         raise ModelError(
             f"layer {path!r} ({kind}) cannot be rebuilt: tf_keras has none"
         )
-    config = _plain(layer, path, notes)
+    config = {**_plain(layer, path, notes), "name": name or layer.name}
     known = {*understood.defaults(target), *_required(target)}
     _check_kept(layer, path, config, known)
     try:
@@ -167,6 +181,7 @@ def _fill(old: Any, new: Any, path: str) -> None:
     """Copies the weights; raises ModelError if their shapes differ."""
     if not hasattr(old, "get_weights"):
         return
+    old = simplify.within(old)
     values = old.get_weights()
     theirs, ours = [v.shape for v in values], [tuple(w.shape) for w in new.weights]
     if theirs != ours:

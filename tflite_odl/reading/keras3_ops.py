@@ -219,6 +219,33 @@ def _pool(kind: str) -> Callable[[Any], Function]:
     return translate
 
 
+def _block(symbol: str) -> Callable[[Any], Function]:
+    def translate(op: Any) -> Function:
+        _check_last(op)
+        return _of(symbol, block_size="block_size")(op)
+
+    return translate
+
+
+def _resize(op: Any) -> Function:
+    _check_last(op)
+    if op.crop_to_aspect_ratio or op.pad_to_aspect_ratio:
+        raise ModelError(f"operation {op.name!r}: the aspect ratio must be let go")
+    options = {"size": "size", "method": "interpolation", "antialias": "antialias"}
+    return _of("image.resize", **options)(op)
+
+
+def _check_last(op: Any) -> None:
+    if op.data_format != "channels_last":
+        raise ModelError(f"operation {op.name!r} needs data_format channels_last")
+
+
+def _one_hot(op: Any) -> Function:
+    if op.sparse or op.axis != -1:
+        raise ModelError(f"operation {op.name!r}: only axis=-1 can be rebuilt")
+    return _of("one_hot", depth="num_classes")(op)
+
+
 def _as_floats(tensors: Sequence[Any], always: bool = False) -> list[Any]:
     """Returns the arguments of a call, in float32 where one of them is a float.
 
@@ -295,6 +322,7 @@ OPERATIONS: Mapping[str, Callable[[Any], Function]] = {
     "Cast": _of("cast", dtype="dtype"),
     "Clip": _of("clip_by_value", clip_value_min="x_min", clip_value_max="x_max"),
     "Concatenate": _of("concat", axis="axis"),
+    "DepthToSpace": _block("nn.depth_to_space"),
     "Elu": _layer(lambda op: tf_keras.layers.ELU(op.alpha, name=op.name)),
     "ExpandDims": _of("expand_dims", axis="axis"),
     "Gelu": _gelu,
@@ -306,12 +334,15 @@ OPERATIONS: Mapping[str, Callable[[Any], Function]] = {
     "Min": _extremum("math.reduce_min"),
     "Moveaxis": _moved,
     "Norm": _norm,
+    "OneHot": _one_hot,
     "Normalize": _normalize,
     "Pad": _padded,
     "Repeat": _of("repeat", repeats="repeats", axis="axis"),
     "Reshape": _of_shape("reshape", "newshape", "shape"),
+    "Resize": _resize,
     "Roll": _of("roll", shift="shift", axis="axis"),
     "Softmax": _layer(lambda op: tf_keras.layers.Softmax(op.axis, name=op.name)),
+    "SpaceToDepth": _block("nn.space_to_depth"),
     "Split": _split,
     "Squeeze": _of("squeeze", axis="axis"),
     "Stack": _of("stack", axis="axis"),

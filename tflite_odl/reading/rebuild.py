@@ -74,7 +74,7 @@ def graph(model: Any) -> Any:
 
 def is_model(layer: Any) -> bool:
     """Whether a layer is itself a model, of tf_keras or of Keras 3."""
-    return hasattr(type(layer), "layers")
+    return any(base.__name__ == "Model" for base in type(layer).__mro__)
 
 
 def all_layers(model: Any, path: str = "") -> Iterator[tuple[str, Any]]:

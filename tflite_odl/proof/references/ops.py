@@ -212,6 +212,19 @@ def _bilinear(op: Op, x: tf.Tensor) -> tf.Tensor:
     return x
 
 
+def _resize(op: Op, x: tf.Tensor) -> tf.Tensor:
+    rows, columns = (tf.constant(op.a[k], x.dtype) for k in ("rows", "columns"))
+    return tf.einsum("ih,jw,bhwc->bijc", rows, columns, x)
+
+
+def _one_hot(op: Op, x: tf.Tensor) -> tf.Tensor:
+    return tf.one_hot(tf.cast(x, tf.int32), op.node.shape[-1], dtype=x.dtype)
+
+
+def _digitize(op: Op, x: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tf.searchsorted(op.a["bounds"], x, side="right"), x.dtype)
+
+
 def _uniforms(op: Op, x: tf.Tensor) -> list[tf.Tensor]:
     state = tf.constant(op.random)
     draws = dropout.uniforms(op.node, state, x.shape[0])
@@ -223,6 +236,13 @@ def _dropout(op: Op, x: tf.Tensor) -> tf.Tensor:
         return x * _normal(op, x)
     (uniform,) = _uniforms(op, x)
     return tf.where(uniform >= op.a["rate"], x / (1 - op.a["rate"]), 0 * x)
+
+
+def _alpha_dropout(op: Op, x: tf.Tensor) -> tf.Tensor:
+    (uniform,) = _uniforms(op, x)
+    rate, low = op.a["rate"], op.a["low"]
+    a = ((1 - rate) * (1 + rate * low**2)) ** -0.5
+    return a * tf.where(uniform >= rate, x, low + 0 * x) - a * low * rate
 
 
 def _normal(op: Op, x: tf.Tensor) -> tf.Tensor:
@@ -336,7 +356,11 @@ OPS: dict[str, Callable[..., tf.Tensor]] = {
     "repeat": _repeat,
     "upsample_nearest": _nearest,
     "upsample_bilinear": _bilinear,
+    "resize": _resize,
+    "one_hot": _one_hot,
+    "digitize": _digitize,
     "dropout": _dropout,
+    "alpha_dropout": _alpha_dropout,
     "noise": lambda op, x: x + _normal(op, x),
     "sign": _of(quantized.sign),
     "rounded": _rounded,

@@ -15,9 +15,11 @@ import tensorflow as tf
 
 from tflite_odl.reading.layers import (
     activations,
+    categories,
     merging,
     rearranging,
     reductions,
+    resizing,
 )
 
 
@@ -208,6 +210,8 @@ _quotient = _binary(merging.divide, lambda value, first: {"scale": 1.0 / value})
 FUNCTIONS: dict[str, Callable] = {
     **reductions.FUNCTIONS,
     **rearranging.FUNCTIONS,
+    **resizing.FUNCTIONS,
+    **categories.FUNCTIONS,
     "__operators__.add": _add,
     "cast": _cast,
     "clip_by_value": _clip,

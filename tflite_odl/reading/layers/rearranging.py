@@ -202,6 +202,20 @@ def pad(context, tensor, paddings, mode="CONSTANT", constant_values=0) -> str:
     return shapes.add_padding(context, pairs[1:])
 
 
+def depth_to_space(context, input, block_size, data_format="NHWC") -> str:
+    return shapes.add_depth_to_space(context, _block(context, block_size, data_format))
+
+
+def space_to_depth(context, input, block_size, data_format="NHWC") -> str:
+    return shapes.add_space_to_depth(context, _block(context, block_size, data_format))
+
+
+def _block(context, size: int, data_format: str) -> int:
+    if data_format != "NHWC":
+        raise context.refuse(f"data_format {data_format}", "NHWC")
+    return int(size)
+
+
 def _behind_the_batch(context, axis: int, rank: int) -> int:
     axis = int(axis) % rank
     if axis == 0:
@@ -216,6 +230,8 @@ FUNCTIONS: dict[str, Callable] = {
     "compat.v1.transpose": transpose,
     "concat": concatenation,
     "expand_dims": expand_dims,
+    "nn.depth_to_space": depth_to_space,
+    "nn.space_to_depth": space_to_depth,
     "pad": pad,
     "repeat": repeat,
     "reshape": reshape,

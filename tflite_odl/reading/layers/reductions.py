@@ -21,9 +21,7 @@ def extremum(sign: float) -> Callable:
     """Returns the converter of a maximum, or of a minimum by -1."""
 
     def convert(context, input_tensor, axis=None, keepdims=False) -> str:
-        over = axes(context, axis)
-        shape = _shape(context, over, keepdims)
-        return context.add("reduce_extremum", shape, {"axes": over, "sign": sign})
+        return add_extremum(context, axes(context, axis), sign, keepdims)
 
     return convert
 
@@ -59,6 +57,14 @@ def normalize(context, x, axis=None, epsilon=1e-12) -> str:
     if epsilon != 1e-12:
         raise context.refuse(f"epsilon {epsilon}", "TensorFlow's own, 1e-12")
     return context.add("unit_norm", context.shape, {"axes": axes(context, axis)})
+
+
+def add_extremum(
+    context, over: Sequence[int], sign: float, keepdims: bool = False
+) -> str:
+    """Adds a maximum over axes, or a minimum by `sign` -1."""
+    shape = _shape(context, over, keepdims)
+    return context.add("reduce_extremum", shape, {"axes": tuple(over), "sign": sign})
 
 
 def add_sum(
