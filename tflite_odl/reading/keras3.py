@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import tf_keras
@@ -14,6 +14,8 @@ from tflite_odl.reading import (
     keras3_ops,
     rebuild,
     simplify,
+    sizes,
+    subclasses,
     understood,
 )
 from tflite_odl.reading.compare import check_same
@@ -24,19 +26,29 @@ _RENAMED = {"LeakyReLU": {"negative_slope": "alpha"}}
 _OF_WEIGHTS = ("regularizer", "constraint")
 
 
-def load(path: str) -> tuple[tf_keras.Model, list[str]]:
+def load(
+    path: str, own: Collection[str] = (), input_shape: Sequence[int] = ()
+) -> tuple[tf_keras.Model, list[str]]:
     """Returns the tf_keras twin of a file saved by Keras 3, and notes for the user.
+
+    Args:
+      path: of the file.
+      own: names of classes of models that are not Keras' own, see `subclasses`.
+      input_shape: of a row, for an input whose sizes the model leaves open.
 
     Raises:
       ModelError: a layer that tf_keras has not, or that computes something else there.
     """
     import keras  # Keras 3, also where TF_USE_LEGACY_KERAS is set
 
-    model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    return from_keras3(model)
+    options = {"custom_objects": subclasses.stand_ins(own, keras.Model)}
+    model = keras.saving.load_model(path, compile=False, safe_mode=True, **options)
+    return from_keras3(model, input_shape)
 
 
-def from_keras3(model: Any) -> tuple[tf_keras.Model, list[str]]:
+def from_keras3(
+    model: Any, input_shape: Sequence[int] = ()
+) -> tuple[tf_keras.Model, list[str]]:
     """Returns the tf_keras twin of a Keras 3 model, outputs compared, and notes.
 
     Raises:
@@ -44,15 +56,21 @@ def from_keras3(model: Any) -> tuple[tf_keras.Model, list[str]]:
     """
     model, notes = in_float32(model)
     notes += _call_notes(model)
+    inputs = {id(tensor) for tensor in rebuild.graph(model).inputs}
+
+    def make_input(tensor: Any) -> Any:
+        return _input(tensor, input_shape if id(tensor) in inputs else ())
+
     twin = rebuild.rebuild(
-        model, lambda layer, path: _translate(layer, path, notes), _input, _fill
+        model, lambda layer, path: _translate(layer, path, notes), make_input, _fill
     )
     check_same(model, twin)
     return twin, notes
 
 
-def _input(tensor: Any) -> Any:
-    return tf_keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name)
+def _input(tensor: Any, input_shape: Sequence[int]) -> Any:
+    shape = sizes.filled(tensor.shape[1:], input_shape)
+    return tf_keras.Input(shape, dtype=tensor.dtype, name=tensor.name)
 
 
 def _translate(
