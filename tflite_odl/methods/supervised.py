@@ -36,6 +36,7 @@ from tflite_odl.methods.network import Network, computing_in_float32
 from tflite_odl.methods.step import counters, settle
 from tflite_odl.reading.load import LoadedModel
 from tflite_odl.reading.logits import as_logits
+from tflite_odl.reading.simplify import simplified
 
 
 class Supervised(Method):
@@ -82,6 +83,9 @@ class Supervised(Method):
         resolved = resolve(config, loaded, self.losses)
         self.config, self.notes = self.Config(**resolved.options), resolved.notes
         self.source_model = model = computing_in_float32(loaded.model)
+        model, notes = simplified(model)
+        for note in notes:
+            warnings.warn(note, stacklevel=2)
         ending = losses.LOSSES[self.config.loss].ending
         logits, self.ending = (
             as_logits(model, ending, resolved.logits) if ending else (model, "as it is")

@@ -134,8 +134,10 @@ def _converted(context: LayerContext) -> list[Value]:
     understood.check_layer(context.layer, context.path)
     mask = masks.after(context)
     found = CONVERTERS[kind](context)
-    context.builder.add_terms(context.layer, context.path, found)
-    return [Value(found, mask)]
+    nodes = [found] if isinstance(found, str) else found
+    for node in nodes:
+        context.builder.add_terms(context.layer, context.path, node)
+    return [Value(node, mask) for node in nodes]
 
 
 @dataclasses.dataclass
