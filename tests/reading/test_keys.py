@@ -38,6 +38,9 @@ class Beside:
 
 CONVOLUTION = {"filters": 4, "kernel_size": 3}
 MADE: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
+    "AlphaDropout": (IMAGE, {"rate": 0.5}),
+    "CenterCrop": (IMAGE, {"height": 4, "width": 3}),
+    "Resizing": (IMAGE, {"height": 4, "width": 3}),
     "Activation": (VECTOR, {"activation": "relu"}),
     "AveragePooling1D": (SIGNAL, {"pool_size": 2}),
     "AveragePooling2D": (IMAGE, {"pool_size": 2}),
@@ -83,6 +86,9 @@ OTHERS: dict[str, Any] = {
     "autocast": False,
     "axis": 1,
     "center": False,
+    "antialias": True,
+    "bounding_box_format": "xyxy",
+    "crop_to_aspect_ratio": True,
     "cropping": 2,
     "data_format": "channels_first",
     "depth_multiplier": 2,
@@ -91,10 +97,14 @@ OTHERS: dict[str, Any] = {
     "dtype": "float64",
     "dynamic": True,
     "epsilon": 0.5,
+    "factor": 0.5,
+    "fill_mode": "reflect",
+    "fill_value": 0.5,
     "filters": 8,
     "force_generator": True,
     "fused": False,
     "groups": 4,
+    "height": 5,
     "interpolation": "bilinear",
     "invert": True,
     "keepdims": True,
@@ -112,6 +122,7 @@ OTHERS: dict[str, Any] = {
     "noise_shape": (None, 1, 1, 4),
     "offset": 0.25,
     "output_padding": 1,
+    "pad_to_aspect_ratio": True,
     "padding": "same",
     "pool_size": 3,
     "quantization_config": keras.quantizers.Int8QuantizationConfig(),
@@ -136,11 +147,13 @@ OTHERS: dict[str, Any] = {
     "units": 5,
     "use_bias": False,
     "variance": 2.0,
+    "width": 5,
     "virtual_batch_size": 2,
 }
 OF_CLASS: dict[tuple[str, str], Any] = {
     ("GroupNormalization", "axis"): 2,
     ("Rescaling", "scale"): 0.75,
+    ("Resizing", "interpolation"): "nearest",
     ("SpatialDropout1D", "noise_shape"): (None, 1, 4),
     ("UnitNormalization", "axis"): (1, 2),
     ("ZeroPadding1D", "padding"): 2,
@@ -166,7 +179,15 @@ UNUSED = {
 # What classes give to their bases, and a user to neither.
 INNER = ("conv_op", "pool_mode")
 # What Keras 3's own class already gives to its base.
-GIVEN = (("ActivityRegularization", "activity_regularizer"),)
+GIVEN = (
+    ("ActivityRegularization", "activity_regularizer"),
+    ("CenterCrop", "factor"),
+    ("Resizing", "factor"),
+)
+
+
+# Their inputs are whole numbers: Keras' own output is compared in test_simplify.py.
+CATEGORIES = ("CategoryEncoding", "Discretization")
 
 
 def classes(api) -> list[type]:
@@ -175,7 +196,8 @@ def classes(api) -> list[type]:
         for kind in vars(api.layers).values()
         if inspect.isclass(kind) and issubclass(kind, api.layers.Layer)
     }
-    return sorted((k for k in found if k.__name__ in CONVERTERS), key=str)
+    read = CONVERTERS.keys() - set(CATEGORIES)
+    return sorted((k for k in found if k.__name__ in read), key=str)
 
 
 def keys(kind: type) -> list[str]:
@@ -278,3 +300,13 @@ def test_no_key_is_ignored(api, kind):
             if described(found) == usual(**changed.given):
                 ignored.append(key)
     assert not ignored
+
+
+def test_an_output_mode_that_is_not_built_is_refused():
+    kl = tf_keras.layers
+    inputs = kl.Input((3,))
+    x = kl.Dense(3, name="learns")(inputs)
+    bins = kl.Discretization([0.0, 1.0], output_mode="count")(x)
+    model = tf_keras.Model(inputs, kl.Dense(2, name="top")(bins))
+    with pytest.raises(ModelError, match="output_mode 'count'"):
+        from_keras(model, {"learns", "top"})
