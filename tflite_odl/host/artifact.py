@@ -6,11 +6,14 @@ import dataclasses
 import hashlib
 import os
 import pathlib
+import stat
 
-from tflite_odl import contract
+from tflite_odl import contract, files
 from tflite_odl.contract import version1
 from tflite_odl.errors import ArtifactError
 from tflite_odl.host import embedded, paths
+
+MOST_REASON_BYTES = 2**20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,16 +39,20 @@ class Artifact:
           ContractError: it follows a newer contract than this package.
         """
         path = pathlib.Path(path)
-        if path.is_file():
+        with files.told(ArtifactError, f"no artifact at {files.shown(path)}"):
+            mode = path.stat().st_mode
+        if not stat.S_ISDIR(mode):
             model = _read(path)
             return cls(path, model, embedded.manifest(model, path))
-        if not path.is_dir():
-            raise ArtifactError(f"no artifact at {path}: neither a folder nor a file")
         rejected = path / contract.REJECTED_FILE
-        if rejected.exists():
-            reason = _read(rejected).decode(errors="replace").strip()
+        if os.path.lexists(rejected):
+            content = files.read(rejected, ArtifactError, MOST_REASON_BYTES)
+            reason = content.decode(errors="replace").strip()
             raise ArtifactError(f"{path} was rejected when it was exported: {reason}")
-        manifest = contract.Manifest.from_json(_read(path / contract.MANIFEST_FILE))
+        content = files.read(
+            path / contract.MANIFEST_FILE, ArtifactError, embedded.MOST_MANIFEST_BYTES
+        )
+        manifest = contract.Manifest.from_json(content)
         found = cls(path, _read(path / contract.MODEL_FILE), manifest)
         if verify:
             found.verify()
@@ -67,10 +74,10 @@ class Artifact:
         """
         if self.path.is_file():
             return
-        beside, files = self.path / contract.MANIFEST_FILE, self.manifest.files
-        if contract.MODEL_FILE not in files:
+        beside, hashes = self.path / contract.MANIFEST_FILE, self.manifest.files
+        if contract.MODEL_FILE not in hashes:
             raise ArtifactError(f"{beside} has no hash of {contract.MODEL_FILE}")
-        for name, expected in files.items():
+        for name, expected in hashes.items():
             found = hashlib.sha256(_read(paths.inside(self.path, name))).hexdigest()
             if found != expected:
                 raise ArtifactError(
@@ -84,7 +91,4 @@ class Artifact:
 
 
 def _read(path: pathlib.Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ArtifactError(f"cannot read {path}: {error.strerror}") from error
+    return files.read(path, ArtifactError)
