@@ -35,6 +35,9 @@ _RUNTIME = flags.DEFINE_enum("runtime", "interpreter", ["interpreter", "compiled
 _THREADS = flags.DEFINE_integer("threads", 2, "of the CPU kernels")
 _SEED = flags.DEFINE_integer("seed", 0, "of the stream's order")
 _EVERY = flags.DEFINE_integer("checkpoint_every", 100, "batches between checkpoints")
+_TRUSTED = flags.DEFINE_string(
+    "trusted", None, "PEM file of the Ed25519 public key that must have signed it"
+)
 _SET = flags.DEFINE_multi_string("set", [], "name=value for configure, repeatable")
 
 _UNLABELLED = flags.DEFINE_float(
@@ -64,7 +67,9 @@ def _emulate(artifact: str, console: Console) -> dict:
         )
     settings = _settings()
     dataset = streams.open(_DATASET.value)
-    with Session(artifact, _RUNTIME.value, _THREADS.value, out) as session:
+    with Session(
+        artifact, _RUNTIME.value, _THREADS.value, out, _TRUSTED.value
+    ) as session:
         for note in session.artifact.notes:
             console.print(f"note: {note}", style="yellow", markup=False)
         session.claim()

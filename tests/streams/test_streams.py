@@ -220,7 +220,7 @@ def test_real_recordings(recordings, tmp_path, name, train, test, shape):
 
 
 def facts(dataset) -> tuple:
-    """Returns what training sees of a dataset, copied: arrays are of the mapped file."""
+    """Returns what training sees of a dataset, copied from the mapped file."""
     parts = (dataset.train, dataset.test)
     arrays = [array.tolist() for part in parts for array in (part.x, part.y)]
     return arrays, dataset.classes, dataset.scale, dataset.offset

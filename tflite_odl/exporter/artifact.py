@@ -3,6 +3,7 @@
     model.tflite           the manifest is inside too, without the hashes
     serve.tflite           inference alone, with constant weights, if there is a twin
     manifest.json          with the sha256 of every other file
+    manifest.sig           the signature of manifest.json, if a key is given
     goldens/index.json     calls in order, with their inputs and expected outputs
     goldens/*.bin          raw little-endian tensors, C order
     REJECTED.txt           only if the model failed a check: why
@@ -26,10 +27,11 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from tflite_odl import contract, files
+from tflite_odl import contract, files, signing
 from tflite_odl.errors import ArtifactError
 from tflite_odl.exporter import flatbuffer
 from tflite_odl.exporter.exchange import exchange
+from tflite_odl.signing import Key
 
 INDEX_FILE = "index.json"
 SIBLING = ".artifact"
@@ -101,6 +103,7 @@ def write(
     goldens: Goldens | None = None,
     rejected: str = "",
     twin: bytes | None = None,
+    sign: Key | None = None,
 ) -> pathlib.Path:
     """Writes an artifact and returns its folder, replacing an older artifact there.
 
@@ -111,6 +114,7 @@ def write(
       goldens: calls with expected outputs, if any.
       rejected: why the model failed; marks the folder so that no Session opens it.
       twin: the serving twin, if there is one.
+      sign: an Ed25519 private key, a PEM file or 32 bytes; None signs nothing.
 
     Raises:
       ArtifactError: the manifest belongs to another model; the folder holds something
@@ -123,7 +127,7 @@ def write(
             f"the manifest is of artifact {manifest.artifact_id[:12]!r}, "
             f"the model is {artifact_id(model)[:12]!r}"
         )
-    contents = _contents(model, manifest, goldens, rejected, twin)
+    contents = _contents(model, manifest, goldens, rejected, twin, sign)
     with files.told(ArtifactError, f"cannot write {files.shown(folder)}"):
         _check_replaceable(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -143,9 +147,10 @@ def _contents(
     goldens: Goldens | None,
     rejected: str,
     twin: bytes | None,
+    sign: Key | None,
 ) -> dict[str, bytes]:
     bare = dataclasses.replace(manifest, files={})
-    contents = {contract.MODEL_FILE: flatbuffer.embed(model, bare.to_json())}
+    contents = {contract.MODEL_FILE: flatbuffer.embed(model, bare.to_json(), sign)}
     for name, content in (goldens.files() if goldens else {}).items():
         contents[f"{contract.GOLDENS_FOLDER}/{name}"] = content
     if twin is not None:
@@ -155,6 +160,10 @@ def _contents(
     hashes = {name: hashlib.sha256(contents[name]).hexdigest() for name in contents}
     complete = dataclasses.replace(manifest, files=hashes)
     contents[contract.MANIFEST_FILE] = complete.to_json(indent=1).encode()
+    if sign is not None:
+        digest = hashlib.sha256(contents[contract.MANIFEST_FILE]).digest()
+        signature = signing.sign(sign, signing.MANIFEST, digest)
+        contents[contract.SIGNATURE_FILE] = signature
     return contents
 
 

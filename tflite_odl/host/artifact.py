@@ -8,10 +8,11 @@ import os
 import pathlib
 import stat
 
-from tflite_odl import contract, files
+from tflite_odl import contract, files, signing
 from tflite_odl.contract import version1
 from tflite_odl.errors import ArtifactError
 from tflite_odl.host import embedded, paths
+from tflite_odl.signing import Key
 
 MOST_REASON_BYTES = 2**20
 
@@ -31,11 +32,20 @@ class Artifact:
     manifest: contract.Manifest
 
     @classmethod
-    def open(cls, path: str | os.PathLike, verify: bool = True) -> Artifact:
+    def open(
+        cls, path: str | os.PathLike, verify: bool = True, trusted: Key | None = None
+    ) -> Artifact:
         """Reads an artifact and checks its files, a bare one's own sha256.
 
+        Args:
+          path: of a folder, or of a bare `.tflite`.
+          verify: whether the files of a folder are compared with their hashes.
+          trusted: the Ed25519 public key whose signature is asked for, a PEM file or 32
+            bytes; the files are verified then. None asks for no signature.
+
         Raises:
-          ArtifactError: missing, altered or rejected; what and where is said.
+          ArtifactError: missing, altered, rejected, or not signed by the trusted key;
+            what and where is said.
           ContractError: it follows a newer contract than this package.
         """
         path = pathlib.Path(path)
@@ -43,7 +53,9 @@ class Artifact:
             mode = path.stat().st_mode
         if not stat.S_ISDIR(mode):
             model = _read(path)
-            return cls(path, model, embedded.manifest(model, path))
+            found = cls(path, model, embedded.manifest(model, path))
+            found.check_signature(trusted)
+            return found
         rejected = path / contract.REJECTED_FILE
         if os.path.lexists(rejected):
             content = files.read(rejected, ArtifactError, MOST_REASON_BYTES)
@@ -54,9 +66,30 @@ class Artifact:
         )
         manifest = contract.Manifest.from_json(content)
         found = cls(path, _read(path / contract.MODEL_FILE), manifest)
-        if verify:
+        if verify or trusted is not None:
             found.verify()
+        found.check_signature(trusted)
         return found
+
+    def check_signature(self, trusted: Key | None) -> None:
+        """Raises ArtifactError unless the key, if any, has signed this verified one.
+
+        A folder's manifest.json is read again, and signed as it is.
+        """
+        if trusted is None:
+            return
+        if self.path.is_file():
+            embedded.check_signature(self.model, trusted, self.path)
+            return
+        where = self.path / contract.MANIFEST_FILE
+        embedded.check_signature(self.model, trusted, self.path / contract.MODEL_FILE)
+        place = self.path / contract.SIGNATURE_FILE
+        signature = files.read(place, ArtifactError, signing.SIGNATURE_BYTES)
+        content = files.read(where, ArtifactError, embedded.MOST_MANIFEST_BYTES)
+        if contract.Manifest.from_json(content) != self.manifest:
+            raise ArtifactError(f"{where} has changed while it was read")
+        digest = hashlib.sha256(content).digest()
+        signing.check(trusted, signing.MANIFEST, digest, signature, str(where))
 
     @property
     def notes(self) -> tuple[str, ...]:

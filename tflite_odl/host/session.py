@@ -17,6 +17,7 @@ from tflite_odl.host.artifact import Artifact
 from tflite_odl.host.claim import Claim
 from tflite_odl.host.runtimes import RUNTIMES, Runtime
 from tflite_odl.host.turns import Turns
+from tflite_odl.signing import Key
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -32,6 +33,8 @@ class Session:
       runtime: "interpreter" or "compiled".
       threads: of the CPU kernels.
       checkpoint_dir: where `save_checkpoint` writes.
+      trusted: an Ed25519 public key, a PEM file or 32 bytes; an artifact that it has
+        not signed is refused.
 
     Raises:
       ArtifactError, ContractError: the artifact cannot be used; nothing was loaded.
@@ -43,11 +46,16 @@ class Session:
         runtime: str = "interpreter",
         threads: int = 2,
         checkpoint_dir: str | os.PathLike | None = None,
+        trusted: Key | None = None,
     ) -> None:
         if runtime not in RUNTIMES:
             raise ContractError(f"runtime {runtime!r} is not one of {list(RUNTIMES)}")
         opened = isinstance(artifact, Artifact)
-        self.artifact = artifact if opened else Artifact.open(artifact)
+        if opened:
+            self.artifact = artifact
+            artifact.check_signature(trusted)
+        else:
+            self.artifact = Artifact.open(artifact, trusted=trusted)
         self.manifest = self.artifact.manifest
         self.checkpoint_dir = checkpoint_dir and pathlib.Path(checkpoint_dir)
         self.position = 0
