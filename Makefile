@@ -12,7 +12,7 @@ STAMP := $(VENV)/installed
 WORKERS ?= $(shell $(BIN)/python -c 'import os; \
   memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"); \
   print(max(1, min(len(os.sched_getaffinity(0)), int(memory / 2e9))))')
-EXTRAS := export,data,dev
+EXTRAS := export,data,sign,dev
 
 .PHONY: help venv test lint demo clean
 

@@ -22,7 +22,7 @@ import terminal
 from absl import app, flags, logging
 from rich.console import Console
 
-from tflite_odl import methods
+from tflite_odl import methods, signing
 from tflite_odl.errors import OdlError
 
 _METHOD = flags.DEFINE_enum(
@@ -69,6 +69,9 @@ _CALIBRATE = flags.DEFINE_string(
 _SERVE = flags.DEFINE_boolean(
     "serve", True, "also write serve.tflite, the serving twin that tools/bake.py fills"
 )
+_SIGN = flags.DEFINE_string(
+    "sign", None, "PEM file of an Ed25519 private key that signs the artifact"
+)
 _OUT = flags.DEFINE_string("out", None, "the artifact's folder", required=True)
 _KEEP_REJECTED = flags.DEFINE_string(
     "keep_rejected", None, "folder for the artifact if the parity gate refuses it"
@@ -100,6 +103,8 @@ def _convert(progress, console: Console) -> dict:
     from tflite_odl.proof.cache import Cache
 
     start = time.perf_counter()
+    if _SIGN.value:  # before all the work
+        signing.sign(_SIGN.value, signing.MODEL, b"")
     dataset = _open_dataset()
     options = method_flags.options(_METHOD.value, _of_dataset(dataset))
     model, classes = _model(dataset, options, console)
@@ -128,7 +133,7 @@ def _convert(progress, console: Console) -> dict:
         calibrate=_calibration(dataset),
         progress=progress,
     )
-    folder = exported.save(_OUT.value)
+    folder = exported.save(_OUT.value, _SIGN.value)
     return {
         "artifact": str(folder),
         "id": exported.manifest.artifact_id[:12],
@@ -237,7 +242,7 @@ def _choices() -> dict[str, str] | None:
         with open(_PLAN.value) as file:
             content = json.load(file)
         return dict(content.get("plan", content))
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"--plan={_PLAN.value} is not a plan: {error}") from error
 
 

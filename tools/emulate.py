@@ -19,9 +19,10 @@ from absl import app, flags
 from rich.console import Console
 from rich.progress import Progress
 
-from tflite_odl import streams
+from tflite_odl import files, streams
 from tflite_odl.errors import ContractError, DataError, OdlError
 from tflite_odl.host import loop, records
+from tflite_odl.host.claim import LOCK_FILE
 from tflite_odl.host.session import Session
 
 _DATASET = flags.DEFINE_string("dataset", "digits", "digits[:changes] or npz:PATH")
@@ -34,6 +35,9 @@ _RUNTIME = flags.DEFINE_enum("runtime", "interpreter", ["interpreter", "compiled
 _THREADS = flags.DEFINE_integer("threads", 2, "of the CPU kernels")
 _SEED = flags.DEFINE_integer("seed", 0, "of the stream's order")
 _EVERY = flags.DEFINE_integer("checkpoint_every", 100, "batches between checkpoints")
+_TRUSTED = flags.DEFINE_string(
+    "trusted", None, "PEM file of the Ed25519 public key that must have signed it"
+)
 _SET = flags.DEFINE_multi_string("set", [], "name=value for configure, repeatable")
 
 _UNLABELLED = flags.DEFINE_float(
@@ -57,15 +61,18 @@ def main(argv: list[str]) -> int:
 
 def _emulate(artifact: str, console: Console) -> dict:
     out = pathlib.Path(_OUT.value)
-    if out.exists() and any(out.iterdir()) and not _RESUME.value:
+    if _holds_a_run(out) and not _RESUME.value:
         raise DataError(
             f"{out} already holds a run: --resume it, or take another --out"
         )
     settings = _settings()
     dataset = streams.open(_DATASET.value)
-    with Session(artifact, _RUNTIME.value, _THREADS.value, out) as session:
+    with Session(
+        artifact, _RUNTIME.value, _THREADS.value, out, _TRUSTED.value
+    ) as session:
         for note in session.artifact.notes:
             console.print(f"note: {note}", style="yellow", markup=False)
+        session.claim()
         before = session.evaluate(dataset.test.x, dataset.test.y)
         records.note_facts(out, _facts(session, settings))
         resumed = _RESUME.value and _restore(session, console)
@@ -88,6 +95,11 @@ def _emulate(artifact: str, console: Console) -> dict:
             "model_bytes": len(session.artifact.model),
             "flex_ops": loop.flex_ops(session.manifest),
         }
+
+
+def _holds_a_run(out: pathlib.Path) -> bool:
+    with files.told(DataError, f"cannot read {files.shown(out)}"):
+        return out.exists() and any(path.name != LOCK_FILE for path in out.iterdir())
 
 
 def _facts(session: Session, settings: dict[str, float]) -> dict[str, Any]:
@@ -132,6 +144,7 @@ def _train(session: Session, dataset, out: pathlib.Path, console: Console):
             stop=lambda: bool(stopped),
             on_step=on_step,
             hide=loop.hidden(_UNLABELLED.value, _SEED.value),
+            note=lambda text: console.out(f"note: {text}", style="yellow"),
         )
 
 

@@ -12,7 +12,16 @@ import pytest
 from tflite_odl.contract import Manifest, Signature, TensorSpec
 from tflite_odl.contract.digest import digest
 from tflite_odl.errors import ArtifactError, CheckpointError, ContractError, DataError
-from tflite_odl.host import checkpoint, embedded, labels, paths, records, rows, totals
+from tflite_odl.host import (
+    checkpoint,
+    embedded,
+    journal,
+    labels,
+    paths,
+    records,
+    rows,
+    totals,
+)
 from tflite_odl.streams import packed
 
 FOLDER = pathlib.Path(__file__).parents[2] / "conformance"
@@ -159,3 +168,13 @@ def test_records(case):
     metrics = {name: tensor(about) for name, about in case["metrics"].items()}
     found = records.record(case["batch"], metrics, case["before"], case["ms"])
     assert json.loads(json.dumps(found)) == json.loads(case["line"])
+
+
+@cases("lines")
+def test_lines(case):
+    found = journal.parse(case["line"].encode() + b"\n")
+    if case.get("refused"):
+        assert found is None
+    else:
+        assert found == json.loads(case["record"])
+        assert journal.line(found).decode() == case["line"] + "\n"

@@ -18,7 +18,7 @@ from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.options import CpuOptions, Options
 
 from tflite_odl.contract import SAVE, Manifest
-from tflite_odl.errors import ArtifactError
+from tflite_odl.errors import ArtifactError, OdlError, RunError
 from tflite_odl.host import interface
 
 Arrays = Mapping[str, np.ndarray]
@@ -54,7 +54,19 @@ class Runtime:
         raise NotImplementedError(type(self).__name__)
 
     def run(self, signature: str, inputs: Arrays) -> dict[str, np.ndarray]:
-        """Returns the outputs of one call; they are the caller's own copies."""
+        """Returns the outputs of one call; they are the caller's own copies.
+
+        Raises:
+          RunError: the runtime failed, maybe with a part of the state written.
+        """
+        try:
+            return self._run(signature, inputs)
+        except OdlError:
+            raise
+        except (RuntimeError, ValueError, KeyError, MemoryError) as error:
+            raise RunError(f"{self.name} failed in {signature!r}: {error}") from error
+
+    def _run(self, signature: str, inputs: Arrays) -> dict[str, np.ndarray]:
         raise NotImplementedError(type(self).__name__)
 
     def save(self) -> dict[str, np.ndarray]:
@@ -88,7 +100,7 @@ class InterpreterRuntime(Runtime):
         self._interpreter = Interpreter(model_content=model, num_threads=threads)
         self._calls: dict[str, Call] = {}
 
-    def run(self, signature: str, inputs: Arrays) -> dict[str, np.ndarray]:
+    def _run(self, signature: str, inputs: Arrays) -> dict[str, np.ndarray]:
         call = self._calls.get(signature) or self._prepare(signature)
         return call(inputs)
 
@@ -146,7 +158,7 @@ class CompiledRuntime(Runtime):
         self._model = CompiledModel.from_buffer(model, options=options)
         self._buffers: dict[str, tuple[dict, dict, list]] = {}
 
-    def run(self, signature: str, inputs: Arrays) -> dict[str, np.ndarray]:
+    def _run(self, signature: str, inputs: Arrays) -> dict[str, np.ndarray]:
         entry = self._buffers.get(signature) or self._allocate(signature)
         inside, outside, outputs = entry
         for name, value in inputs.items():
