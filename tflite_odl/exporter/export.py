@@ -11,10 +11,10 @@ from typing import Any
 
 from tflite_odl import contract
 from tflite_odl.errors import ExportError
-from tflite_odl.exporter import artifact, recipes
+from tflite_odl.exporter import artifact, int8_twin, recipes
 from tflite_odl.exporter.build import build
 from tflite_odl.exporter.goldens import Step, golden_steps, record
-from tflite_odl.exporter.int8 import Rows, quantized
+from tflite_odl.exporter.int8 import Rows, preprocessed, quantized
 from tflite_odl.exporter.layers import converted
 from tflite_odl.exporter.twin import Served, serve
 from tflite_odl.host.bake import manifest_of
@@ -85,16 +85,20 @@ def export(
         limit, or the artifact and TensorFlow disagree. Nothing is written but to
         `keep_rejected`.
     """
-    recipe, backbone = recipes.recipe(quantize), None
+    recipe, backbone, plan = recipes.recipe(quantize), None, None
     own: dict[str, Any] = {}
     quantization = recipe.to_manifest()
     if calibrate is not None and not recipe.calibrated:
         raise ExportError(
             f"recipe {quantize!r} finds no ranges: leave the calibration rows out"
         )
-    if recipe.calibrated:
-        if calibrate is None:
-            raise ExportError(f"recipe {quantize!r} needs rows to calibrate with")
+    if recipe.calibrated and calibrate is None:
+        raise ExportError(f"recipe {quantize!r} needs rows to calibrate with")
+    if recipe.serving == "int8":
+        plan = _planned(method, recipe, calibrate, serving, progress)
+        method = method.observing(plan.observed)
+        quantization |= plan.to_manifest()
+    if recipe.backbone == "int8":
         int8 = quantized(method, recipe, calibrate, progress)
         method, backbone = int8.method, int8.backbone
         own["int8_backbone"] = int8.proofs
@@ -106,7 +110,10 @@ def export(
     twin = None
     if serving and method.bakes:
         progress("serving twin")
-        twin = serve(method, infer_batch_size)
+        if plan is None:
+            twin = serve(method, infer_batch_size)
+        else:
+            twin = int8_twin.serve(method, plan, infer_batch_size)
         manifest = dataclasses.replace(manifest, serving=twin.twin.to_json())
     proof = method.proof(sample)
     shipped = {name: tensor.value for name, tensor in method.state().items()}
@@ -135,6 +142,25 @@ def export(
     }
     manifest = dataclasses.replace(manifest, proofs=proofs)
     return Exported(model, manifest, goldens, twin.model)
+
+
+def _planned(
+    method: Method,
+    recipe: recipes.Recipe,
+    rows: Rows,
+    serving: bool,
+    progress: Callable[[str], None],
+) -> int8_twin.Planned:
+    """Returns what the int8 twin is to be.
+
+    Raises:
+      ExportError: there is to be no twin, or the rows do not fit.
+    """
+    if not (serving and method.bakes):
+        why = f"{method.name} has none" if serving else "it is left out"
+        raise ExportError(f"recipe {recipe.name!r} is of the serving twin, and {why}")
+    network = method.serving().network
+    return int8_twin.planned(network, preprocessed(network, rows), progress)
 
 
 def _prove_twin(

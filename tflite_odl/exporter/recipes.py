@@ -20,7 +20,8 @@ class Recipe:
       name: as the command line has it.
       backbone: what the frozen part of the training artifact computes in, "float32" or
         "int8"; what learns is float32 always.
-      serving: what the serving twin computes in; "int8_backbone": as the artifact.
+      serving: what the serving twin computes in, "float32" or "int8"; "int8_backbone":
+        as the artifact.
       bits: of one weight of the frozen part in the file.
       sparsity: share of the weights that are made zero.
       clusters: distinct values that the weights of a layer are held to; 0 sets none.
@@ -40,7 +41,7 @@ class Recipe:
     @property
     def calibrated(self) -> bool:
         """Whether ranges of activations are needed, and so rows to find them with."""
-        return self.backbone == "int8"
+        return "int8" in (self.backbone, self.serving)
 
     def to_manifest(self) -> dict[str, Any]:
         """Returns what the manifest says of it, the name as `recipe`."""
@@ -59,6 +60,11 @@ RECIPES = {
             serving="int8_backbone",
             bits=8,
             about="what is frozen from the inputs on is int8, what learns float32",
+        ),
+        Recipe(
+            "int8_serve",
+            serving="int8",
+            about="the serving twin is int8, its ranges follow training",
         ),
     )
 }

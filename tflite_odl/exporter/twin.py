@@ -9,7 +9,7 @@ values, and `host.bake` writes the true ones in its place.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -24,6 +24,7 @@ from tflite_odl.exporter.places import Place, buffers, places
 from tflite_odl.folding import Formula
 from tflite_odl.host.bake import LITTLE, Constant, Twin, Weight, patched
 from tflite_odl.methods.base import Method
+from tflite_odl.methods.network import Network
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -50,11 +51,20 @@ class Served:
         return patched(self.model, self.twin, state)
 
 
-class _Module(tf.Module):
-    """`infer` with constant weights, as `convert` takes it."""
+class Inference(tf.Module):
+    """`infer` with constant weights, as `convert` takes it.
+
+    Args:
+      method: whose inference it is.
+      rows: of one call.
+      run: what the network puts out for its preprocessed inputs.
+    """
 
     def __init__(
-        self, method: Method, rows: int, graph: fold.Graph, apart: Collection[str]
+        self,
+        method: Method,
+        rows: int,
+        run: Callable[[Sequence[tf.Tensor]], tf.Tensor],
     ) -> None:
         super().__init__()
         served = method.serving()
@@ -62,8 +72,7 @@ class _Module(tf.Module):
 
         def infer(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
             inputs = {s.name: t for s, t in zip(specs, tensors, strict=True)}
-            x = served.network.start(served.network.preprocess(inputs))
-            return served.finish(serving.serve(graph, x, apart=apart))
+            return served.finish(run(served.network.preprocess(inputs)))
 
         traced = tf.function(
             infer,
@@ -84,48 +93,91 @@ def serve(method: Method, rows: int = 1) -> Served:
       ExportError: an op is not builtin, or a weight is not in the file as it is.
     """
     network = method.serving().network
-    folded = fold.folded(network.tail)
-    names = {name: network.prefix + name for name in network.graph.stateful}
-    formulas = {n: f.renamed(names) for n, f in folded.formulas.items()}
-    sources = {names.get(n, n): value for n, value in folded.sources.items()}
-    frozen = _needed(formulas, sources, set(names.values()))
-    model, found, ops = _converted(method, rows, folded.graph, frozen)
-    whole = Twin(_weights(formulas, sources, found), {}, len(model))
-    model = patched(model, whole, sources)
-    state = set(names.values())
-    kept = tuple(w for w in whole.weights if state.intersection(w.formula.sources))
-    return Served(model, Twin(kept, _constants(model, frozen), len(model)), ops)
+    made = Making.of(network, fold.folded(network.tail))
+    frozen = made.needed()
+    model, found, ops = _converted(method, rows, made.graph, frozen)
+    whole = Twin(made.weights(found), {}, len(model))
+    model = patched(model, whole, made.sources)
+    kept = tuple(w for w in whole.weights if made.changes(w.formula))
+    return Served(model, Twin(kept, constants(model, frozen), len(model)), ops)
 
 
-def _needed(formulas: Mapping[str, Formula], sources: Arrays, state: set) -> Arrays:
-    """Returns the frozen sources of weights that also have some in the state."""
-    return {
-        name: sources[name]
-        for formula in formulas.values()
-        if state.intersection(formula.sources)
-        for name in formula.sources
-        if name not in state
-    }
+@dataclasses.dataclass(frozen=True)
+class Making:
+    """What the weights of a twin are made of, by the names of a method's state.
+
+    Attributes:
+      graph: folded.
+      formulas: {weight of it: how it is made of `sources`}.
+      sources: {name: value as shipped}, of the state and frozen ones.
+      state: names of those of the state.
+    """
+
+    graph: fold.Graph
+    formulas: Mapping[str, Formula]
+    sources: Arrays
+    state: frozenset[str]
+
+    @classmethod
+    def of(cls, network: Network, folded: fold.Folded) -> Making:
+        """Returns what a network's folded graph is made of."""
+        names = {name: network.prefix + name for name in network.graph.stateful}
+        return cls(
+            folded.graph,
+            {n: f.renamed(names) for n, f in folded.formulas.items()},
+            {names.get(n, n): value for n, value in folded.sources.items()},
+            frozenset(names.values()),
+        )
+
+    def changes(self, *formulas: Formula) -> bool:
+        """Whether training changes what one of the formulas makes."""
+        return any(self.state.intersection(f.sources) for f in formulas)
+
+    def needed(self) -> Arrays:
+        """Returns the frozen sources of weights that also have some in the state."""
+        return {
+            name: self.sources[name]
+            for formula in self.formulas.values()
+            if self.changes(formula)
+            for name in formula.sources
+            if name not in self.state
+        }
+
+    def weights(self, found: Mapping[str, list[Place]]) -> tuple[Weight, ...]:
+        """Returns the float32 weights of a twin; found: where each lies."""
+        return tuple(
+            Weight(
+                self.formulas[name],
+                place.offset,
+                place.order,
+                self.formulas[name].value(self.sources).nbytes,
+            )
+            for name, where in found.items()
+            for place in where
+        )
 
 
 def _converted(
-    method: Method, rows: int, graph: fold.Graph, constants: Arrays
+    method: Method, rows: int, graph: fold.Graph, frozen: Arrays
 ) -> tuple[bytes, dict[str, list[Place]], dict[str, int]]:
     """Returns (file with placeholders, where each weight lies, its ops).
 
     Where the converter took something into a weight, the nodes of that weight are kept
     apart from what is around them, once.
     """
-    placeholders = _placeholders(graph.weights)
+    placeholders = random_weights(graph.weights)
     graph = dataclasses.replace(graph, weights=placeholders)
-    apart: set[str] = set()
+    network, apart = method.serving().network, set()
     while True:
-        module = _Module(method, rows, graph, apart)
-        int8 = method.serving().network.backbone is not None
+
+        def run(x: Sequence[tf.Tensor], apart=apart) -> tf.Tensor:
+            return serving.serve(graph, network.start(x), apart=apart)
+
+        module, int8 = Inference(method, rows, run), network.backbone is not None
         tree = flatbuffer.read(convert(module, int8))
         audited = audit.audit(tree, method.layers())
         audited.check()
-        model = _with_constants(compact(tree), constants)
+        model = with_constants(compact(tree), frozen)
         found = places(model, placeholders)
         lost = {name for name, where in found.items() if not where}
         if not lost:
@@ -139,7 +191,8 @@ def _converted(
         apart |= nodes
 
 
-def _placeholders(weights: Arrays) -> dict[str, np.ndarray]:
+def random_weights(weights: Arrays) -> dict[str, np.ndarray]:
+    """Returns placeholders, all different."""
     rng = np.random.default_rng(SEED)
     return {
         name: rng.standard_normal(value.shape).astype(np.float32)
@@ -147,42 +200,25 @@ def _placeholders(weights: Arrays) -> dict[str, np.ndarray]:
     }
 
 
-def _weights(
-    formulas: Mapping[str, Formula],
-    sources: Arrays,
-    found: Mapping[str, list[Place]],
-) -> tuple[Weight, ...]:
-    return tuple(
-        Weight(
-            formulas[name],
-            place.offset,
-            place.order,
-            formulas[name].value(sources).nbytes,
-        )
-        for name, where in found.items()
-        for place in where
-    )
-
-
-def _with_constants(model: bytes, constants: Arrays) -> bytes:
+def with_constants(model: bytes, frozen: Arrays) -> bytes:
     """Returns the file with frozen weights beside the model, which does not use them.
 
     They are one note of the file's metadata, one after the other.
     """
-    if not constants:
+    if not frozen:
         return model
-    content = b"".join(value.astype(LITTLE).tobytes() for value in constants.values())
+    content = b"".join(value.astype(LITTLE).tobytes() for value in frozen.values())
     return flatbuffer.with_note(model, CONSTANTS, content)
 
 
-def _constants(model: bytes, constants: Arrays) -> dict[str, Constant]:
-    """Returns where `_with_constants` has put each."""
-    if not constants:
+def constants(model: bytes, frozen: Arrays) -> dict[str, Constant]:
+    """Returns where `with_constants` has put each."""
+    if not frozen:
         return {}
-    content = b"".join(value.astype(LITTLE).tobytes() for value in constants.values())
+    content = b"".join(value.astype(LITTLE).tobytes() for value in frozen.values())
     (offset,) = [at for at, found in buffers(model) if found.tobytes() == content]
     kept = {}
-    for name, value in constants.items():
+    for name, value in frozen.items():
         kept[name] = Constant(offset, value.shape)
         offset += value.nbytes
     return kept

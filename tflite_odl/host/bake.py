@@ -8,6 +8,7 @@ as it is, so the same checkpoint gives the same bytes on every machine.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import os
 import pathlib
@@ -21,6 +22,7 @@ from tflite_odl.errors import ArtifactError, CheckpointError
 from tflite_odl.folding import Arrays, Formula
 from tflite_odl.host import checkpoint as checkpoints
 from tflite_odl.host.artifact import Artifact
+from tflite_odl.host.int8 import Int8
 
 LITTLE = np.dtype("<f4")
 
@@ -76,11 +78,13 @@ class Twin:
       weights: those that training changes.
       constants: by name.
       bytes: size of the file.
+      int8: what of it is int8, if anything is.
     """
 
     weights: tuple[Weight, ...]
     constants: Mapping[str, Constant]
     bytes: int
+    int8: Int8 | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Returns the manifest's `serving`."""
@@ -88,12 +92,13 @@ class Twin:
             name: {"offset": one.offset, "shape": list(one.shape)}
             for name, one in self.constants.items()
         }
-        return {
+        content = {
             "file": contract.SERVING_FILE,
             "bytes": self.bytes,
             "weights": [weight.to_json() for weight in self.weights],
             "constants": constants,
         }
+        return content | ({"int8": self.int8.to_json()} if self.int8 else {})
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Twin:
@@ -108,7 +113,9 @@ class Twin:
                 for name, one in content["constants"].items()
             }
             weights = tuple(map(Weight.from_json, content["weights"]))
-            return cls(weights, constants, content["bytes"])
+            int8 = content.get("int8")
+            int8 = None if int8 is None else Int8.from_json(int8)
+            return cls(weights, constants, content["bytes"], int8)
         except (KeyError, TypeError, AttributeError) as error:
             raise ArtifactError(
                 f"the manifest's `serving` is incomplete: {error!r}"
@@ -176,6 +183,9 @@ def patched(model: bytes, twin: Twin, state: Arrays) -> bytes:
     for weight in twin.weights:
         value = _value(weight.formula, sources)
         _write(out, weight, value)
+    if twin.int8 is not None:
+        put = functools.partial(_put, out)
+        twin.int8.write(put, lambda formula: _value(formula, sources), state)
     return bytes(out)
 
 
@@ -200,8 +210,12 @@ def _write(out: bytearray, weight: Weight, value: np.ndarray) -> None:
             f"{value.dtype}; the manifest has {weight.bytes} bytes, axes in the order "
             f"{list(weight.order)}"
         )
-    content = value.transpose(weight.order).astype(LITTLE).tobytes()
-    place = _inside(out, weight.offset, len(content))
+    _put(out, weight.offset, value.transpose(weight.order))
+
+
+def _put(out: bytearray, offset: int, value: np.ndarray) -> None:
+    content = value.astype(value.dtype.newbyteorder("<")).tobytes()
+    place = _inside(out, offset, len(content))
     out[place] = content
 
 
