@@ -367,6 +367,12 @@ CASES = {
         Skip,
         "int8_backbone",
     ),
+    "finetune-int8-serve": Case(
+        conv_net, {"learning_rate": 0.1, "chunk_mb": 0.0007}, quantize="int8_serve"
+    ),
+    "skip-int8-serve": Case(
+        two_inputs, {"learning_rate": 0.1}, Skip, quantize="int8_serve"
+    ),
 }
 
 

@@ -19,10 +19,10 @@ from tflite_odl.quantizing import STEPS, Range, nudged
 
 # Layers whose weights become int8 where what they read and give has a range.
 WEIGHTED = tuple(fake_quant.SCALE_AXES)
-# Ops whose int8 kernels have one range for what they read and give.
+# Ops whose int8 kernels have one range for what they read and give; averages round.
+AVERAGES = ("average_pool", "average_pool1d")
 MOVES = (
-    "average_pool",
-    "average_pool1d",
+    *AVERAGES,
     "max_pool",
     "max_pool1d",
     "reshape",
@@ -72,6 +72,14 @@ def split(graph: Graph) -> Split:
     )
 
 
+def source(graph: Graph, name: str) -> str:
+    """Returns the name of the node whose range a node's output has, if it has any."""
+    node = graph.node(name)
+    while node.op in MOVES:
+        node = graph.node(node.inputs[0])
+    return node.name
+
+
 def _weights(graph: Graph, nodes: Sequence[Node]) -> dict[str, np.ndarray]:
     names = {name for node in nodes for name in node.weights.values()}
     return {name: v for name, v in graph.weights.items() if name in names}
@@ -106,7 +114,7 @@ class Backbone:
         """
         given = {name: nudged(*known) for name, known in ranges.items()}
         end = graph.output.name
-        return cls(graph, given, {end: end}, whole=True)
+        return cls(graph, given, {end: end}, whole=True)._with_averages()
 
     @classmethod
     def of(cls, graph: Graph, ranges: Mapping[str, Range]) -> Backbone:
@@ -129,12 +137,17 @@ class Backbone:
             for name, known in ranges.items()
             if name in now and ops[now[name]] not in MOVES
         }
-        found = cls(folded.graph, given, {name: now[name] for name in parts.ends})
-        averages = [n for n in folded.graph.nodes if n.op == "average_pool"]
-        for node in averages:  # it rounds, to the steps of what it reads
-            if (known := found.range_of(node.inputs[0])) is not None:
+        ends = {name: now[name] for name in parts.ends}
+        return cls(folded.graph, given, ends)._with_averages()
+
+    def _with_averages(self) -> Backbone:
+        """Returns the same with ranges of averages: those of what they read."""
+        given = dict(self.ranges)
+        for node in self.graph.nodes:
+            known = self.range_of(node.inputs[0]) if node.op in AVERAGES else None
+            if known is not None:
                 given[node.name] = known
-        return found
+        return dataclasses.replace(self, ranges=given)
 
     @property
     def layers(self) -> tuple[str, ...]:

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from tflite_odl import contract
 from tflite_odl.errors import ExportError
 from tflite_odl.exporter import artifact, int8_twin, recipes
 from tflite_odl.exporter.build import build
-from tflite_odl.exporter.goldens import Step, golden_steps, record
-from tflite_odl.exporter.int8 import Rows, preprocessed, quantized
+from tflite_odl.exporter.goldens import golden_steps, record
+from tflite_odl.exporter.int8 import Rows, quantized
 from tflite_odl.exporter.layers import converted
 from tflite_odl.exporter.twin import Served, serve
 from tflite_odl.host.bake import manifest_of
 from tflite_odl.host.runtimes import RUNTIMES, Runtime
 from tflite_odl.methods.base import Method
-from tflite_odl.proof import gate, layers, twins
+from tflite_odl.proof import gate, int8_twins, layers, twins
 from tflite_odl.proof.batches import Sample
 from tflite_odl.proof.cache import Cache
 from tflite_odl.proof.proof import Arrays, Proof
@@ -136,9 +137,11 @@ def export(
     if twin is None:
         return Exported(model, manifest, goldens)
     progress("prove the serving twin")
+    rows = next(s.inputs for s in steps if s.signature == contract.INFER)
+    rows = rows if plan is None else plan.sample
     proofs = {
         **proofs,
-        "serving_twin": _prove_twin(model, manifest, twin, steps, shipped),
+        "serving_twin": _prove_twin(model, manifest, twin, shipped, rows),
     }
     manifest = dataclasses.replace(manifest, proofs=proofs)
     return Exported(model, manifest, goldens, twin.model)
@@ -159,28 +162,41 @@ def _planned(
     if not (serving and method.bakes):
         why = f"{method.name} has none" if serving else "it is left out"
         raise ExportError(f"recipe {recipe.name!r} is of the serving twin, and {why}")
-    network = method.serving().network
-    return int8_twin.planned(network, preprocessed(network, rows), progress)
+    return int8_twin.planned(method.serving().network, rows, progress)
 
 
 def _prove_twin(
     model: bytes,
     manifest: contract.Manifest,
     twin: Served,
-    steps: Sequence[Step],
     shipped: Arrays,
+    rows: Arrays,
 ) -> dict[str, Any]:
-    """Returns what `twins.prove` found on each runtime."""
-    inputs = next(s.inputs for s in steps if s.signature == contract.INFER)
-    found = {}
-    for name, kind in RUNTIMES.items():
+    """Returns what `twins.prove`, or of int8 `int8_twins.prove`, found on each runtime.
 
-        def baked(state: Arrays, kind=kind) -> Runtime:
-            return kind(twin.bake(state), manifest_of(manifest))
+    `rows` are those of `infer`.
+    """
+    baked = {
+        name: functools.partial(_baked, kind, twin, manifest_of(manifest))
+        for name, kind in RUNTIMES.items()
+    }
+    with contextlib.ExitStack() as stack:
+        runtimes = {
+            name: stack.enter_context(kind(model, manifest))
+            for name, kind in RUNTIMES.items()
+        }
+        if isinstance(twin, int8_twin.ServedInt8):
+            return int8_twins.prove(runtimes, baked, twin, shipped, rows)
+        return {
+            name: twins.prove(runtime, baked[name], shipped, rows)
+            for name, runtime in runtimes.items()
+        }
 
-        with kind(model, manifest) as runtime:
-            found[name] = twins.prove(runtime, baked, shipped, inputs)
-    return found
+
+def _baked(
+    kind: Any, twin: Served, manifest: contract.Manifest, state: Arrays
+) -> Runtime:
+    return kind(twin.bake(state), manifest)
 
 
 def proven(

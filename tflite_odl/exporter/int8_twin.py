@@ -13,20 +13,21 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from ai_edge_litert import schema_py_generated as schema
 
 from tflite_odl import contract, quantizing
 from tflite_odl.builtin import fake_quant, fold
 from tflite_odl.builtin.graph import Graph, Node
 from tflite_odl.builtin.observe import SEEN, Observed, followed
-from tflite_odl.builtin.quantized import MOVES, Backbone
+from tflite_odl.builtin.quantized import Backbone, source
 from tflite_odl.builtin.ranges import Places, fixed, places, positive
 from tflite_odl.errors import ExportError
 from tflite_odl.exporter import audit, flatbuffer
-from tflite_odl.exporter import places as found_places
 from tflite_odl.exporter.calibration import calibrated
 from tflite_odl.exporter.compact import compact
 from tflite_odl.exporter.convert import convert
+from tflite_odl.exporter.int8 import Rows, preprocessed
+from tflite_odl.exporter.int8_tensors import Finder, Offsets
+from tflite_odl.exporter.places import places as places_of
 from tflite_odl.exporter.twin import (
     SEED,
     Inference,
@@ -37,19 +38,17 @@ from tflite_odl.exporter.twin import (
     with_constants,
 )
 from tflite_odl.folding import Formula
-from tflite_odl.host.bake import Twin, patched
+from tflite_odl.host.bake import Constant, Twin, Weight, patched
 from tflite_odl.host.int8 import Int8, Layer, Span
 from tflite_odl.methods.base import Method
 from tflite_odl.methods.network import Network
 from tflite_odl.quantizing import Range
 
-# Scales that are the kernels' own: of LOGISTIC and of TANH.
-OWN_SCALES = (1 / 256, 1 / 128)
-# Two float32 of the same double.
-SAME = 1e-6
-# Zero points are told apart by numbers that none can be; equal ones would be shared.
-FIRST_MARK = 1000
+# Of the bias that a layer without one is given.
 BIAS = "/int8_bias"
+PROVEN_ROWS = 8
+
+Arrays = Mapping[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +62,7 @@ class Planned:
       seen: {node: places in the state of what training has seen}, see `Span`.
       observed: what the training graph follows.
       rows: how many the ranges were found with.
+      sample: a few of them, {input: rows}, as the sensor gives them.
     """
 
     folded: fold.Folded
@@ -71,6 +71,7 @@ class Planned:
     seen: Mapping[str, tuple[int | None, int | None]]
     observed: Observed
     rows: int
+    sample: Arrays
 
     def to_manifest(self) -> dict[str, Any]:
         """Returns what the manifest's `quantization` says beside the recipe."""
@@ -83,21 +84,45 @@ class Planned:
         }
 
 
+@dataclasses.dataclass(frozen=True)
+class ServedInt8(Served):
+    """An int8 twin, and what it must compute.
+
+    Attributes:
+      making: what its weights are made of.
+      network: whose inference it is.
+    """
+
+    making: Making
+    network: Network
+
+    def expected(self, state: Arrays) -> Backbone:
+        """Returns the same twin as fake quantization, with what a state makes."""
+        sources = {**self.making.sources, **state}
+        weights = {n: f.value(sources) for n, f in self.making.formulas.items()}
+        graph = dataclasses.replace(self.making.graph, weights=weights)
+        ranges = self.twin.int8.ranges(state)
+        ranges |= fixed(graph, tuple(node.name for node in graph.nodes))
+        return Backbone.all_of(graph, ranges)
+
+
 def planned(
     network: Network,
-    x: Sequence[np.ndarray],
+    rows: Rows,
     progress: Callable[[str], None] = lambda stage: None,
 ) -> Planned:
     """Returns what the int8 twin of a network is to be.
 
     Args:
       network: of the method.
-      x: one [N, ...] float32 for each input, as its first layers take it.
+      rows: [N, ...] as the sensor gives them, by input name where there are several.
       progress: called with the name of each stage as it begins.
 
     Raises:
-      ExportError: no layer would be int8, or a range is not finite.
+      ExportError: no layer would be int8, the rows do not fit, or a range is not
+        finite.
     """
+    x = preprocessed(network, rows)
     folded = fold.folded(network.graph)
     graph, of = folded.graph, places(folded.graph)
     if not of.layers:
@@ -106,27 +131,25 @@ def planned(
     ranges |= fixed(graph, of.ranged)
     making = Making.of(network, folded)
     frozen = {
-        _source(graph, node)
-        for node in graph.nodes
-        if node.op in fake_quant.SCALE_AXES
-        and node.name in of.int8
-        and not making.changes(*_formulas(making, node).values())
+        source(graph, node.inputs[0])
+        for node in _layers(graph, of)
+        if not making.changes(*_formulas(making, node).values())
     }
     nodes = {
         folded.alias.get(node.name, node.name): node.name
         for node in network.graph.nodes
     }
-    free = {
-        name: known
-        for name, known in ranges.items()
-        if name not in frozen and name not in fixed(graph, of.ranged)
-    }
+    held = frozen | fixed(graph, of.ranged).keys()
+    free = {name: known for name, known in ranges.items() if name not in held}
     above = [name for name in free if positive(graph, name)]
     observed, seen = followed(free, nodes, above)
-    return Planned(folded, of, ranges, seen, observed, len(x[0]))
+    if not isinstance(rows, Mapping):
+        rows = {network.features[0].name: rows}
+    sample = {name: np.asarray(value)[:PROVEN_ROWS] for name, value in rows.items()}
+    return Planned(folded, of, ranges, seen, observed, len(x[0]), sample)
 
 
-def serve(method: Method, plan: Planned, rows: int = 1) -> Served:
+def serve(method: Method, plan: Planned, rows: int = 1) -> ServedInt8:
     """Returns the int8 serving twin of a method, with the weights it is shipped with.
 
     Args:
@@ -142,34 +165,28 @@ def serve(method: Method, plan: Planned, rows: int = 1) -> Served:
 
 
 class _Maker:
+    """Makes one twin; see `serve`."""
+
     def __init__(self, method: Method, plan: Planned, rows: int) -> None:
         self.method, self.plan, self.rows = method, plan, rows
-        network = method.serving().network
-        self.seen = network.prefix + SEEN
-        self.making = Making.of(network, plan.folded)
-        self.graph = _with_biases(plan.folded.graph, plan.places)
-        self.layers = {
-            node.name: node
-            for node in self.graph.nodes
-            if node.op in fake_quant.SCALE_AXES and node.name in plan.places.int8
-        }
-        names = [self.graph.node(n).weights.values() for n in self.layers]
-        self.own = {name for weights in names for name in weights}
-        # Another seed than the float twin's, whose sequences of one kind are weights.
+        self.network = method.serving().network
+        self.making = Making.of(self.network, plan.folded)
+        graph = _with_biases(plan.folded.graph, plan.places)
+        self.graph = dataclasses.replace(graph, weights=random_weights(graph.weights))
+        self.layers = {node.name: node for node in _layers(self.graph, plan.places)}
+        self.fixed = fixed(graph, plan.places.ranged)
         rng = np.random.default_rng(SEED + 1)
         self.ranges = {
-            name: self._placeholder(name, rng) for name in plan.ranges
-        } | fixed(self.graph, plan.places.ranged)
-        self.weights = random_weights(self.graph.weights)
+            name: self._placeholder(name, rng) for name in plan.places.ranged
+        } | self.fixed
 
     def _placeholder(self, name: str, rng: np.random.Generator) -> Range:
         low = 0.0 if positive(self.graph, name) else -float(rng.uniform(1, 2))
         return quantizing.nudged(low, float(rng.uniform(2, 5)))
 
-    def run(self) -> Served:
-        graph = dataclasses.replace(self.graph, weights=self.weights)
-        backbone = Backbone.all_of(graph, self.ranges)
-        end = graph.output.name
+    def run(self) -> ServedInt8:
+        backbone = Backbone.all_of(self.graph, self.ranges)
+        end = self.graph.output.name
 
         def run(x: Sequence[tf.Tensor]) -> tf.Tensor:
             return backbone.run(x)[end]
@@ -178,252 +195,94 @@ class _Maker:
         tree = flatbuffer.read(convert(module, int8=True))
         audited = audit.audit(tree, self.method.layers())
         audited.check()
-        finder = _Finder(tree)
-        spans = {name: finder.span(name, self.ranges[name]) for name in self._baked}
-        layers = {name: self._layer(finder, name) for name in self.layers}
+        finder = Finder(tree)
+        spans = {
+            name: finder.span(name, known)
+            for name, known in self.ranges.items()
+            if name not in self.fixed
+        }
+        tensors = {name: self._tensors(finder, name) for name in self.layers}
         finder.check(self.plan.places)
         frozen = self.making.needed()
         model = with_constants(compact(tree), frozen)
-        return self._patched(model, _Offsets(model), spans, layers, frozen, audited)
+        offsets = Offsets(model)
+        int8 = Int8(
+            tuple(self._span(offsets, name, where) for name, where in spans.items()),
+            tuple(self._layer(offsets, name, *t) for name, t in tensors.items()),
+            self.network.prefix + SEEN if self.plan.observed.extremes else "",
+        )
+        offsets.check(int8.spans, int8.layers)
+        whole = Twin(self._floats(model), {}, len(model), int8)
+        sources = {**self.making.sources, int8.seen: self.plan.observed.first}
+        model = patched(model, whole, sources)
+        ops = audited.ops_by_signature[contract.INFER]
+        kept = self._kept(whole, constants(model, frozen))
+        return ServedInt8(model, kept, ops, self.making, self.network)
 
-    @property
-    def _baked(self) -> list[str]:
-        return [
-            n for n in self.ranges if n not in fixed(self.graph, tuple(self.ranges))
-        ]
-
-    def _layer(self, finder: _Finder, name: str) -> tuple[int, tuple[int, ...], int]:
+    def _tensors(self, finder: Finder, name: str) -> tuple[int, tuple[int, ...], int]:
         """Returns (kernel's tensor, order of its axes, bias' tensor)."""
         node = self.layers[name]
-        step = quantizing.encoding(*self.ranges[_source(self.graph, node)])[0]
-        kernel, bias = (self.weights[node.weights[r]] for r in ("kernel", "bias"))
+        step, _ = quantizing.encoding(*self.ranges[source(self.graph, node.inputs[0])])
+        kernel, bias = (self.graph.weights[node.weights[r]] for r in ("kernel", "bias"))
         axes = fake_quant.SCALE_AXES[node.op]
         return finder.layer(node, quantizing.quantized(kernel, bias, axes, step))
 
-    def _patched(self, model, offsets, spans, layers, frozen, audited) -> Served:
-        known = tuple(
-            Span(
-                name,
-                *self.plan.ranges[name],
-                self.plan.seen.get(name, (None, None)),
-                *offsets.encoding(spans[name]),
-            )
-            for name in spans
+    def _span(self, offsets: Offsets, name: str, where: Sequence[int]) -> Span:
+        seen = self.plan.seen.get(name, (None, None))
+        return Span(name, *self.plan.ranges[name], seen, *offsets.encoding(where))
+
+    def _layer(
+        self, offsets: Offsets, name: str, kernel: int, order: tuple, bias: int
+    ) -> Layer:
+        node = self.layers[name]
+        formulas = _formulas(self.making, node)
+        (offset, scales), (bias_offset, bias_scales) = map(
+            offsets.weights, (kernel, bias)
         )
-        made = []
-        for name, (kernel, order, bias) in layers.items():
-            node = self.layers[name]
-            formulas = _formulas(self.making, node)
-            places_of = offsets.weights(kernel), offsets.weights(bias)
-            (offset, scales), (bias_offset, bias_scales) = places_of
-            axes = fake_quant.SCALE_AXES[node.op]
-            source = _source(self.graph, node)
-            made.append(
-                Layer(
-                    formulas["kernel"],
-                    formulas.get("bias"),
-                    axes,
-                    source,
-                    offset,
-                    order,
-                    scales,
-                    bias_offset,
-                    bias_scales,
-                )
-            )
-        others = {n: w for n, w in self.weights.items() if n not in self.own}
-        found = found_places.places(model, others)
+        return Layer(
+            formulas["kernel"],
+            formulas.get("bias"),
+            fake_quant.SCALE_AXES[node.op],
+            source(self.graph, node.inputs[0]),
+            offset,
+            order,
+            scales,
+            bias_offset,
+            bias_scales,
+        )
+
+    def _floats(self, model: bytes) -> tuple[Weight, ...]:
+        """Returns the weights that stay float32, with their places."""
+        own = {name for node in self.layers.values() for name in node.weights.values()}
+        others = {n: w for n, w in self.graph.weights.items() if n not in own}
+        found = places_of(model, others)
         if lost := sorted(name for name, where in found.items() if not where):
             raise ExportError(
                 f"the int8 serving twin does not hold the float weights {lost} as they "
                 "are: take recipe 'float32', and please report the layer"
             )
-        offsets.check(known, made)
-        float_weights = self.making.weights(found)
-        seen = self.seen if self.plan.observed.extremes else ""
-        whole = Twin(float_weights, {}, len(model), Int8(known, tuple(made), seen))
-        sources = {**self.making.sources, self.seen: self.plan.observed.first}
-        model = patched(model, whole, sources)
-        kept = Twin(
-            tuple(w for w in float_weights if self.making.changes(w.formula)),
-            constants(model, frozen),
-            len(model),
-            Int8(
-                known,
-                tuple(one for one in made if self._changes(one)),
-                seen,
-            ),
+        return self.making.weights(found)
+
+    def _kept(self, whole: Twin, kept: Mapping[str, Constant]) -> Twin:
+        """Returns the twin without the weights that training does not change."""
+        changes = self.making.changes
+        layers = tuple(
+            one
+            for one in whole.int8.layers
+            if changes(one.kernel, *([one.bias] if one.bias else []))
         )
-        return Served(model, kept, audited.ops_by_signature[contract.INFER])
-
-    def _changes(self, layer: Layer) -> bool:
-        formulas = [layer.kernel, *([layer.bias] if layer.bias else [])]
-        return self.making.changes(*formulas)
+        floats = tuple(w for w in whole.weights if changes(w.formula))
+        int8 = dataclasses.replace(whole.int8, layers=layers)
+        return dataclasses.replace(whole, weights=floats, constants=kept, int8=int8)
 
 
-class _Finder:
-    """Knows the int8 tensors of a converted file by their scales."""
-
-    def __init__(self, tree: schema.ModelT) -> None:
-        self.tree = tree
-        (self.graph,) = tree.subgraphs
-        self.known: set[int] = set()
-        self.marks = 0
-
-    def span(self, name: str, known: Range) -> list[int]:
-        """Returns the tensors that have a node's range, and marks them."""
-        step, zero_point = quantizing.encoding(*known)
-        found = [
-            index
-            for index, tensor in self._int8()
-            if _alike(tensor.quantization.scale, [step])
-        ]
-        self.marks += 1
-        for index in found:
-            tensor = self.graph.tensors[index]
-            if flatbuffer.is_constant(self.tree, tensor):
-                raise ExportError(f"a constant of the twin has the range of {name!r}")
-            if list(tensor.quantization.zeroPoint) != [zero_point]:
-                raise ExportError(
-                    f"the range of {name!r} has the zero point "
-                    f"{list(tensor.quantization.zeroPoint)}, expected {zero_point}"
-                )
-            mark = FIRST_MARK + self.marks
-            tensor.quantization.zeroPoint = np.array([mark], np.int64)
-            tensor.quantization.min = tensor.quantization.max = None
-        if not found:
-            raise ExportError(f"no tensor of the twin has the range of {name!r}")
-        self.known.update(found)
-        return found
-
-    def layer(
-        self, node: Node, weights: quantizing.Quantized
-    ) -> tuple[int, tuple[int, ...], int]:
-        """Returns (kernel's tensor, order of its axes, bias' tensor)."""
-        kernel = self._constant(node, weights.scales, "int8")
-        bias = self._constant(node, weights.bias_scales, "int32")
-        stored = self._data(kernel).view(np.int8)
-        order = found_places.order_of(weights.kernel, stored, within=1)
-        held = self._data(bias).view(np.int32)
-        off = np.abs(held.astype(np.int64) - weights.bias)
-        if order is None or off.max() > 1:
-            raise ExportError(
-                f"layer {node.layer!r}: the converter's int8 weights are not those of "
-                "the manifest's arithmetic"
-            )
-        self.known.add(kernel)
-        for index in (kernel, bias):
-            quantization = self.graph.tensors[index].quantization
-            quantization.min = quantization.max = None
-        return kernel, order, bias
-
-    def check(self, of: Places) -> None:
-        """Raises ExportError if anything else is int8 than what is known."""
-        for index, tensor in self._int8():
-            own = any(_alike(tensor.quantization.scale, [s]) for s in OWN_SCALES)
-            if index not in self.known and not own:
-                readers = [
-                    flatbuffer.op_name(self.tree, op)
-                    for op in self.graph.operators
-                    if index in flatbuffer.indices(op.inputs)
-                ]
-                raise ExportError(
-                    f"an int8 tensor that {readers} read has a scale that belongs to "
-                    "no range of the plan"
-                )
-        found = [
-            op
-            for op in self.graph.operators
-            if flatbuffer.op_name(self.tree, op) in audit.MULTIPLYING
-            and op.inputs[1] in self.known
-        ]
-        if len(found) != len(of.layers):
-            raise ExportError(
-                f"{len(found)} layers of the twin multiply in int8, "
-                f"{len(of.layers)} are meant to"
-            )
-
-    def _int8(self):
-        return [
-            (index, tensor)
-            for index, tensor in enumerate(self.graph.tensors)
-            if flatbuffer.dtype(tensor) == "int8" and tensor.quantization is not None
-        ]
-
-    def _constant(self, node: Node, scales: np.ndarray, dtype: str) -> int:
-        found = [
-            index
-            for index, tensor in enumerate(self.graph.tensors)
-            if flatbuffer.dtype(tensor) == dtype
-            and tensor.quantization is not None
-            and _alike(tensor.quantization.scale, scales)
-            and flatbuffer.is_constant(self.tree, tensor)
-        ]
-        if len(found) != 1:
-            raise ExportError(
-                f"layer {node.layer!r}: {len(found)} constants {dtype} have the scales "
-                "of its weights, expected one"
-            )
-        return found[0]
-
-    def _data(self, index: int) -> np.ndarray:
-        buffer = self.tree.buffers[self.graph.tensors[index].buffer]
-        return np.ascontiguousarray(buffer.data)
-
-
-class _Offsets:
-    """Where a final file has the tables of its tensors, in bytes from its start."""
-
-    def __init__(self, model: bytes) -> None:
-        self.raw = np.frombuffer(model, np.uint8)
-        self.root = schema.Model.GetRootAs(self.raw, 0)
-        self.graph = self.root.Subgraphs(0)
-
-    def encoding(self, tensors: Sequence[int]) -> tuple[int, int]:
-        """Returns (place of the scale, of the zero point) that tensors share."""
-        found = set()
-        for index in tensors:
-            table = self.graph.Tensors(index).Quantization()
-            found.add(
-                (self._at(table.ScaleAsNumpy()), self._at(table.ZeroPointAsNumpy()))
-            )
-        if len(found) != 1:
-            raise ExportError(f"one range stands in the file {len(found)} times")
-        return found.pop()
-
-    def weights(self, index: int) -> tuple[int, int]:
-        """Returns (place of the data, of the scales)."""
-        tensor = self.graph.Tensors(index)
-        data = self.root.Buffers(tensor.Buffer()).DataAsNumpy()
-        return self._at(data), self._at(tensor.Quantization().ScaleAsNumpy())
-
-    def check(self, spans: Sequence[Span], layers: Sequence[Layer]) -> None:
-        """Raises ExportError if two things stand at one place."""
-        places = [at for s in spans for at in (s.scale, s.zero_point)]
-        for one in layers:
-            places += [one.offset, one.scales, one.bias_offset, one.bias_scales]
-        if len(places) != len(set(places)):
-            raise ExportError("the int8 serving twin stores two numbers at one place")
-
-    def _at(self, view: np.ndarray) -> int:
-        start = self.raw.__array_interface__["data"][0]
-        return view.__array_interface__["data"][0] - start
-
-
-def _alike(scales: np.ndarray | None, expected: Sequence[float]) -> bool:
-    return (
-        scales is not None
-        and len(scales) == len(expected)
-        and bool(np.allclose(scales, expected, rtol=SAME, atol=0))
-    )
-
-
-def _source(graph: Graph, node: Node) -> str:
-    """Returns the name of the node whose range a layer's input has."""
-    before = graph.node(node.inputs[0])
-    while before.op in MOVES:
-        before = graph.node(before.inputs[0])
-    return before.name
+def _layers(graph: Graph, of: Places) -> list[Node]:
+    """Returns the nodes whose weights are int8."""
+    return [
+        node
+        for node in graph.nodes
+        if node.op in fake_quant.SCALE_AXES and node.name in of.int8
+    ]
 
 
 def _formulas(making: Making, node: Node) -> dict[str, Formula]:
@@ -437,13 +296,11 @@ def _formulas(making: Making, node: Node) -> dict[str, Formula]:
 
 def _with_biases(graph: Graph, of: Places) -> Graph:
     """Returns the graph with a bias in each int8 layer: the converter gives it one."""
-    nodes, weights = [], dict(graph.weights)
-    for node in graph.nodes:
-        int8 = node.op in fake_quant.SCALE_AXES and node.name in of.int8
-        if int8 and "bias" not in node.weights:
+    nodes, weights = {n.name: n for n in graph.nodes}, dict(graph.weights)
+    for node in _layers(graph, of):
+        if "bias" not in node.weights:
             name = f"{node.name}{BIAS}"
             weights[name] = np.zeros(node.shape[-1], np.float32)
             own = {**node.weights, "bias": name}
-            node = dataclasses.replace(node, weights=own)
-        nodes.append(node)
-    return dataclasses.replace(graph, nodes=tuple(nodes), weights=weights)
+            nodes[node.name] = dataclasses.replace(node, weights=own)
+    return dataclasses.replace(graph, nodes=tuple(nodes.values()), weights=weights)
