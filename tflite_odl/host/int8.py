@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tflite_odl import quantizing
-from tflite_odl.errors import CheckpointError
+from tflite_odl.errors import ArtifactError, CheckpointError
 from tflite_odl.folding import Arrays, Formula
 
 Put = Callable[[int, np.ndarray], None]
@@ -129,6 +129,7 @@ class Int8:
         """Returns {node: range} that a state makes.
 
         Raises:
+          ArtifactError: a place is not in the state's tensor.
           CheckpointError: the state lacks what training has seen, or it is not finite.
         """
         seen = np.zeros(0)
@@ -139,6 +140,12 @@ class Int8:
                     "int8 twin are made of them"
                 )
             seen = state[self.seen]
+        places = [at for span in self.spans for at in span.seen if at is not None]
+        if places and not 0 <= min(places) <= max(places) < len(seen):
+            raise ArtifactError(
+                f"the int8 twin is made of {max(places) + 1} numbers of {self.seen!r}, "
+                f"the state has {len(seen)}"
+            )
         return {span.name: span.ends(seen) for span in self.spans}
 
     def write(self, put: Put, value: Value, state: Arrays) -> None:
@@ -156,6 +163,11 @@ class Int8:
             put(span.zero_point, np.array([zero_point], np.int64))
         for layer in self.layers:
             found = layer.quantized(value, encodings[layer.source][0])
+            if sorted(layer.order) != list(range(found.kernel.ndim)):
+                raise ArtifactError(
+                    f"the manifest has axes in the order {list(layer.order)}, the "
+                    f"kernel of {list(layer.sources)} is {list(found.kernel.shape)}"
+                )
             put(layer.offset, found.kernel.transpose(layer.order))
             put(layer.scales, found.scales.astype(np.float32))
             put(layer.bias_offset, found.bias)
@@ -171,8 +183,11 @@ class Int8:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Int8:
-        return cls(
-            tuple(map(Span.from_json, content["spans"])),
-            tuple(map(Layer.from_json, content["layers"])),
-            content["seen"],
-        )
+        """Reads what `to_json` gives; raises KeyError or TypeError on anything else,
+        and where a layer reads from no span."""
+        spans = {one["name"]: Span.from_json(one) for one in content["spans"]}
+        layers = tuple(map(Layer.from_json, content["layers"]))
+        for layer in layers:
+            if layer.source not in spans:
+                raise KeyError(layer.source)
+        return cls(tuple(spans.values()), layers, content["seen"])

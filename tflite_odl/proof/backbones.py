@@ -61,7 +61,7 @@ def prove(
     x = [one.numpy() for one in backbone.on_steps(list(map(tf.constant, x)))]
     actual = dict(zip(names, run_alone(everything)(x), strict=True))
     for node, rows in zip(backbone.graph.inputs, x, strict=True):
-        _check(backbone, node, actual[node.name], rows)
+        check(backbone, node, actual[node.name], rows)
     inner = [n for n in backbone.graph.nodes if n.name in names and n.op != "input"]
     layer = max(layer_off(backbone, node.name, actual) for node in inner)
     outputs = run_alone(backbone.alone)(x)
@@ -120,17 +120,23 @@ def layer_off(
     run = Pass(False, Rows.of(tf.ones([len(actual[name])])))
     lowerings = backbone.lowerings()
     expected = tape.resume(graph, lowerings, {}, given, run).output
-    return _check(backbone, nodes[name], actual[name], expected.numpy(), limit)
+    return check(backbone, nodes[name], actual[name], expected.numpy(), limit)
 
 
-def _check(
+def check(
     backbone: Backbone,
     node: Node,
     actual: np.ndarray,
     expected: np.ndarray,
     limit: float = ONE_STEP,
 ) -> float:
-    off = float(np.abs(actual - expected).max() / backbone.step(node.name))
+    """Returns how many steps a node's output is off what is expected, 0 if it has none.
+
+    Raises:
+      ParityError: it is more than `limit`.
+    """
+    off = np.abs(actual - np.asarray(expected)).max()
+    off = float(off / (backbone.step(node.name) or np.inf))
     if not off <= limit:
         raise ParityError(
             f"int8, layer {node.layer!r}: LiteRT is {off:.2f} steps off what its "
