@@ -56,7 +56,9 @@ _CACHE = flags.DEFINE_boolean(
     "cache", True, "take layers as proven that were proven on this machine before"
 )
 _QUANTIZE = flags.DEFINE_string(
-    "quantize", "float32", "recipe: float32 | int8_backbone (what is frozen is int8)"
+    "quantize",
+    "float32",
+    "recipe: float32 | int8_backbone (what is frozen is int8) | int8_serve (the twin is)",
 )
 _CALIBRATE = flags.DEFINE_string(
     "calibrate",
