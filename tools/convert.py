@@ -58,7 +58,7 @@ _CACHE = flags.DEFINE_boolean(
 _QUANTIZE = flags.DEFINE_string(
     "quantize",
     "float32",
-    "recipe: float32 | int8_backbone (what is frozen is int8) | int8_serve (the twin is)",
+    "recipe: float32 | int8_backbone (what is frozen) | int8_serve (the twin)",
 )
 _CALIBRATE = flags.DEFINE_string(
     "calibrate",
