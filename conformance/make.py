@@ -201,7 +201,7 @@ def baking() -> dict:
     (FILES / "bake_before.bin").write_bytes(make_bake.twin())
     for case in cases:
         if case["name"] in after:
-            case["after"] = f"bake_after_{case['name']}.bin"
+            case["after"] = f"bake_after_{case['name'].replace(' ', '_')}.bin"
             (FILES / case["after"]).write_bytes(after[case["name"]])
     state = tensors(make_bake.STATE)
     return {"before": "bake_before.bin", "state": state, "cases": cases}

@@ -100,6 +100,22 @@ LAYERS = [
 ]
 
 
+HEAD = {
+    **{"part": "kernel", "kernel": "head_kernel", "axes": [-1], "channels": 2},
+    **{"steps": [], "order": [1, 0], "scale_axes": [-1]},
+}
+FEW = {
+    "int8": {**HEAD, "offset": 64, "bytes": 6, "encoding": "int8", "scales": 72},
+    "int4": {**HEAD, "offset": 80, "bytes": 3, "encoding": "int4", "scales": 88},
+    "int2": {**HEAD, "offset": 96, "bytes": 2, "encoding": "int2", "scales": 104},
+    "float16": {
+        **{key: HEAD[key] for key in HEAD if key != "scale_axes"},
+        **{"offset": 112, "bytes": 12, "encoding": "float16"},
+    },
+}
+FEWER = {**SERVING, "weights": list(FEW.values())}
+
+
 def twin() -> bytes:
     """Returns the file before; it is no model, for nothing reads it as one."""
     content = bytearray(i * 37 % 256 for i in range(SIZE))
@@ -119,7 +135,10 @@ def int8_serving() -> dict:
 def baked(serving: dict) -> bytes:
     """Returns the file after."""
     out = bytearray(twin())
-    _write_floats(out)
+    if serving is FEWER:
+        _write_few(out)
+    else:
+        _write_floats(out)
     steps = {}
     for span in serving.get("int8", {"spans": []})["spans"]:
         step, zero_point = _encoding(*_ends(span))
@@ -146,6 +165,28 @@ def _write_floats(out: bytearray) -> None:
     for at, (c, i) in enumerate(itertools.product(range(2), range(3))):
         value = STATE["head_kernel"][i, c] * FROZEN[c]
         struct.pack_into("<f", out, 128 + 4 * at, value)
+
+
+def _write_few(out: bytearray) -> None:
+    kernel = STATE["head_kernel"]
+    for name, bits, levels, most in (
+        ("int8", 8, 127.0, 127),
+        ("int4", 4, 7.0, 7),
+        ("int2", 2, 1.5, 1),
+    ):
+        held, scales = [], []
+        for c in range(2):
+            high = max(max(abs(float(w)) for w in kernel[:, c]), 1e-6)
+            scales.append(float(F32(high)) / levels)
+            for w in kernel[:, c]:
+                held.append(max(-most, min(most, _away(float(w) / scales[-1]))))
+        struct.pack_into("<2f", out, FEW[name]["scales"], *scales)
+        number = sum((v % 2**bits) << (bits * at) for at, v in enumerate(held))
+        size = FEW[name]["bytes"]
+        at = FEW[name]["offset"]
+        out[at : at + size] = number.to_bytes(size, "little")
+    values = [float(kernel[i, c]) for c in range(2) for i in range(3)]
+    struct.pack_into("<6e", out, FEW["float16"]["offset"], *values)
 
 
 def _ends(span: dict) -> tuple[float, float]:
@@ -208,6 +249,7 @@ def cases() -> tuple[list[dict], dict[str, bytes]]:
     found = [
         {"name": "float32", "serving": SERVING},
         {"name": "int8", "serving": serving},
+        {"name": "fewer bits", "serving": FEWER},
     ]
     after = {case["name"]: baked(case["serving"]) for case in found}
     first = SERVING["weights"][0]
@@ -227,6 +269,14 @@ def cases() -> tuple[list[dict], dict[str, bytes]]:
         "a weight that is not finite": {
             **SERVING,
             "weights": [{**first, "steps": [{**NORM, "epsilon": -1.0}]}],
+        },
+        "an encoding that is none": {
+            **SERVING,
+            "weights": [{**FEW["int4"], "encoding": "int5"}],
+        },
+        "fewer bits without scales": {
+            **SERVING,
+            "weights": [{**FEW["float16"], "encoding": "int8"}],
         },
         "int8: reads from no span": {
             **serving,

@@ -111,3 +111,34 @@ def quantized(
         away(bias.astype(np.float64) / bias_scales).astype(np.int32),
         bias_scales,
     )
+
+
+def steps(
+    kernel: np.ndarray, axes: tuple[int, ...], bits: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns (kernel / s rounded, int8; s, [C] or [1] double) without a bias.
+
+    s = high / n with n = 127 for 8 bits, 7 for 4. Of 2 bits, -1, 0, 1, s = high / 1.5:
+    what is below a third of the largest is 0.
+
+    Args:
+      kernel: float32.
+      axes: of the kernel that its scales run over, from the end; none: one for all.
+      bits: 8, 4 or 2.
+    """
+    most = 2 ** (bits - 1) - 1
+    scales = highs(kernel, None, axes, 1.0).astype(np.float64)
+    scales = scales / (most if bits > 2 else 1.5)
+    own = {axis % kernel.ndim for axis in axes}
+    shape = [n if axis in own else 1 for axis, n in enumerate(kernel.shape)]
+    found = away(kernel.astype(np.float64) / scales.reshape(shape))
+    return np.clip(found, -most, most).astype(np.int8), scales
+
+
+def packed(values: np.ndarray, bits: int) -> np.ndarray:
+    """Returns int8 values, in C order, as bytes: the first of each byte lowest."""
+    each = 8 // bits
+    flat = np.zeros(-(-values.size // each) * each, np.uint8)
+    flat[: values.size] = values.ravel().view(np.uint8) & (2**bits - 1)
+    groups = flat.reshape(-1, each)
+    return sum(groups[:, k] << np.uint8(k * bits) for k in range(each)).astype(np.uint8)

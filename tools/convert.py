@@ -58,7 +58,8 @@ _CACHE = flags.DEFINE_boolean(
 _QUANTIZE = flags.DEFINE_string(
     "quantize",
     "float32",
-    "recipe: float32 | int8_backbone (what is frozen) | int8_serve (the twin)",
+    "recipe: float32 | int8_backbone (what is frozen) | of the twin: int8_serve,"
+    " int8_weights, float16, int4_dense, int2_dense",
 )
 _CALIBRATE = flags.DEFINE_string(
     "calibrate",

@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from tflite_odl.builtin import fake_quant, fold, plan, rows, serving, tape
+from tflite_odl.builtin import fake_quant, fold, plan, serving, tape
 from tflite_odl.builtin.fake_quant import Quantized, within
 from tflite_odl.builtin.graph import Graph, Node
+from tflite_odl.builtin.judged import judged
 from tflite_odl.builtin.lowering import Lowering, Pass, Rows
 from tflite_odl.quantizing import STEPS, Range, nudged
 
@@ -192,26 +193,13 @@ class Backbone:
         )
 
     def run(self, x: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Returns what `values` does, of any rows.
-
-        A row that is not finite comes out as NaN: to be quantized would make ordinary
-        numbers of it.
+        """Returns what `values` does, of any rows; one that is not finite comes out as
+        NaN.
 
         Args:
           x: one [B, ...] float32 for each input node.
         """
-        good = tf.ones([x[0].shape[0]], tf.bool)
-        clean = []
-        for one in x:
-            fine = rows.within(one, rows.LARGEST)
-            good = tf.logical_and(good, fine)
-            clean.append(tf.where(_beside(fine, one), one, 0.0))
-            if self.whole:
-                # A sum with floats keeps the choice and its constant 0 from int8.
-                clean[-1] += _beside(tf.where(fine, 0.0, 1.0), one)
-        spoiled = tf.where(good, 0.0, np.float32(np.nan))
-        values = self.values(clean)
-        return {n: value + _beside(spoiled, value) for n, value in values.items()}
+        return judged(x, self.values, self.whole)
 
     def values(self, x: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
         """Returns {node of the network: output} of what the rest of it reads.
@@ -269,7 +257,3 @@ class Backbone:
     def everything(self) -> Backbone:
         """Returns the same backbone that gives all it knows a range of, for proofs."""
         return dataclasses.replace(self, ends={name: name for name in self.ranges})
-
-
-def _beside(mask: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-    return tf.reshape(mask, [-1] + [1] * (x.shape.rank - 1))

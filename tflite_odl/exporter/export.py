@@ -21,7 +21,7 @@ from tflite_odl.exporter.twin import Served, serve
 from tflite_odl.host.bake import manifest_of
 from tflite_odl.host.runtimes import RUNTIMES, Runtime
 from tflite_odl.methods.base import Method
-from tflite_odl.proof import gate, int8_twins, layers, twins
+from tflite_odl.proof import encoded_twins, gate, int8_twins, layers, twins
 from tflite_odl.proof.batches import Sample
 from tflite_odl.proof.cache import Cache
 from tflite_odl.proof.proof import Arrays, Proof
@@ -95,8 +95,11 @@ def export(
         )
     if recipe.calibrated and calibrate is None:
         raise ExportError(f"recipe {quantize!r} needs rows to calibrate with")
+    if recipe.serving in ("int8", *recipes.STORED) and not (serving and method.bakes):
+        why = f"{method.name} has none" if serving else "it is left out"
+        raise ExportError(f"recipe {quantize!r} is of the serving twin, and {why}")
     if recipe.serving == "int8":
-        plan = _planned(method, recipe, calibrate, serving, progress)
+        plan = int8_twin.planned(method.serving().network, calibrate, progress)
         method = method.observing(plan.observed)
         quantization |= plan.to_manifest()
     if recipe.backbone == "int8":
@@ -112,7 +115,8 @@ def export(
     if serving and method.bakes:
         progress("serving twin")
         if plan is None:
-            twin = serve(method, infer_batch_size)
+            kind = recipes.STORED.get(recipe.serving, "float32")
+            twin = serve(method, infer_batch_size, kind)
         else:
             twin = int8_twin.serve(method, plan, infer_batch_size)
         manifest = dataclasses.replace(manifest, serving=twin.twin.to_json())
@@ -147,24 +151,6 @@ def export(
     return Exported(model, manifest, goldens, twin.model)
 
 
-def _planned(
-    method: Method,
-    recipe: recipes.Recipe,
-    rows: Rows,
-    serving: bool,
-    progress: Callable[[str], None],
-) -> int8_twin.Planned:
-    """Returns what the int8 twin is to be.
-
-    Raises:
-      ExportError: there is to be no twin, or the rows do not fit.
-    """
-    if not (serving and method.bakes):
-        why = f"{method.name} has none" if serving else "it is left out"
-        raise ExportError(f"recipe {recipe.name!r} is of the serving twin, and {why}")
-    return int8_twin.planned(method.serving().network, rows, progress)
-
-
 def _prove_twin(
     model: bytes,
     manifest: contract.Manifest,
@@ -172,7 +158,7 @@ def _prove_twin(
     shipped: Arrays,
     rows: Arrays,
 ) -> dict[str, Any]:
-    """Returns what `twins.prove`, or of int8 `int8_twins.prove`, found on each runtime.
+    """Returns what `twins.prove`, or its kin for fewer bits, found.
 
     `rows` are those of `infer`.
     """
@@ -187,6 +173,8 @@ def _prove_twin(
         }
         if isinstance(twin, int8_twin.ServedInt8):
             return int8_twins.prove(runtimes, baked, twin, shipped, rows)
+        if twin.kind != "float32":
+            return encoded_twins.prove(runtimes, baked, twin, shipped, rows)
         return {
             name: twins.prove(runtime, baked[name], shipped, rows)
             for name, runtime in runtimes.items()

@@ -152,11 +152,14 @@ class Offsets:
             raise ExportError(f"one range stands in the file {len(found)} times")
         return found.pop()
 
-    def weights(self, index: int) -> tuple[int, int]:
-        """Returns (place of the data, of the scales)."""
+    def weights(self, index: int) -> tuple[int, int | None]:
+        """Returns (place of the data, of the scales if there are any)."""
         tensor = self.graph.Tensors(index)
         data = self.root.Buffers(tensor.Buffer()).DataAsNumpy()
-        return self._at(data), self._at(tensor.Quantization().ScaleAsNumpy())
+        table = tensor.Quantization()
+        if table is None or not table.ScaleLength():
+            return self._at(data), None
+        return self._at(data), self._at(table.ScaleAsNumpy())
 
     def check(self, spans: Sequence[Span], layers: Sequence[Layer]) -> None:
         """Raises ExportError if two things stand at one place."""

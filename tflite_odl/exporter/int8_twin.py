@@ -38,8 +38,9 @@ from tflite_odl.exporter.twin import (
     with_constants,
 )
 from tflite_odl.folding import Formula
-from tflite_odl.host.bake import Constant, Twin, Weight, patched
+from tflite_odl.host.bake import Constant, Twin, patched
 from tflite_odl.host.int8 import Int8, Layer, Span
+from tflite_odl.host.weights import Weight
 from tflite_odl.methods.base import Method
 from tflite_odl.methods.network import Network
 from tflite_odl.quantizing import Range
@@ -86,15 +87,7 @@ class Planned:
 
 @dataclasses.dataclass(frozen=True)
 class ServedInt8(Served):
-    """An int8 twin, and what it must compute.
-
-    Attributes:
-      making: what its weights are made of.
-      network: whose inference it is.
-    """
-
-    making: Making
-    network: Network
+    """An int8 twin, and what it must compute."""
 
     def expected(self, state: Arrays) -> Backbone:
         """Returns the same twin as fake quantization, with what a state makes."""
@@ -217,7 +210,7 @@ class _Maker:
         model = patched(model, whole, sources)
         ops = audited.ops_by_signature[contract.INFER]
         kept = self._kept(whole, constants(model, frozen))
-        return ServedInt8(model, kept, ops, self.making, self.network)
+        return ServedInt8(model, kept, ops, self.making, self.network, "int8")
 
     def _tensors(self, finder: Finder, name: str) -> tuple[int, tuple[int, ...], int]:
         """Returns (kernel's tensor, order of its axes, bias' tensor)."""

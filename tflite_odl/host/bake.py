@@ -23,38 +23,9 @@ from tflite_odl.folding import Arrays, Formula
 from tflite_odl.host import checkpoint as checkpoints
 from tflite_odl.host.artifact import Artifact
 from tflite_odl.host.int8 import Int8
+from tflite_odl.host.weights import Weight
 
 LITTLE = np.dtype("<f4")
-
-
-@dataclasses.dataclass(frozen=True)
-class Weight:
-    """One weight of the twin.
-
-    Attributes:
-      formula: how it is made of tensors of the state and of the twin's constants.
-      offset: of its first byte in the file.
-      order: of the axes in the file: the value is transposed so, and stored in C order
-        as little-endian float32.
-      bytes: its size.
-    """
-
-    formula: Formula
-    offset: int
-    order: tuple[int, ...]
-    bytes: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns plain JSON."""
-        place = {"offset": self.offset, "order": list(self.order), "bytes": self.bytes}
-        return {**self.formula.to_json(), **place}
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Weight:
-        """Reads what `to_json` gives."""
-        order = tuple(content["order"])
-        formula = Formula.from_json(content)
-        return cls(formula, content["offset"], order, content["bytes"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,11 +151,10 @@ def patched(model: bytes, twin: Twin, state: Arrays) -> bytes:
         )
     out = bytearray(model)
     sources = {**state, **_constants(model, twin)}
+    put = functools.partial(_put, out)
     for weight in twin.weights:
-        value = _value(weight.formula, sources)
-        _write(out, weight, value)
+        weight.write(put, _value(weight.formula, sources))
     if twin.int8 is not None:
-        put = functools.partial(_put, out)
         twin.int8.write(put, lambda formula: _value(formula, sources), state)
     return bytes(out)
 
@@ -201,16 +171,6 @@ def _value(formula: Formula, sources: Arrays) -> np.ndarray:
             f"the state's {list(formula.sources)} make a weight that is not finite"
         )
     return value
-
-
-def _write(out: bytearray, weight: Weight, value: np.ndarray) -> None:
-    if sorted(weight.order) != list(range(value.ndim)) or value.nbytes != weight.bytes:
-        raise ArtifactError(
-            f"{list(weight.formula.sources)} make a weight {list(value.shape)} "
-            f"{value.dtype}; the manifest has {weight.bytes} bytes, axes in the order "
-            f"{list(weight.order)}"
-        )
-    _put(out, weight.offset, value.transpose(weight.order))
 
 
 def _put(out: bytearray, offset: int, value: np.ndarray) -> None:
