@@ -16,7 +16,7 @@ def test_steps_come_back_from_their_bytes(bits):
     most = 2 ** (bits - 1) - 1
     values = np.random.default_rng(0).integers(-most, most + 1, (5, 7)).astype(np.int8)
     number = int.from_bytes(quantizing.packed(values, bits).tobytes(), "little")
-    for at, value in enumerate(values.ravel()):
+    for at, value in enumerate(values.ravel().tolist()):
         assert number >> (bits * at) & (2**bits - 1) == value % 2**bits
 
 
