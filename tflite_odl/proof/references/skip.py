@@ -13,6 +13,7 @@ import tf_keras
 
 from tflite_odl.proof.proof import Answer, Arrays
 from tflite_odl.proof.references.optimizers import clipped
+from tflite_odl.proof.references.seen import seen
 from tflite_odl.proof.references.skip_policy import ReferencePolicy
 from tflite_odl.proof.references.supervised import Batch, KerasReference, as_arrays
 
@@ -116,6 +117,7 @@ class SkipReference(KerasReference):
         if due:
             self.apply(optimizer, clipped(state, gradients))
         news["updates"] = state["updates"] + np.int32(due)
+        news |= seen(self.method.network, state, x, good)
         after = {**self._new_state(state, optimizer), **sums, **news, **group}
         outputs = {
             "loss": float(losses.numpy()[labelled].mean() + penalties),

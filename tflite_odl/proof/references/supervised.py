@@ -25,6 +25,7 @@ from tflite_odl.proof.references.optimizers import (
     clipped,
     rate,
 )
+from tflite_odl.proof.references.seen import seen
 from tflite_odl.reading import rebuild
 from tflite_odl.reading.copies import float32_copy, float64_copy
 from tflite_odl.reading.graph import variables
@@ -137,7 +138,8 @@ class KerasReference(Reference):
         made_from = self._made_from(gradients, of_batch)
         if (done + 1) % self.config.accumulate == 0:
             self.apply(optimizer, clipped(state, gradients))
-        after = {**self._new_state(state, optimizer), **sums}
+        followed = seen(self.method.network, state, x, good)
+        after = {**self._new_state(state, optimizer), **sums, **followed}
         return Answer(as_arrays(outputs), after, gradients=made_from, ulps=self.ulps)
 
     def _predictions(self, state: Arrays, x: Arrays) -> np.ndarray:
