@@ -27,3 +27,7 @@ class ArtifactError(OdlError):
 
 class ExportError(OdlError):
     """The converted model was refused: the op audit or the parity gate failed."""
+
+
+class DeviceError(OdlError):
+    """A device profile, or an emulated phone, cannot be had or used here."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,34 @@ def check(runtime: Runtime, artifact: Artifact) -> list[Result]:
         not in their folder.
       ContractError: a call does not fit its signature.
     """
+    with _opened(artifact) as (folder, index, files):
+        repeat = _Repeat(runtime, folder, files)
+        return [
+            result
+            for number, call in enumerate(index["steps"])
+            for result in repeat(number, call)
+        ]
+
+
+def inputs(artifact: Artifact, signature: str) -> list[dict[str, np.ndarray]]:
+    """Returns the inputs of each golden call of a signature, complete.
+
+    Raises:
+      ArtifactError: as `check`.
+    """
+    with _opened(artifact) as (folder, index, files):
+        return [
+            {name: _tensor(folder, f, files[f]) for name, f in call["inputs"].items()}
+            for call in index["steps"]
+            if call["signature"] == signature
+        ]
+
+
+@contextlib.contextmanager
+def _opened(
+    artifact: Artifact,
+) -> Iterator[tuple[pathlib.Path, Mapping[str, Any], dict[str, TensorSpec]]]:
+    """Gives the goldens' folder, their index, and what each of their files holds."""
     folder = artifact.path / contract.GOLDENS_FOLDER
     try:
         index = json.loads((folder / INDEX_FILE).read_bytes())
@@ -52,12 +81,7 @@ def check(runtime: Runtime, artifact: Artifact) -> list[Result]:
         raise ArtifactError(f"no goldens in {folder}: {error}") from error
     try:
         files = {name: _spec(about) for name, about in index["tensors"].items()}
-        repeat = _Repeat(runtime, folder, files)
-        return [
-            result
-            for number, call in enumerate(index["steps"])
-            for result in repeat(number, call)
-        ]
+        yield folder, index, files
     except (KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{folder / INDEX_FILE} is malformed: {error!r}") from error
 
