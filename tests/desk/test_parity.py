@@ -67,8 +67,7 @@ def test_one_tensor_that_is_off_in_one_call_is_named(artifact, call, part):
     assert not row.passed
     assert (row.worst.signature, row.worst.tensor) == (signature, tensor)
     assert row.worst.call == call
-    # float32's own rounding of the factor.
-    assert row.worst.error == pytest.approx(1e-3, rel=1e-3)
+    assert row.worst.error > row.worst.allowed > 0
 
 
 def test_what_another_order_of_sums_makes_passes(artifact):

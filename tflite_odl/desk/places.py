@@ -8,7 +8,7 @@ import os
 import pathlib
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from tflite_odl.desk import replay
 from tflite_odl.desk.arm.environment import Emulator
@@ -60,26 +60,24 @@ class Place:
         return [goldens.Result(**about) for about in json.loads(printed[-1])]
 
 
-def run(
-    name: str, command: Sequence[str], variables: Mapping[str, str] | None = None
-) -> str:
+def environment() -> dict[str, str]:
+    """Returns the variables of a process that uses this package."""
+    paths = [str(_PACKAGE), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+
+def run(name: str, command: Sequence[str]) -> str:
     """Runs a command of a place; returns what it prints.
 
     Raises:
       DeviceError: it failed, crashed, or did not end.
     """
-    paths = [str(_PACKAGE), os.environ.get("PYTHONPATH", "")]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-        **(variables or {}),
-    }
     try:
         done = subprocess.run(
             command,
             capture_output=True,
             text=True,
-            env=environment,
+            env=environment(),
             timeout=MOST_SECONDS,
         )
     except subprocess.TimeoutExpired as error:

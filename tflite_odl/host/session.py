@@ -28,7 +28,7 @@ class Session:
 
     Args:
       artifact: a folder, a bare `.tflite`, or an opened `Artifact`.
-      runtime: "interpreter" or "compiled".
+      runtime: "interpreter", "compiled", or a class of `host.runtimes`.
       threads: of the CPU kernels.
       checkpoint_dir: where `save_checkpoint` writes.
 
@@ -39,18 +39,19 @@ class Session:
     def __init__(
         self,
         artifact: str | os.PathLike | Artifact,
-        runtime: str = "interpreter",
+        runtime: str | type[Runtime] = "interpreter",
         threads: int = 2,
         checkpoint_dir: str | os.PathLike | None = None,
     ) -> None:
-        if runtime not in RUNTIMES:
+        kind = RUNTIMES.get(runtime) if isinstance(runtime, str) else runtime
+        if kind is None:
             raise ContractError(f"runtime {runtime!r} is not one of {list(RUNTIMES)}")
         opened = isinstance(artifact, Artifact)
         self.artifact = artifact if opened else Artifact.open(artifact)
         self.manifest = self.artifact.manifest
         self.checkpoint_dir = checkpoint_dir and pathlib.Path(checkpoint_dir)
         self.position = 0
-        self._kind, self._threads = RUNTIMES[runtime], threads
+        self._kind, self._threads = kind, threads
         self._turn, self._files = Turns(), threading.RLock()
         self._runtime: Runtime | None = self._load()
 

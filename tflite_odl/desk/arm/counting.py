@@ -37,6 +37,8 @@ KINDS = (
     ("copies", r"mem(cpy|move|set)|copy|slice|Slice|[Cc]oncat|Copy"),
     ("elementwise", r"xnn_[a-z0-9_]*_v[a-z]+"),
 )
+# Files that a phone has nothing of.
+PYTHON = r"^python3|^libpython|numpy|multiarray|pybind"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Count:
     """What one call executes, in millions.
 
     Attributes:
-      signature: what was called.
+      signature: what was called; Python's own part is left out.
       core: a name of `cores.CORES`.
       instructions: executed.
       bound: cycles, at least.
@@ -107,12 +109,14 @@ def _count(
         lambda: np.zeros(rows.shape[1])
     )
     for address, row in zip(records[:, 0].tolist(), rows, strict=True):
-        by_function[symbols(address)] += row
+        file, function = symbols(address)
+        if not re.search(PYTHON, file):
+            by_function[function or file] += row
     bound = sum(_bound(row, core) for row in by_function.values())
     kinds: dict[str, float] = collections.defaultdict(float)
     for name, row in by_function.items():
         kinds[_kind(name)] += row[0] / 1e6
-    whole = rows.sum(axis=0)
+    whole = sum(by_function.values(), np.zeros(rows.shape[1]))
     memory = _memory(misses.astype(np.float64))
     return Count(
         call.signature,

@@ -31,16 +31,16 @@ class Symbols:
             self._ranges.append((low, high, parts[5]))
         self._ranges.sort()
 
-    def __call__(self, address: int) -> str:
-        """Returns the function's name, else the file's, else "?"."""
+    def __call__(self, address: int) -> tuple[str, str]:
+        """Returns the file's name and the function's; empty where there is none."""
         at = bisect.bisect_right(self._ranges, (address, 1 << 64, "")) - 1
         if at < 0 or address >= self._ranges[at][1]:
-            return "?"
+            return "", ""
         path = self._ranges[at][2]
         inside = self._root / path.lstrip("/")
         starts, names = _functions(str(inside if inside.exists() else path))
         found = bisect.bisect_right(starts, address - self._bases.get(path, 0)) - 1
-        return names[found] if found >= 0 else pathlib.Path(path).name
+        return pathlib.Path(path).name, names[found] if found >= 0 else ""
 
 
 @functools.cache
