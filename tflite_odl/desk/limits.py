@@ -36,7 +36,7 @@ def hold(megabytes: float) -> str:
     for name, limit in (("cgroup v2", _version2), ("cgroup v1", _version1)):
         if limit(size):
             return name
-    _poll(size)
+    poll(size)
     return "polling"
 
 
@@ -97,11 +97,22 @@ def resident() -> int:
 
 
 def peak() -> int:
-    """Returns the most bytes of this process that were ever in memory."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """Returns the most bytes of this process that were ever in memory.
+
+    Not by getrusage, whose figure a process inherits from the one that started it.
+    """
+    status = pathlib.Path("/proc/self/status").read_text()
+    return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])
 
 
-def _poll(size: int, ended: Callable[[], None] = lambda: os._exit(OUT_OF_MEMORY)):
+def poll(
+    size: int, ended: Callable[[], None] = lambda: os._exit(OUT_OF_MEMORY)
+) -> threading.Thread:
+    """Watches the resident size from now on; `ended` is called when it has grown more.
+
+    Returns:
+      The thread that watches.
+    """
     base = resident()
 
     def watch() -> None:
@@ -109,4 +120,6 @@ def _poll(size: int, ended: Callable[[], None] = lambda: os._exit(OUT_OF_MEMORY)
             time.sleep(POLL_SECONDS)
         ended()
 
-    threading.Thread(target=watch, daemon=True).start()
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    return thread

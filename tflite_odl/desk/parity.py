@@ -103,7 +103,7 @@ def matrix(
       A row for each place.
     """
     with InterpreterRuntime(artifact.model, artifact.manifest, threads=1) as runtime:
-        calls = list(_calls(runtime, artifact.manifest, list(batches)))
+        calls = list(calls_of(runtime, artifact.manifest, list(batches)))
         free = _free(calls)
         expected, drifted = replay(runtime, calls), replay(runtime, free)
     for place in places:
@@ -119,7 +119,7 @@ def matrix(
         yield Row(place.name, differences, drift)
 
 
-def _calls(
+def calls_of(
     runtime: InterpreterRuntime, manifest: contract.Manifest, batches: list[Arrays]
 ) -> Iterator[Call]:
     """Yields the calls of every batch, each from the state that this machine is in."""

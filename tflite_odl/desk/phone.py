@@ -46,10 +46,14 @@ class Outcome:
     equal: bool | None
 
 
+def _nobody(batch: int) -> None:
+    """Is told of a batch, and does nothing."""
+
+
 def live(
     life: app.Life,
     faults: Sequence[schedule.Fault],
-    on_batch: Callable[[int], None] = lambda batch: None,
+    on_batch: Callable[[int], None] = _nobody,
 ) -> Outcome:
     """Leads the app to the end of its batches, through its faults.
 
@@ -66,7 +70,8 @@ def live(
     folder = pathlib.Path(life.out) / UNDISTURBED
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    _lives(dataclasses.replace(life, out=str(folder)), (), lambda batch: None)
+    # One life from its beginning to its end also tells more of calls and memory.
+    result, _ = _lives(dataclasses.replace(life, out=str(folder)), (), _nobody)
     manifest = Artifact.open(life.artifact).manifest
     disturbed, undisturbed = (
         checkpoint.latest(path, manifest) for path in (life.out, folder)
@@ -142,21 +147,18 @@ def _blame(life: app.Life) -> str:
             f"over {life.memory_mb:g} MB while {signature} the artifact, which takes "
             f"{manifest.sizes['total'] / 2**20:.1f} MB itself"
         )
-    spec = manifest.signature(signature)
-    rows = spec.inputs[0].shape[0]
-    fits = largest_batch(about, rows, life.memory_mb)
-    advice = (
-        f"a batch of {fits} would fit"
-        if signature in (contract.TRAIN, contract.EVALUATE) and fits
-        else "no batch would fit"
-    )
+    rows = manifest.signature(signature).inputs[0].shape[0]
+    batched = signature in (contract.TRAIN, contract.EVALUATE, contract.INFER)
+    fits = largest_batch(about, rows, life.memory_mb) if batched else 0
+    advice = f"a batch of {fits} would fit" if fits else "no batch would fit"
+    of = f", {rows} rows" if batched else ""
     parts = ", ".join(
         f"{name} {size / 2**20:.1f}"
         for name, size in about.items()
         if name != "total" and size >= 2**20 / 20
     )
     return (
-        f"over {life.memory_mb:g} MB in the first call of {signature}, {rows} rows: it "
+        f"over {life.memory_mb:g} MB in the first call of {signature}{of}: it "
         f"needs {about['total'] / 2**20:.1f} MB ({parts}); {advice}"
     )
 

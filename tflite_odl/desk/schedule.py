@@ -121,7 +121,8 @@ def plan(
         stream.pass_by(step_seconds / profile.share(stream.working))
         if began // window != stream.clock // window and began:
             life.append(Fault(WINDOW_END, batch))
-        life += [Fault(kind, batch) for kind in LIFE if batch in drawn.get(kind, [])]
+        for kind in LIFE:
+            life += [Fault(kind, batch)] * drawn.get(kind, []).count(batch)
         seconds.append(stream.clock)
     return Schedule(
         tuple(batches),

@@ -105,12 +105,18 @@ def keep(path: pathlib.Path, position: int) -> list[Record]:
     Returns:
       The records that are left; a line that a kill cut short is not.
     """
+    kept = [record for record in read(path) if record["batch"] <= position]
     if not path.exists():
         return []
-    found = [_parse(line) for line in path.read_text().splitlines()]
-    kept = [record for record in found if record and record["batch"] <= position]
     _replace(path, "".join(json.dumps(record) + "\n" for record in kept))
     return kept
+
+
+def read(path: pathlib.Path) -> list[Record]:
+    """Returns the records of a file, those that are whole; none if there is no file."""
+    if not path.exists():
+        return []
+    return list(filter(None, map(_parse, path.read_text().splitlines())))
 
 
 def note_facts(folder: pathlib.Path, facts: dict[str, Any]) -> None:
