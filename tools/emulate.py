@@ -1,6 +1,8 @@
 """Runs an artifact through LiteRT on a stream, as the phone will:
 
 python tools/emulate.py artifacts/finetune --dataset=digits --steps=300 --out=runs/x
+python tools/emulate.py artifacts/finetune --device=low_end --faults=kill=3 --count \
+    --parity=20 --report=runs/x/report.html --out=runs/x
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import signal
 import sys
 from typing import Any
 
+import desk
 import quiet
 import terminal
 from absl import app, flags
@@ -20,8 +23,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from tflite_odl import files, streams
+from tflite_odl.desk import app as phone_app
+from tflite_odl.desk.report.findings import Findings, about, curves, described
 from tflite_odl.errors import ContractError, DataError, OdlError
-from tflite_odl.host import loop, records
+from tflite_odl.host import journal, loop, records
 from tflite_odl.host.claim import LOCK_FILE
 from tflite_odl.host.session import Session
 
@@ -75,26 +80,75 @@ def _emulate(artifact: str, console: Console) -> dict:
         session.claim()
         before = session.evaluate(dataset.test.x, dataset.test.y)
         records.note_facts(out, _facts(session, settings))
-        resumed = _RESUME.value and _restore(session, console)
-        if settings and not resumed:
-            session.configure(**settings)
-        summary = _train(session, dataset, out, console)
-        after = session.evaluate(dataset.test.x, dataset.test.y)
-        return {
-            "artifact": artifact,
-            "dataset": dataset.name,
-            "runtime": _RUNTIME.value,
-            **{
-                f"{name}_{when}": round(found[name], 4)
-                for name in ("accuracy", "absolute_error", "loss")
-                for when, found in (("before", before), ("after", after))
-                if name in found
-            },
-            **dataclasses.asdict(summary),
-            "peak_memory_mb": round(_peak_mb(), 1),
-            "model_bytes": len(session.artifact.model),
-            "flex_ops": loop.flex_ops(session.manifest),
-        }
+        compared = desk.compared(session.artifact, console)
+        if not desk.wanted():
+            found = _run(session, dataset, out, settings, console)
+    if desk.wanted():  # the app claims the folder
+        life = _life(artifact, out, settings)
+        counts = compared["counts"]
+        found = desk.lead(life, session.artifact, _STEPS.value, counts, console)
+    _report(session.artifact, dataset.name, before, {**found, **compared}, out, console)
+    return {
+        "artifact": artifact,
+        "dataset": dataset.name,
+        "runtime": _RUNTIME.value,
+        **{
+            f"{name}_{when}": round(values[name], 4)
+            for name in ("accuracy", "absolute_error", "loss")
+            for when, values in (("before", before), ("after", found["after"]))
+            if name in values
+        },
+        **found["summary"],
+        "peak_memory_mb": round(_peak_mb(), 1),
+        "model_bytes": len(session.artifact.model),
+        "flex_ops": loop.flex_ops(session.manifest),
+        **{n: found[n] for n in ("faults", "equal", "stream", "step") if n in found},
+    }
+
+
+def _run(session: Session, dataset, out: pathlib.Path, settings: dict, console) -> dict:
+    """Trains in this process; returns the summary, and what was found after it."""
+    resumed = _RESUME.value and _restore(session, console)
+    if settings and not resumed:
+        session.configure(**settings)
+    summary = _train(session, dataset, out, console)
+    after = session.evaluate(dataset.test.x, dataset.test.y)
+    return {"after": after, "summary": dataclasses.asdict(summary)}
+
+
+def _life(artifact: str, out: pathlib.Path, settings: dict) -> phone_app.Life:
+    return phone_app.Life(
+        artifact,
+        _DATASET.value,
+        "shuffled",
+        _SEED.value,
+        str(out),
+        batches=[],
+        corrupt=[],
+        settings=settings,
+        runtime=_RUNTIME.value,
+        threads=_THREADS.value,
+        checkpoint_every=_EVERY.value,
+        unlabelled=_UNLABELLED.value,
+    )
+
+
+def _report(
+    artifact, dataset: str, before: dict, found: dict, out: pathlib.Path, console
+) -> None:
+    names = {field.name for field in dataclasses.fields(Findings)}
+    desk.report(
+        Findings(
+            artifact=about(artifact),
+            device=described(desk.profile()),
+            dataset=dataset,
+            before=before,
+            curves=curves(list(journal.read(out / records.RECORDS))),
+            goldens=desk.golden(artifact),
+            **{name: value for name, value in found.items() if name in names},
+        ),
+        console,
+    )
 
 
 def _holds_a_run(out: pathlib.Path) -> bool:

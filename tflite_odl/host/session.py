@@ -30,7 +30,7 @@ class Session:
 
     Args:
       artifact: a folder, a bare `.tflite`, or an opened `Artifact`.
-      runtime: "interpreter" or "compiled".
+      runtime: "interpreter", "compiled", or a class of `host.runtimes`.
       threads: of the CPU kernels.
       checkpoint_dir: where `save_checkpoint` writes.
       trusted: an Ed25519 public key, a PEM file or 32 bytes; an artifact that it has
@@ -43,12 +43,13 @@ class Session:
     def __init__(
         self,
         artifact: str | os.PathLike | Artifact,
-        runtime: str = "interpreter",
+        runtime: str | type[Runtime] = "interpreter",
         threads: int = 2,
         checkpoint_dir: str | os.PathLike | None = None,
         trusted: Key | None = None,
     ) -> None:
-        if runtime not in RUNTIMES:
+        kind = RUNTIMES.get(runtime) if isinstance(runtime, str) else runtime
+        if kind is None:
             raise ContractError(f"runtime {runtime!r} is not one of {list(RUNTIMES)}")
         opened = isinstance(artifact, Artifact)
         if opened:
@@ -59,7 +60,7 @@ class Session:
         self.manifest = self.artifact.manifest
         self.checkpoint_dir = checkpoint_dir and pathlib.Path(checkpoint_dir)
         self.position = 0
-        self._kind, self._threads = RUNTIMES[runtime], threads
+        self._kind, self._threads = kind, threads
         self._turn, self._files = Turns(), threading.RLock()
         self._failed, self._claim = "", None
         self._runtime: Runtime | None = self._load()
