@@ -11,13 +11,15 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers as kl
 
+from tflite_odl.builtin.augment import ImageAugmentation
 from tflite_odl.builtin.preprocess import Preprocessing
 from tflite_odl.builtin.schedules import Schedule
 from tflite_odl.exporter import recipes
 from tflite_odl.exporter.export import Exported, export
-from tflite_odl.methods import Distill, Finetune, Skip
+from tflite_odl.methods import Contrastive, Distill, Finetune, Skip
+from tflite_odl.methods.base import Method
 from tflite_odl.methods.skip.config import PUBLISHED
-from tflite_odl.methods.supervised import Supervised
+from tflite_odl.models import backbone
 
 BATCH = 6
 CLASSES = 3
@@ -204,13 +206,17 @@ class FrozenTeacher(Distill):
         super().__init__(*args, teacher="frozen", teacher_model=conv_net(), **options)
 
 
+# Small ones, so that a buffer is full after a few steps.
+CONTRASTIVE = {"buffer": 8, "enroll": 6, "projector_width": 8, "projection": 6}
+
+
 @dataclasses.dataclass(frozen=True)
 class Case:
     """A method on a net, as the contract suite runs it."""
 
     net: Callable[[], tf_keras.Model]
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
-    method: type[Supervised] = Finetune
+    method: type[Method] = Finetune
     quantize: str = "float32"
 
 
@@ -421,6 +427,59 @@ CASES = {
         {"student": "int4", "learning_rate": 0.05},
         Distill,
     ),
+    "finetune-conv3": Case(
+        lambda: conv_net((6, 6, 3)), {"preprocessing": Preprocessing("uint8")}
+    ),
+    "contrastive": Case(
+        lambda: conv_net((6, 6, 3)),
+        {
+            "learning_rate": 0.1,
+            "preprocessing": Preprocessing("uint8", 1 / 127.5, -1.0),
+            **CONTRASTIVE,
+        },
+        Contrastive,
+    ),
+    "contrastive-sensors-min-red": Case(
+        lambda: backbone("inertial", (16, 3), CLASSES, depth=2, width=4),
+        {
+            "optimizer": "adam",
+            "buffer_policy": "min_red",
+            "max_uses": 3,
+            "preprocessing": Preprocessing("float32", 0.5, 0.1),
+            **CONTRASTIVE,
+        },
+        Contrastive,
+    ),
+    "contrastive-flip-momentum": Case(
+        lambda: conv_net((6, 6, 3)),
+        {
+            "optimizer": "momentum",
+            "learning_rate": 0.1,
+            "accumulate": 2,
+            "clip_norm": 0.5,
+            "buffer_policy": "flip_score",
+            "rescore_every": 2,
+            "neighbours": 3,
+            "chunk_mb": 0.0007,
+            "images": ImageAugmentation(values=(-3.0, 3.0)),
+            **CONTRASTIVE,
+        },
+        Contrastive,
+    ),
+    "finetune-images": Case(
+        lambda: conv_net((6, 6, 3)),
+        {
+            "learning_rate": 0.1,
+            "augment": "images",
+            "noise": 0.05,
+            "preprocessing": Preprocessing("uint8", 1 / 127.5, -1.0),
+        },
+    ),
+    "skip-sensors": Case(
+        lambda: backbone("inertial", (16, 3), CLASSES, depth=2, width=4),
+        {"learning_rate": 0.1, "augment": "auto", **PUBLISHED},
+        Skip,
+    ),
     "finetune-sequence": Case(sequence_net, {"learning_rate": 0.1}),
     "finetune-int8": Case(
         conv_net,
@@ -455,7 +514,7 @@ CASES = {
 }
 
 
-def method_of(name: str) -> Supervised:
+def method_of(name: str) -> Method:
     case = CASES[name]
     options = {"loss": "sparse_cross_entropy", **case.options}
     return case.method(case.net(), classes=("a", "b", "c"), **options)
@@ -467,7 +526,7 @@ def export_case(name: str) -> Exported:
     return export(method, BATCH, infer_batch_size=2, quantize=recipe, calibrate=rows)
 
 
-def calibration(method: Supervised) -> dict[str, np.ndarray]:
+def calibration(method: Method) -> dict[str, np.ndarray]:
     """Returns rows to find the ranges of activations with."""
     rng, rows = np.random.default_rng(0), {}
     for part in method.features:

@@ -31,6 +31,9 @@ _METHOD = flags.DEFINE_enum(
 _BACKBONE = flags.DEFINE_string(
     "backbone", None, "a net of tflite_odl/models, untrained"
 )
+_NORM = flags.DEFINE_enum(
+    "norm", "batch", ["batch", "group"], "normalization of a --backbone"
+)
 _MODEL = flags.DEFINE_string("model", None, "your Keras model: .keras, .h5, SavedModel")
 _NUM_CLASSES = flags.DEFINE_integer(
     "num_classes", None, "with --model: replace the last Dense by a fresh one this wide"
@@ -40,6 +43,17 @@ _DATASET = flags.DEFINE_string(
     None,
     "gives dtype, class names and the rows to prove with; input shape and scaling of a "
     "--backbone",
+)
+_STREAM = flags.DEFINE_string(
+    "stream",
+    "sequential",
+    "order of the dataset's rows to prove with: iid, tracks, ...",
+)
+_WEIGHTS = flags.DEFINE_string(
+    "weights",
+    None,
+    "checkpoint, or folder of a run: its weights go into the model where names and "
+    "shapes agree",
 )
 _INPUT_SHAPE = flags.DEFINE_list(
     "input_shape",
@@ -103,7 +117,9 @@ def main(argv: list[str]) -> int:
 
 def _convert(progress, console: Console) -> dict:
     from tflite_odl.exporter.export import export
+    from tflite_odl.host import checkpoint
     from tflite_odl.proof.cache import Cache
+    from tflite_odl.reading import weights
 
     start = time.perf_counter()
     if _SIGN.value:  # before all the work
@@ -111,6 +127,9 @@ def _convert(progress, console: Console) -> dict:
     dataset = _open_dataset()
     options = method_flags.options(_METHOD.value, _of_dataset(dataset))
     model, classes = _model(dataset, options, console)
+    if _WEIGHTS.value:
+        given = checkpoint.tensors(_WEIGHTS.value)
+        console.out(str(weights.put(getattr(model, "model", model), given)))
     kind = methods.METHODS[_METHOD.value]
     if _BACKBONE.value:  # these nets end in logits of classes
         options.setdefault("loss", "sparse_cross_entropy")
@@ -127,7 +146,7 @@ def _convert(progress, console: Console) -> dict:
         method,
         _BATCH_SIZE.value,
         _INFER_BATCH_SIZE.value,
-        sample=(dataset.train.x[:256], dataset.train.y[:256]) if dataset else None,
+        sample=_sample(dataset),
         keep_rejected=_KEEP_REJECTED.value,
         memory_limit=limit,
         cache=Cache.usual() if _CACHE.value else Cache(None),
@@ -144,6 +163,14 @@ def _convert(progress, console: Console) -> dict:
         "proofs": exported.manifest.proofs,
         "seconds": round(time.perf_counter() - start, 1),
     }
+
+
+def _sample(dataset):
+    """Returns (x, y), rows to prove the artifact with; None without a dataset."""
+    if not dataset:
+        return None
+    size = min(len(dataset.train), 256)
+    return next(dataset.train.batches(size, order=_STREAM.value))
 
 
 def _calibration(dataset):
@@ -175,6 +202,8 @@ def _model(dataset, options: dict[str, Any], console: Console):
     taken = options.get("preprocessing", Preprocessing())
     if (_MODEL.value is None) == (_BACKBONE.value is None):
         raise ModelError("give either --model or --backbone")
+    if _MODEL.value and _NORM.value != "batch":
+        raise ModelError("--norm is of a --backbone; a --model has its own")
     if _MODEL.value:
         loaded = load(
             _MODEL.value,
@@ -195,8 +224,8 @@ def _model(dataset, options: dict[str, Any], console: Console):
         raise ModelError(
             "--backbone needs --dataset, or --input_shape and --num_classes"
         )
-    seed = options.get("seed", 0)
-    return models.backbone(_BACKBONE.value, shape, num_classes, seed), classes
+    choices = {"seed": options.get("seed", 0), "norm": _NORM.value}
+    return models.backbone(_BACKBONE.value, shape, num_classes, **choices), classes
 
 
 def _of_dataset(dataset) -> dict[str, Any]:

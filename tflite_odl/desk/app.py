@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from tflite_odl import streams
+from tflite_odl import contract, streams
 from tflite_odl.desk import limits, schedule
 from tflite_odl.errors import OdlError
 from tflite_odl.host import loop
@@ -216,7 +216,9 @@ def lead(life: Life) -> None:
             on_step=lambda record: print(json.dumps(record["batch"]), flush=True),
             hide=hidden,
         )
-        tested = session.evaluate(dataset.test.x, dataset.test.y)
+        tested = {}
+        if session.manifest.signature(contract.INFER).outputs[0].name != "embedding":
+            tested = session.evaluate(dataset.test.x, dataset.test.y)
     result = {
         "summary": dataclasses.asdict(summary),
         "after": tested,

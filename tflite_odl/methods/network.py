@@ -102,6 +102,12 @@ class Network:
         network.observed = observed
         return network
 
+    def until(self, node: str) -> Network:
+        """Returns the same network up to a node, which gives its output."""
+        network = copy.copy(self)
+        network.graph = self.graph.until(node)
+        return network
+
     @property
     def tail(self) -> Graph:
         """What runs in float32: the graph, behind the backbone if there is one."""

@@ -197,7 +197,7 @@ class Distill(Supervised):
         ]
 
     def train(self, state: Tensors, inputs: Tensors) -> Outcome:
-        batch = self.check(inputs)
+        batch = self.seen(state, inputs)
         record, theirs = self._forward(state, batch)
         z = theirs.output if isinstance(theirs, Tape) else theirs
         ours, teacher = losses.Logits.of(record.output), losses.Logits.of(z)

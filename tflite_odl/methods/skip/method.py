@@ -87,7 +87,7 @@ class Skip(Supervised):
         return state["updates"]
 
     def train(self, state: Tensors, inputs: Tensors) -> Outcome:
-        batch = self.check(inputs)
+        batch = self.seen(state, inputs)
         record = self.forward(state, batch)
         loss, dlogits = self.loss.value(record.output, batch.y, batch.share)
         loss = self.network.penalized(state, loss, record, record.run.rows)

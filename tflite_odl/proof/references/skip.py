@@ -74,10 +74,7 @@ class SkipReference(KerasReference):
     def _step(self, state: Arrays, batch: Batch) -> Answer:
         self._load(state)
         good = self.good(batch)
-        y, x = batch.y[good], self._preprocess(batch.rows(good).x)
-        if self.config.noise:
-            noise = self._noise(state, len(batch.y))
-            x = [one + more[good] for one, more in zip(x, noise, strict=True)]
+        y, x = batch.y[good], self.seen(state, batch, good)
         self.drawn.set(state["random"], good)
         persistent = {"persistent": True, "watch_accessed_variables": False}
         # The last layer's own tape: rows' gradients, one by one, stay cheap.
