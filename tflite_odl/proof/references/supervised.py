@@ -136,7 +136,7 @@ class KerasReference(Reference):
         loss: float,
         rejected: int,
         gradients: list,
-        news: Arrays = MappingProxyType({}),
+        news: Arrays | None = None,
     ) -> Answer:
         """Returns the answer of a training step, once its gradients are known, and
         what else of the state is new."""
@@ -154,7 +154,7 @@ class KerasReference(Reference):
         made_from = self._made_from(gradients, of_batch)
         if (done + 1) % self.config.accumulate == 0:
             self.apply(optimizer, clipped(state, gradients))
-        after = {**self._new_state(state, optimizer), **sums, **news}
+        after = {**self._new_state(state, optimizer), **sums, **(news or {})}
         return Answer(as_arrays(outputs), after, gradients=made_from, ulps=self.ulps)
 
     def _predictions(self, state: Arrays, x: Arrays) -> np.ndarray:
