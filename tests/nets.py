@@ -18,6 +18,7 @@ from tflite_odl.exporter import recipes
 from tflite_odl.exporter.export import Exported, export
 from tflite_odl.methods import Contrastive, Distill, Finetune, Skip
 from tflite_odl.methods.base import Method
+from tflite_odl.methods.config import SupervisedConfig
 from tflite_odl.methods.skip.config import PUBLISHED
 from tflite_odl.models import backbone
 
@@ -516,7 +517,9 @@ CASES = {
 
 def method_of(name: str) -> Method:
     case = CASES[name]
-    options = {"loss": "sparse_cross_entropy", **case.options}
+    learns_labels = issubclass(case.method.Config, SupervisedConfig)
+    loss = {"loss": "sparse_cross_entropy"} if learns_labels else {}
+    options = {**loss, **case.options}
     return case.method(case.net(), classes=("a", "b", "c"), **options)
 
 

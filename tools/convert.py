@@ -131,7 +131,8 @@ def _convert(progress, console: Console) -> dict:
         given = checkpoint.tensors(_WEIGHTS.value)
         console.out(str(weights.put(getattr(model, "model", model), given)))
     kind = methods.METHODS[_METHOD.value]
-    if _BACKBONE.value:  # these nets end in logits of classes
+    if _BACKBONE.value and hasattr(methods.config_class(_METHOD.value), "loss"):
+        # These nets end in logits of classes.
         options.setdefault("loss", "sparse_cross_entropy")
     build = functools.partial(kind, model, classes=classes, **options)
     method = build(choices=_choices())

@@ -135,10 +135,12 @@ class Method:
       classes: class names, may be empty.
       features: the inputs an app feeds, which the host preprocesses in no way.
       bakes: whether a serving twin can be made, whose weights a host puts in place.
+      notes: lines for the user, on what was taken from where.
     """
 
     name = ""
     bakes = True
+    notes: tuple[str, ...] = ()
     config: Any
     classes: tuple[str, ...] = ()
     features: tuple[Feature, ...] = ()
