@@ -39,6 +39,9 @@ TYPED = {
     ),
     "accumulate": ("2", 2),
     "clip_norm": ("0.5", 0.5),
+    "clip_weight_norm": ("0.5", 0.5),
+    "clip_value": ("0.25", 0.25),
+    "optimizer_state": ("saved", "saved"),
     "loss": ("binary_cross_entropy", "binary_cross_entropy"),
     "label_smoothing": ("0.1", 0.1),
     "class_weights": ("1,0.5,2", (1.0, 0.5, 2.0)),
@@ -51,6 +54,8 @@ WITHIN = {
     "decay_steps": ("60", "decay_steps"),
     "final_rate": ("0.1", "final_rate"),
     "decay_rate": ("0.75", "decay_rate"),
+    "decay_power": ("2", "decay_power"),
+    "first_rate": ("0.125", "first_rate"),
     "input_dtype": ("uint8", "dtype"),
     "scale": ("0.5", "scale"),
     "offset": ("-1,-0.5", "offset"),
@@ -154,7 +159,7 @@ def test_every_field_has_a_flag_that_says_what_it_means():
     assert {name: found[name] for name in TYPED} == {
         n: v for n, (_, v) in TYPED.items()
     }
-    assert found["schedule"] == Schedule("cosine", 5, 60, 0.1, 0.75)
+    assert found["schedule"] == Schedule("cosine", 5, 60, 0.1, 0.75, 2.0, 0.125)
     assert found["preprocessing"] == Preprocessing("uint8", 0.5, (-1.0, -0.5))
     made = methods.config_class("finetune")(**found)
     plain = methods.config_class("finetune")()

@@ -1,6 +1,8 @@
 """Runs an artifact through LiteRT on a stream, as the phone will:
 
 python tools/emulate.py artifacts/finetune --dataset=digits --steps=300 --out=runs/x
+python tools/emulate.py artifacts/finetune --device=low_end --faults=kill=3 --count \
+    --parity=20 --report=runs/x/report.html --out=runs/x
 """
 
 from __future__ import annotations
@@ -13,15 +15,19 @@ import signal
 import sys
 from typing import Any
 
+import desk
 import quiet
 import terminal
 from absl import app, flags
 from rich.console import Console
 from rich.progress import Progress
 
-from tflite_odl import contract, streams
+from tflite_odl import contract, files, streams
+from tflite_odl.desk import app as phone_app
+from tflite_odl.desk.report.findings import Findings, about, curves, described
 from tflite_odl.errors import ContractError, DataError, OdlError
-from tflite_odl.host import loop, probe, records
+from tflite_odl.host import journal, loop, probe, records
+from tflite_odl.host.claim import LOCK_FILE
 from tflite_odl.host.session import Session
 
 _DATASET = flags.DEFINE_string("dataset", "digits", "digits[:changes] or npz:PATH")
@@ -34,6 +40,9 @@ _RUNTIME = flags.DEFINE_enum("runtime", "interpreter", ["interpreter", "compiled
 _THREADS = flags.DEFINE_integer("threads", 2, "of the CPU kernels")
 _SEED = flags.DEFINE_integer("seed", 0, "of the stream's order")
 _EVERY = flags.DEFINE_integer("checkpoint_every", 100, "batches between checkpoints")
+_TRUSTED = flags.DEFINE_string(
+    "trusted", None, "PEM file of the Ed25519 public key that must have signed it"
+)
 _SET = flags.DEFINE_multi_string("set", [], "name=value for configure, repeatable")
 
 _STREAM = flags.DEFINE_string(
@@ -69,36 +78,94 @@ def main(argv: list[str]) -> int:
 
 def _emulate(artifact: str, console: Console) -> dict:
     out = pathlib.Path(_OUT.value)
-    if out.exists() and any(out.iterdir()) and not _RESUME.value:
+    if _holds_a_run(out) and not _RESUME.value:
         raise DataError(
             f"{out} already holds a run: --resume it, or take another --out"
         )
     settings = _settings()
     dataset = streams.open(_DATASET.value)
-    with Session(artifact, _RUNTIME.value, _THREADS.value, out) as session:
+    with Session(
+        artifact, _RUNTIME.value, _THREADS.value, out, _TRUSTED.value
+    ) as session:
         for note in session.artifact.notes:
             console.print(f"note: {note}", style="yellow", markup=False)
+        session.claim()
         before = _measured(session, dataset)
         records.note_facts(out, _facts(session, settings))
-        resumed = _RESUME.value and _restore(session, console)
-        if settings and not resumed:
-            session.configure(**settings)
-        summary = _train(session, dataset, out, console)
-        after = _measured(session, dataset)
-        return {
-            "artifact": artifact,
-            "dataset": dataset.name,
-            "runtime": _RUNTIME.value,
-            **{
-                f"{name}_{when}": round(found[name], 4)
-                for name in after
-                for when, found in (("before", before), ("after", after))
-            },
-            **dataclasses.asdict(summary),
-            "peak_memory_mb": round(_peak_mb(), 1),
-            "model_bytes": len(session.artifact.model),
-            "flex_ops": loop.flex_ops(session.manifest),
-        }
+        compared = desk.compared(session.artifact, console)
+        if not desk.wanted():
+            found = _run(session, dataset, out, settings, console)
+    if desk.wanted():  # the app claims the folder
+        life = _life(artifact, out, settings)
+        counts = compared["counts"]
+        found = desk.lead(life, session.artifact, _STEPS.value, counts, console)
+    _report(session.artifact, dataset.name, before, {**found, **compared}, out, console)
+    return {
+        "artifact": artifact,
+        "dataset": dataset.name,
+        "runtime": _RUNTIME.value,
+        **{
+            f"{name}_{when}": round(values[name], 4)
+            for name in found["after"]
+            for when, values in (("before", before), ("after", found["after"]))
+            if name in values
+        },
+        **found["summary"],
+        "peak_memory_mb": round(_peak_mb(), 1),
+        "model_bytes": len(session.artifact.model),
+        "flex_ops": loop.flex_ops(session.manifest),
+        **{n: found[n] for n in ("faults", "equal", "stream", "step") if n in found},
+    }
+
+
+def _run(session: Session, dataset, out: pathlib.Path, settings: dict, console) -> dict:
+    """Trains in this process; returns the summary, and what was found after it."""
+    resumed = _RESUME.value and _restore(session, console)
+    if settings and not resumed:
+        session.configure(**settings)
+    summary = _train(session, dataset, out, console)
+    after = _measured(session, dataset)
+    return {"after": after, "summary": dataclasses.asdict(summary)}
+
+
+def _life(artifact: str, out: pathlib.Path, settings: dict) -> phone_app.Life:
+    return phone_app.Life(
+        artifact,
+        _DATASET.value,
+        _STREAM.value,
+        _SEED.value,
+        str(out),
+        batches=[],
+        corrupt=[],
+        settings=settings,
+        runtime=_RUNTIME.value,
+        threads=_THREADS.value,
+        checkpoint_every=_EVERY.value,
+        unlabelled=_UNLABELLED.value,
+    )
+
+
+def _report(
+    artifact, dataset: str, before: dict, found: dict, out: pathlib.Path, console
+) -> None:
+    names = {field.name for field in dataclasses.fields(Findings)}
+    desk.report(
+        Findings(
+            artifact=about(artifact),
+            device=described(desk.profile()),
+            dataset=dataset,
+            before=before,
+            curves=curves(list(journal.read(out / records.RECORDS))),
+            goldens=desk.golden(artifact),
+            **{name: value for name, value in found.items() if name in names},
+        ),
+        console,
+    )
+
+
+def _holds_a_run(out: pathlib.Path) -> bool:
+    with files.told(DataError, f"cannot read {files.shown(out)}"):
+        return out.exists() and any(path.name != LOCK_FILE for path in out.iterdir())
 
 
 def _measured(session: Session, dataset) -> dict[str, float]:
@@ -166,6 +233,7 @@ def _train(session: Session, dataset, out: pathlib.Path, console: Console):
             stop=lambda: bool(stopped),
             on_step=on_step,
             hide=loop.hidden(_UNLABELLED.value, _SEED.value),
+            note=lambda text: console.out(f"note: {text}", style="yellow"),
         )
 
 

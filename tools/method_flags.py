@@ -115,6 +115,11 @@ def options(
     return found
 
 
+def given(name: str, values: flags.FlagValues = flags.FLAGS) -> bool:
+    """Whether an option's flag was typed."""
+    return values[name].value is not None
+
+
 def parse(argv: list[str]) -> list[str]:
     """Parses the flags, for `app.run`; `--help` prints them in groups and exits."""
     if not HELP.intersection(argv):

@@ -134,7 +134,8 @@ class Net:
     sample: Callable[[], Any] = lambda: None
 
     def of(self):
-        return self.method(self.make(), **self.options)
+        options = {"loss": "sparse_cross_entropy", **self.options}
+        return self.method(self.make(), **options)
 
 
 RATE = {"learning_rate": 0.1}
@@ -178,6 +179,7 @@ NETS = {
     "dropout": Net(dropout, RATE),
     "chunks": Net(image, {**RATE, "chunk_mb": 0.0004}),
     "distill": Net(three, RATE, Distill),
+    "penalized": Net(nets.penalized_net, RATE),
     "contrast": Net(image_of_three, {**SMALL, **UINT8}, Contrastive),
     "contrast-min-red": Net(
         windows, {**SMALL, "buffer_policy": "min_red"}, Contrastive

@@ -12,12 +12,14 @@ import numpy as np
 
 from tflite_odl import contract
 from tflite_odl.contract.names import CLASSIFY, ENROLL, REFRESH
-from tflite_odl.errors import CheckpointError, ContractError
+from tflite_odl.errors import CheckpointError, ContractError, RunError
 from tflite_odl.host import checkpoint, rows, totals
 from tflite_odl.host.adopt import Adopted, adopt
 from tflite_odl.host.artifact import Artifact
+from tflite_odl.host.claim import Claim
 from tflite_odl.host.runtimes import RUNTIMES, Runtime
 from tflite_odl.host.turns import Turns
+from tflite_odl.signing import Key
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -30,9 +32,11 @@ class Session:
 
     Args:
       artifact: a folder, a bare `.tflite`, or an opened `Artifact`.
-      runtime: "interpreter" or "compiled".
+      runtime: "interpreter", "compiled", or a class of `host.runtimes`.
       threads: of the CPU kernels.
       checkpoint_dir: where `save_checkpoint` writes.
+      trusted: an Ed25519 public key, a PEM file or 32 bytes; an artifact that it has
+        not signed is refused.
 
     Raises:
       ArtifactError, ContractError: the artifact cannot be used; nothing was loaded.
@@ -41,21 +45,28 @@ class Session:
     def __init__(
         self,
         artifact: str | os.PathLike | Artifact,
-        runtime: str = "interpreter",
+        runtime: str | type[Runtime] = "interpreter",
         threads: int = 2,
         checkpoint_dir: str | os.PathLike | None = None,
+        trusted: Key | None = None,
     ) -> None:
-        if runtime not in RUNTIMES:
+        kind = RUNTIMES.get(runtime) if isinstance(runtime, str) else runtime
+        if kind is None:
             raise ContractError(f"runtime {runtime!r} is not one of {list(RUNTIMES)}")
         opened = isinstance(artifact, Artifact)
-        self.artifact = artifact if opened else Artifact.open(artifact)
+        if opened:
+            self.artifact = artifact
+            artifact.check_signature(trusted)
+        else:
+            self.artifact = Artifact.open(artifact, trusted=trusted)
         self.manifest = self.artifact.manifest
         self.checkpoint_dir = checkpoint_dir and pathlib.Path(checkpoint_dir)
         self.position = 0
         # Whether what is enrolled was embedded before the last training.
         self._stale = True
-        self._kind, self._threads = RUNTIMES[runtime], threads
+        self._kind, self._threads = kind, threads
         self._turn, self._files = Turns(), threading.RLock()
+        self._failed, self._claim = "", None
         self._runtime: Runtime | None = self._load()
 
     def _load(self) -> Runtime:
@@ -73,23 +84,59 @@ class Session:
             if self._runtime is not None:
                 self._runtime.close()
             self._runtime = None
+        with self._files:
+            if self._claim is not None:
+                self._claim.release()
+            self._claim = None
 
-    def run(self, signature: str, **inputs: Any) -> dict[str, np.ndarray]:
+    def run(self, signature: str, /, **inputs: Any) -> dict[str, np.ndarray]:
         """Runs any signature with exactly its inputs.
 
         Raises:
-          ContractError: an input is missing, unknown, or of another dtype or shape;
-            the runtime was not touched.
+          ContractError: an input is missing, unknown, or of another dtype or shape, or
+            a state to restore is out of its ranges; the runtime was not touched.
+          RunError: the runtime failed. The state may be half of a step, so the session
+            then refuses every call until it is `reset` or a state is restored.
         """
         spec = self.manifest.signature(signature)
         checked = spec.check_inputs(inputs)
+        if signature == contract.RESTORE:
+            self._check_state(checked)
         with self._turn:
-            return self._open().run(signature, checked)
+            if signature == contract.RESTORE and self._failed:
+                self._reload()
+            return self._call(signature, checked)
+
+    def _call(self, signature: str, inputs: Arrays) -> dict[str, np.ndarray]:
+        runtime = self._open()
+        try:
+            return runtime.run(signature, inputs)
+        except RunError as error:
+            self._failed = str(error)
+            raise
 
     def _open(self) -> Runtime:
         if self._runtime is None:
             raise ContractError("this session is closed: open another one")
+        if self._failed:
+            raise RunError(
+                f"an earlier call failed ({self._failed}), so the state may be half of "
+                "a step: reset this session, or restore a checkpoint"
+            )
         return self._runtime
+
+    def _check_state(self, state: Arrays) -> None:
+        for spec in self.manifest.state:
+            if problem := spec.misfit(state[spec.name]):
+                raise ContractError(f"the state to restore: {problem}")
+
+    def _reload(self) -> None:
+        """Takes a fresh runtime, in the shipped state."""
+        if self._runtime is None:
+            self._open()
+        present, fresh = self._runtime, self._load()
+        present.close()
+        self._runtime, self._failed = fresh, ""
 
     @property
     def batch_size(self) -> int:
@@ -106,7 +153,7 @@ class Session:
         """Training steps that changed the state."""
         return int(self.state()["step"][0])
 
-    def train(self, **inputs: Any) -> dict[str, np.ndarray]:
+    def train(self, /, **inputs: Any) -> dict[str, np.ndarray]:
         """Trains on one batch; a short one is padded and `count` says how far.
 
         Args:
@@ -126,7 +173,7 @@ class Session:
             self.position, self._stale = self.position + 1, True
             return metrics
 
-    def infer(self, x: Any = None, **inputs: Any) -> np.ndarray:
+    def infer(self, /, x: Any = None, **inputs: Any) -> np.ndarray:
         """Returns the outputs of any number of rows, [n, C].
 
         Args:
@@ -206,7 +253,9 @@ class Session:
         found = self.run(REFRESH, unused=np.zeros(1, np.float32))
         return int(found["enrolled"][0])
 
-    def evaluate(self, x: Any = None, y: Any = None, **inputs: Any) -> dict[str, float]:
+    def evaluate(
+        self, /, x: Any = None, y: Any = None, **inputs: Any
+    ) -> dict[str, float]:
         """Returns "loss", "count" and what else the artifact counts, over any rows.
 
         Unlabelled and bad rows are left out. Each output is a sum or a mean over all
@@ -229,7 +278,7 @@ class Session:
     def _run_padded(self, spec: contract.Signature, inputs: Mapping[str, Any]):
         return self.run(spec.name, **rows.padded(spec, inputs))
 
-    def configure(self, **values: float) -> dict[str, float]:
+    def configure(self, /, **values: float) -> dict[str, float]:
         """Sets hyper-parameters by name, keeps the others; returns those in force.
 
         Raises:
@@ -251,8 +300,9 @@ class Session:
 
     def state(self, include_buffers: bool = False) -> dict[str, np.ndarray]:
         """Returns the state by name, without the user's raw data unless asked for."""
+        unused = {"unused": np.zeros(1, np.float32)}
         with self._turn:
-            everything = self._open().save()
+            everything = self._call(contract.SAVE, unused)
         return {
             spec.name: everything[spec.name]
             for spec in self.manifest.state
@@ -287,13 +337,32 @@ class Session:
     def reset(self) -> None:
         """Returns to the shipped state, as a fresh session has it."""
         with self._turn:
-            present, fresh = self._open(), self._load()
-            present.close()
-            self._runtime, self.position = fresh, 0
+            self._reload()
+            self.position = 0
+
+    def claim(self) -> None:
+        """Makes `checkpoint_dir` this session's own to write to, until it is closed.
+
+        Raises:
+          BusyError: another process, or another session, has it; who is said.
+        """
+        with self._files:
+            if self._claim is None:
+                self._claim = Claim(self._folder())
 
     def save_checkpoint(self) -> pathlib.Path:
-        """Writes the whole state to `checkpoint_dir`; returns the file."""
+        """Writes the whole state to `checkpoint_dir`, claimed from now on.
+
+        Returns:
+          The file.
+
+        Raises:
+          BusyError: another process, or another session, writes there.
+          CheckpointError: it cannot be written, or holds another artifact's checkpoint;
+            what is there is as it was.
+        """
         with self._files:
+            self.claim()
             with self._turn:
                 state, position = self.state(include_buffers=True), self.position
             now = checkpoint.Checkpoint(state, int(state["step"][0]), position)

@@ -7,6 +7,7 @@ the buffer keeps some of what it had and of what came.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,20 +33,27 @@ from tflite_odl.methods.contrastive.recognition import Recognition
 from tflite_odl.methods.contrastive.replay import Replay
 from tflite_odl.methods.contrastive.siamese import Siamese
 from tflite_odl.methods.learner import Learner
-from tflite_odl.methods.network import Network
+from tflite_odl.methods.network import Network, computing_in_float32
 from tflite_odl.methods.step import counters, settle
 from tflite_odl.reading.encoder import HIDDEN, encoder, with_projector
+from tflite_odl.reading.load import LoadedModel
+from tflite_odl.reading.simplify import simplified
 
 # Of images and of windows, by the rank of an item.
 DEFAULT_TAU = {3: 0.5, 2: 0.1}
+COMPILED = (
+    "what the model was compiled with is of its labels: contrastive learns by a loss "
+    "of its own, with the optimizer of --optimizer"
+)
 
 
 class Contrastive(Method):
     """An encoder, a projector, a scored buffer and SimCLR's loss.
 
     Args:
-      model: a tf_keras model with one input, images [H, W, C] or windows [T, C]; what
-        its classifier reads is the embedding, see `reading.encoder`.
+      model: a tf_keras model, or what `reading.load.load` made of a file, with one
+        input, images [H, W, C] or windows [T, C]; what its classifier reads is the
+        embedding, see `reading.encoder`.
       classes: class names, or none.
       choices: {node name: lowering name}, else the default plan.
       **config: fields of `ContrastiveConfig`.
@@ -68,13 +76,18 @@ class Contrastive(Method):
 
     def __init__(
         self,
-        model: tf_keras.Model,
+        model: tf_keras.Model | LoadedModel,
         classes: Sequence[str] = (),
         choices: Mapping[str, str] | None = None,
         **config: Any,
     ) -> None:
         self.config = settings = self.Config(**config)
         self.classes, self.salts = tuple(classes), random.Salts()
+        loaded = LoadedModel.of(model)
+        model, left_out = simplified(computing_in_float32(loaded.model))
+        for note in left_out:
+            warnings.warn(note, stacklevel=2)
+        self.notes = (COMPILED,) if loaded.compiled else ()
         self.source_model = encoder(model)
         whole = with_projector(
             self.source_model,
@@ -95,7 +108,14 @@ class Contrastive(Method):
             raise ModelError(
                 f"contrastive takes one input, the model has {len(self.features)}"
             )
-        if not self.network.graph.trainable:
+        graph = self.network.graph
+        terms = [*graph.penalties, *graph.activities, *graph.constraints]
+        if terms:
+            raise ModelError(
+                f"{terms[0]!r} has a regularizer or a constraint, which contrastive "
+                "does not learn by: make the model without it"
+            )
+        if not graph.trainable:
             raise ModelError("nothing to train: no layer with weights is trainable")
 
     def _siamese(self) -> Siamese:

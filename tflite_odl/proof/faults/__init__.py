@@ -6,6 +6,7 @@ from tflite_odl.proof.faults import (
     gradients,
     layers,
     learning,
+    penalties,
     rows,
     skipping,
 )
@@ -19,6 +20,7 @@ FAULTS: tuple[Fault, ...] = (
     *gradients.FAULTS,
     *layers.FAULTS,
     *learning.FAULTS,
+    *penalties.FAULTS,
     *rows.FAULTS,
     *skipping.FAULTS,
 )
