@@ -94,12 +94,12 @@ def test_scores_take_no_forward_pass_but_those_of_flipped_views():
 
 
 def test_forward_and_backward_are_one_partition(build):
-    """Drawing before it and selecting behind it are of integers and bytes."""
+    """What views are made with comes before the draw, in a partition of its own."""
     model = (build("contrastive") / "model.tflite").read_bytes()
     found = partitions(model, ["train"])["train"]
-    assert not {"CONV_2D", "BATCH_MATMUL", "CONCATENATION"} & found.breaks.keys()
-    assert found.outside.get("CONV_2D", 0) == 0
-    assert found.partitions[0] > 0.8 * sum(found.partitions)
+    assert not {"CONV_2D", "BATCH_MATMUL", "SUM", "MUL"} & found.outside.keys()
+    assert sum(found.partitions[:2]) > 0.97 * sum(found.partitions)
+    assert found.partitions[0] > 2 * found.partitions[1]
 
 
 @pytest.mark.parametrize(
