@@ -132,12 +132,16 @@ class ContrastiveProof(SupervisedProof):
         return self.method.config.max_uses or 4
 
     def _tied(self, state: Arrays) -> Arrays:
-        """Returns a buffer in which many scores are equal, and uses among those."""
+        """Returns a buffer of two scores, each with two numbers of uses."""
         if not self.method.replay.capacity:
             return self._apart(state)
         changes = {**self._apart(state), **self._kept(state, 1.0)}
-        scores = np.round(changes["buffer_scores"] * 3 + 0.5) / 4
-        return {**changes, "buffer_scores": scores.astype(np.float32)}
+        place = np.arange(self.method.replay.capacity)
+        return {
+            **changes,
+            "buffer_scores": (place % 2 * 0.5 + 0.25).astype(np.float32),
+            "buffer_uses": (place // 2 % 2 + 1).astype(np.int32),
+        }
 
     def _labelled(self, state: Arrays, share: float) -> Arrays:
         """Returns enrolled items, of which one class has more than the others."""

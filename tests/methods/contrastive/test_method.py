@@ -15,6 +15,7 @@ from tflite_odl.builtin.lowering import Rows
 from tflite_odl.builtin.preprocess import Preprocessing
 from tflite_odl.errors import CheckpointError, ContractError, ModelError
 from tflite_odl.exporter.build import build as build_model
+from tflite_odl.exporter.partitions import partitions
 from tflite_odl.host import loop
 from tflite_odl.host.records import RECORDS
 from tflite_odl.host.runtimes import RUNTIMES
@@ -90,6 +91,16 @@ def test_scores_take_no_forward_pass_but_those_of_flipped_views():
     for policy in ("top_score", "min_red", "fifo"):
         assert forward_ops(contrastive(buffer_policy=policy), 6) == plain
     assert len(forward_ops(contrastive(score="flip"), 6)) > 1.3 * len(plain)
+
+
+def test_forward_and_backward_are_one_partition(build):
+    """What views are made with comes before the draw, in a partition of its own."""
+    model = (build("contrastive") / "model.tflite").read_bytes()
+    found = partitions(model, ["train"])["train"]
+    assert not {"CONV_2D", "BATCH_MATMUL"} & found.outside.keys()
+    assert not {"SUM", "MUL"} & found.breaks.keys()  # outside are integers'
+    assert sum(found.partitions[:2]) > 0.97 * sum(found.partitions)
+    assert found.partitions[0] > 2 * found.partitions[1]
 
 
 @pytest.mark.parametrize(

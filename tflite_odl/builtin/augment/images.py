@@ -144,7 +144,8 @@ class ImageAugmentation:
         if low:
             x = x - low
         pixels = tf.reshape(x, [batch, height * width, channels])
-        mean = tf.reduce_mean(pixels, 1) @ LUMA.astype(np.float32)[:, np.newaxis]
+        luma = tf.reduce_mean(pixels, 1) * LUMA.astype(np.float32)
+        mean = tf.reduce_sum(luma, 1, keepdims=True)
         term = (1.0 - contrast) * brightness * mean
         changed = matmul(pixels, matrix) + tf.reshape(term, [batch, 1, 1])
         changed = tf.minimum(tf.nn.relu(changed), high - low)
@@ -174,7 +175,8 @@ class ImageAugmentation:
         parts = [luma, colour * tf.cos(angle), colour * tf.sin(angle)]
         basis = _colour_basis().astype(np.float32)
         terms = [part * matrix for part, matrix in zip(parts, basis, strict=True)]
-        return tf.reshape(sum(terms[1:], terms[0]), [-1, 3, 3]), contrast, brightness
+        matrix = tf.reshape(sum(terms[1:], terms[0]), [jitter.shape[0], 3, 3])
+        return matrix, contrast, brightness
 
 
 def _colour_basis() -> np.ndarray:
@@ -208,7 +210,7 @@ def _interpolation(
     middle = (float(size) - length) * place + (length - 1.0) * 0.5
     y = centred * (length * (1.0 / size)) + middle
     y = tf.clip_by_value(y, 0.0, float(size - 1))
-    distance = tf.abs(tf.reshape(y, [-1, size, 1]) - axis)
+    distance = tf.abs(tf.reshape(y, [y.shape[0], size, 1]) - axis)
     return tf.nn.relu(1.0 - distance)
 
 
@@ -216,5 +218,6 @@ def _swapped(
     x: tf.Tensor, first: int, second: int, channels: int, images: bool = False
 ) -> tf.Tensor:
     """Returns [B, first, second * C] with both axes swapped, the last two joined."""
-    x = tf.transpose(tf.reshape(x, [-1, first, second, channels]), [0, 2, 1, 3])
-    return x if images else tf.reshape(x, [-1, second, first * channels])
+    count = x.shape[0]
+    x = tf.transpose(tf.reshape(x, [count, first, second, channels]), [0, 2, 1, 3])
+    return x if images else tf.reshape(x, [count, second, first * channels])

@@ -179,7 +179,7 @@ class SensorAugmentation:
         """Returns the matrices that rows of channels are multiplied by, [B, C, C]."""
         sign = 1.0 - 2.0 * chosen(draws["negate"], self.negate)
         factor = normal(draws["scale_radius"], draws["scale_angle"]) * self.scale + 1.0
-        factor = tf.reshape(factor * sign, [-1, 1, 1])
+        factor = tf.reshape(factor * sign, [sign.shape[0], 1, 1])
         kept = 1.0 - chosen(draws["shuffle"], self.shuffle)
         to = order(draws["channel_order"], kept)
         mixing = tf.one_hot(to, channels, axis=1)  # row `from`, column `to`
@@ -199,14 +199,22 @@ class SensorAugmentation:
         axis = [beside * tf.cos(around), beside * tf.sin(around), height]
         angle = (draws["turn"] * 2.0 - 1.0) * math.pi
         angle = angle * chosen(draws["rotate"], self.rotate)
-        cross = tf.concat(axis, 1) @ _cross_basis()
-        cross = tf.reshape(cross, [-1, AXES, AXES])
-        sin, cos = (tf.reshape(f(angle), [-1, 1, 1]) for f in (tf.sin, tf.cos))
+        count = angle.shape[0]
+        cross = _times(tf.concat(axis, 1), _cross_basis())
+        cross = tf.reshape(cross, [count, AXES, AXES])
+        sin, cos = (tf.reshape(f(angle), [count, 1, 1]) for f in (tf.sin, tf.cos))
         turned = cross * sin + matmul(cross, cross) * (1.0 - cos)
-        turned = tf.reshape(turned, [-1, AXES * AXES]) @ _blocks(channels)
-        return tf.reshape(turned, [-1, channels, channels]) + np.eye(
+        turned = tf.reshape(turned, [count, AXES * AXES])
+        turned = _times(turned, _blocks(channels))
+        return tf.reshape(turned, [count, channels, channels]) + np.eye(
             channels, dtype=np.float32
         )
+
+
+def _times(x: tf.Tensor, table: np.ndarray) -> tf.Tensor:
+    """Returns x [B, K] times a constant [K, M], a product inside the partition."""
+    product = matmul(tf.reshape(x, [1, *x.shape]), table[np.newaxis])
+    return tf.reshape(product, product.shape[1:])
 
 
 def _cross_basis() -> np.ndarray:

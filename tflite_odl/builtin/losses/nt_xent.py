@@ -100,12 +100,12 @@ def nt_xent(
     pulled = matmul(shares, batch) + matmul(shares, batch, transpose_a=True)
     pulled = tf.reshape(pulled, [2 * rows, size])
     dz = (pulled - other * (share * 2.0)) / temperature
+    of_first, of_second = tf.split(terms, 2)
     return Contrast(
         tf.reduce_sum(tf.reshape(terms * share, [2 * rows]), 0, keepdims=True),
-        tf.reshape(terms[:rows] + terms[rows:], [rows]) * 0.5,
+        tf.reshape(of_first + of_second, [rows]) * 0.5,
         tf.reshape(cosine, [rows]),
-        dz[:rows],
-        dz[rows:],
+        *tf.split(dz, 2),
     )
 
 

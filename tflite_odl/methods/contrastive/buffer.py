@@ -7,6 +7,7 @@ Items are moved, never computed with, so they may be uint8.
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import tensorflow as tf
 
@@ -72,10 +73,13 @@ class Draw:
     places: tf.Tensor
     mask: tf.Tensor
 
+    def __len__(self) -> int:
+        return self.mask.shape[0]
+
     def scattered(self, values: tf.Tensor, size: int) -> tf.Tensor:
         """Returns [size, ...]: the value of each place that was drawn, else 0."""
-        hits = tf.one_hot(self.places, size) * tf.reshape(self.mask, [-1, 1])
-        flat = tf.reshape(values, [values.shape[0], -1])
+        hits = tf.one_hot(self.places, size) * tf.reshape(self.mask, [len(self), 1])
+        flat = tf.reshape(values, [values.shape[0], math.prod(values.shape[1:])])
         product = tf.raw_ops.BatchMatMulV2(x=hits[None], y=flat[None], adj_x=True)
         return tf.reshape(product, [size, *values.shape[1:]])
 

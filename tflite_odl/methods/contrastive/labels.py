@@ -131,7 +131,7 @@ def _cosines(rows: tf.Tensor, known: tf.Tensor, taken: tf.Tensor) -> tf.Tensor:
 
 def _means(known: tf.Tensor, label: tf.Tensor, taken: tf.Tensor) -> tf.Tensor:
     """Returns [E, D]: of each slot, the direction of its class's mean."""
-    alike = _alike(label) * tf.reshape(taken, [1, -1])
+    alike = _alike(label) * tf.reshape(taken, [1, *taken.shape])
     total = matmul(alike[tf.newaxis], known[tf.newaxis])
     total = tf.reshape(total, known.shape)
     square = tf.reduce_sum(total * total, 1, keepdims=True)

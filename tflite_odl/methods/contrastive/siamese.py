@@ -85,7 +85,8 @@ class Siamese:
         counted = self.network.counted(inputs)
         item = inputs[self.network.features[0].name]
         if item.dtype == tf.float32:
-            good = tf.reshape(counted.good, [-1] + [1] * (item.shape.rank - 1))
+            rows_only = [item.shape[0]] + [1] * (item.shape.rank - 1)
+            good = tf.reshape(counted.good, rows_only)
             item = tf.where(good, item, 0.0)
         rejected = rows.rejected(counted.real, counted.good)
         return Segment(item, tf.cast(counted.good, tf.float32), rejected)
@@ -98,11 +99,11 @@ class Siamese:
           item: [M, ...], as the sensor gives them.
           mask: [M] float32, 1 for rows that count.
         """
-        raw, count = tf.cast(item, tf.float32), item.shape[0]
+        raw = tf.cast(item, tf.float32)
         x = self._joined([view(state["random"], raw) for view in self.views])
         record = self.network.forward(state, x, Rows.of(tf.concat([mask, mask], 0)))
         u = record.output
-        first, second = normalized(u[:count]), normalized(u[count:])
+        first, second = map(normalized, tf.split(u, 2))
         found = nt_xent(first.z, second.z, mask, state["tau"])
         du = tf.concat([first.backward(found.dz1), second.backward(found.dz2)], 0)
         scored = self._scored(found, first, second)
@@ -114,14 +115,14 @@ class Siamese:
         Args:
           state, item, mask: as `step` takes them.
         """
-        raw, count = tf.cast(item, tf.float32), item.shape[0]
+        raw = tf.cast(item, tf.float32)
         if self.score == FLIP:
             pair = [raw, mirrored(raw)]
         else:
             pair = [view(state["random"], raw) for view in self.views]
-        every = Rows.of(tf.ones([2 * count]))
+        every = Rows.of(tf.ones([2 * raw.shape[0]]))
         u = self.network.infer(state, self._joined(pair), every, judged=True)
-        first, second = normalized(u[:count]), normalized(u[count:])
+        first, second = map(normalized, tf.split(u, 2))
         found = nt_xent(first.z, second.z, mask, state["tau"])
         return self._scored(found, first, second)
 
