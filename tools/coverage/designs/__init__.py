@@ -10,4 +10,7 @@ DESIGNS: dict[str, Design] = {
     design.name: design for room in ROOMS for design in room.ROOM.designs
 }
 
-__all__ = ["DESIGNS", "Design", "Kit"]
+# The Keras that save each of them.
+FLAVOURS = ("keras", "tf_keras")
+
+__all__ = ["DESIGNS", "FLAVOURS", "Design", "Kit"]
