@@ -10,7 +10,7 @@ Structures that were published elsewhere, rebuilt at a small size and compiled a
 source does; each is saved by Keras 3 and by tf_keras, and learns by what the file says.
 Then one step is compared with `train_on_batch` of the Keras that saved the file, its
 optimizer fresh alike, dropout and augmentation left out. The error is that of the worst
-weight, relative to the largest update of its tensor, one rounding of the weight aside;
+weight, relative to the largest update of its tensor, a rounding of the weight aside;
 the limit is 1e-5, or 4 times what Keras' own step changes by when the rows come in
 another order, at most a quarter. Seconds are of the whole export."""
 HEAD = ("model, rows", "source", "parameters", "Keras 3", "s", "tf_keras", "s")
