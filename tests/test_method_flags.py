@@ -11,12 +11,11 @@ import pytest
 from absl import flags
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "tools"))
-import method_flags
-
 from tests import nets
 from tflite_odl import methods
 from tflite_odl.builtin.preprocess import Preprocessing
 from tflite_odl.builtin.schedules import Schedule
+from tflite_odl.commands import method_flags
 from tflite_odl.errors import ModelError
 from tflite_odl.methods.contrastive.config import ContrastiveConfig
 from tflite_odl.methods.distill.config import DistillConfig

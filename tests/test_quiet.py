@@ -14,7 +14,8 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "tools"))
 import processes
-import quiet
+
+from tflite_odl.commands import quiet
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -50,7 +51,8 @@ def test_partial_lines_pass_at_once_unless_they_may_be_notes():
 def script(body: str, *arguments: str) -> subprocess.CompletedProcess:
     """Runs a tool of these lines; between them `native(text)` writes like LiteRT."""
     head = """
-    import os, sys, quiet
+    import os, sys
+    from tflite_odl.commands import quiet
     from absl import app
     def native(text):
         os.write(2, text.encode())
@@ -59,7 +61,7 @@ def script(body: str, *arguments: str) -> subprocess.CompletedProcess:
     """
     code = textwrap.dedent(head) + textwrap.indent(textwrap.dedent(body), "    ")
     command = [sys.executable, "-c", code + "\napp.run(main)", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tools")}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(command, capture_output=True, text=True, env=environment)
 
 
@@ -130,13 +132,13 @@ def test_a_closed_descriptor_is_left_alone():
 def test_python_still_knows_its_terminal():
     ours, theirs = pty.openpty()
     code = (
-        "import sys, quiet\nfrom absl import app\n"
+        "import sys\nfrom absl import app\nfrom tflite_odl.commands import quiet\n"
         "def main(argv):\n"
         " quiet.start()\n"
         " print(sys.stderr.isatty(), file=sys.stderr)\n"
         "app.run(main)"
     )
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tools")}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-c", code], stderr=theirs, env=environment)
     assert os.read(ours, 100) == b"True\r\n"
     os.close(ours)

@@ -17,9 +17,9 @@ from collections.abc import Callable
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import quiet
-import terminal
 from absl import app, flags, logging
+
+from tflite_odl.commands import quiet, terminal
 
 SUITES = ("speed", "coverage", "skip", "contrastive", "gate")
 

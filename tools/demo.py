@@ -21,13 +21,12 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import quiet
-import terminal
 from absl import app, flags, logging
 from rich.console import Console
 from rich.table import Table
 
 from tflite_odl import streams
+from tflite_odl.commands import quiet, terminal
 from tflite_odl.contract.names import ENROLL
 from tflite_odl.errors import OdlError
 from tflite_odl.host import goldens, loop

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 
-import quiet
+from tflite_odl.commands import quiet
 
 MOST_SECONDS = 900
 TOOLS = pathlib.Path(__file__).parent

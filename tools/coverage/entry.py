@@ -10,7 +10,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
 import processes
 import records
 
-from tools.coverage import models, page, suite
+from tools.coverage import cases, models, page, suite
 
 
 def main(request) -> str:
@@ -19,9 +19,9 @@ def main(request) -> str:
     Raises:
       KeyError: a case is unknown.
     """
-    if unknown := sorted(set(request.cases) - set(models.CASES)):
-        raise KeyError(f"unknown {unknown}, there are {list(models.CASES)}")
-    names = request.cases or tuple(models.QUICK if request.quick else models.CASES)
+    if unknown := sorted(set(request.cases) - set(cases.NAMES)):
+        raise KeyError(f"unknown {unknown}, there are {list(cases.NAMES)}")
+    names = request.cases or tuple(models.QUICK if request.quick else cases.NAMES)
     plan = suite.Plan(names, bool(request.cases), request.keep, request.seconds)
     found = suite.run(request.work, plan, request.say)
     if request.quick:

@@ -7,6 +7,8 @@ import statistics
 import textwrap
 from collections.abc import Iterable
 
+from tools.coverage import designs_page
+
 TITLES = {
     "models": "Backbones of `tflite_odl.models`",
     "applications": "`tf_keras.applications`",
@@ -53,17 +55,24 @@ HEAD = (
 
 def page(results: dict, command: str) -> str:
     """Returns the page of {"records", "machine", "versions"}."""
-    records = results["records"]
+    designs = [r for r in results["records"] if "group" in r["case"]]
+    records = [r for r in results["records"] if "group" not in r["case"]]
     proven = [r for r in records if "cause" not in r]
     parts = ["# Which models learn", ABOUT, f"    {command}", _made(results), COLUMNS]
     for source, title in TITLES.items():
         rows = [_row(r) for r in proven if r["case"]["source"] == source]
         if rows:
             parts += [f"## {title}", table(HEAD, rows)]
+    if designs:
+        shown = table(designs_page.HEAD, designs_page.rows(designs))
+        parts += [f"## {designs_page.TITLE}", designs_page.ABOUT]
+        parts += [designs_page.summary(designs), shown]
     if proven:
         parts += ["## Where the time of a conversion goes", _stages(proven)]
         parts += ["## What splits the train step", SPLITS, _splits(proven)]
     parts += ["## Not converted", _failures(records)]
+    if failed := designs_page.failures(designs):
+        parts.append(table(("model", "saved by", "cause"), failed))
     return "\n\n".join(parts) + "\n"
 
 

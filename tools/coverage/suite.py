@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
-import sys
 from collections.abc import Callable
 
 import processes
 import records
 
-from tools.coverage import models
+from tools.coverage import cases
+from tools.coverage.designs import FLAVOURS
 
 MOST_SECONDS = 2400
 
@@ -21,7 +21,7 @@ class Plan:
     """What to measure.
 
     Attributes:
-      cases: names in `models.CASES`.
+      cases: names in `cases.NAMES`.
       again: whether to do so even if nothing has changed.
       keep: whether rows made by other sources of the library will do.
       seconds: of timing the train step.
@@ -48,23 +48,27 @@ def run(folder: pathlib.Path, plan: Plan, say: Callable[[str], None]) -> list[di
     kept = json.loads(path.read_text()) if path.exists() else []
     known = {record["name"]: record for record in kept}
     for name in plan.cases:
-        case = json.loads(json.dumps(dataclasses.asdict(models.CASES[name])))
+        case = cases.facts(name)
         before, library = known.get(name, {}), processes.fingerprint()
         same = before.get("library") == library or plan.keep
         if before.get("case") == case and same and not plan.again:
             continue
         record = {"name": name, "case": case, "library": library}
         known[name] = {**record, **_measure(folder, name, plan)}
-        say(f"{name}: {known[name].get('cause', 'proven')}")
+        say(f"{name}: {_told(known[name])}")
         records.write(path, list(known.values()))
-    return [known[name] for name in models.CASES if name in known]
+    return [known[name] for name in cases.NAMES if name in known]
 
 
 def _measure(folder: pathlib.Path, name: str, plan: Plan) -> dict:
-    script = (sys.executable, "-m", "tools.coverage.measure")
+    command = cases.command(name, folder.resolve(), plan.seconds)
     try:
-        return processes.measure(
-            [*script, name, folder.resolve(), plan.seconds], plan.limit_s
-        )
+        return processes.measure(command, plan.limit_s)
     except processes.Failed as error:
         return {"cause": str(error)}
+
+
+def _told(record: dict) -> str:
+    """Returns a record's result in a line."""
+    parts = [record, *(record[flavour] for flavour in FLAVOURS if flavour in record)]
+    return "; ".join(p["cause"] for p in parts if "cause" in p) or "proven"

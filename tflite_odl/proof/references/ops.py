@@ -222,7 +222,8 @@ def _one_hot(op: Op, x: tf.Tensor) -> tf.Tensor:
 
 
 def _digitize(op: Op, x: tf.Tensor) -> tf.Tensor:
-    return tf.cast(tf.searchsorted(op.a["bounds"], x, side="right"), x.dtype)
+    bounds = tf.constant(op.a["bounds"], x.dtype)
+    return tf.reduce_sum(tf.cast(x[..., tf.newaxis] >= bounds, x.dtype), -1)
 
 
 def _uniforms(op: Op, x: tf.Tensor) -> list[tf.Tensor]:

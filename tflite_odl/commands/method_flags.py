@@ -1,4 +1,4 @@
-"""Flags of `convert.py`, made from the configurations of the methods.
+"""Flags of `convert`, made from the configurations of the methods.
 
 Every field of a configuration has a flag, by its own name, with the text of the
 docstring's "Attributes" and the default beside the field. A field that is a dataclass
@@ -27,7 +27,6 @@ RENAMED = {("schedule", "kind"): "schedule", ("preprocessing", "dtype"): "input_
 # What precedes the names of a dataclass within: several have fields of one name.
 PREFIXES = {"images": "image_", "sensors": "sensor_"}
 PUBLISHED = "as_published"
-HELP = {"--help", "-help", "-h", "--helpshort"}
 
 
 @dataclasses.dataclass
@@ -120,15 +119,9 @@ def given(name: str, values: flags.FlagValues = flags.FLAGS) -> bool:
     return values[name].value is not None
 
 
-def parse(argv: list[str]) -> list[str]:
-    """Parses the flags, for `app.run`; `--help` prints them in groups and exits."""
-    if not HELP.intersection(argv):
-        return flags.FLAGS(argv)
-    print(inspect.getdoc(sys.modules["__main__"]))
-    headings = dict.fromkeys(option.heading for option in known().values())
-    for heading in (argv[0], "quiet", *headings):
-        print(flags.FLAGS.module_help(heading))
-    sys.exit(0)
+def headings() -> list[str]:
+    """Returns the groups of the flags, in order."""
+    return list(dict.fromkeys(option.heading for option in known().values()))
 
 
 def _check_owner(name: str, owners: list[str], method: str) -> None:

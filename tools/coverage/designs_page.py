@@ -1,0 +1,69 @@
+"""The page's table of the models that others designed."""
+
+from __future__ import annotations
+
+from tools.coverage.designs import FLAVOURS
+
+TITLE = "Models that others designed"
+ABOUT = """\
+Structures that were published elsewhere, rebuilt at a small size and compiled as their
+source does; each is saved by Keras 3 and by tf_keras, and learns by what the file says.
+Then one step is compared with `train_on_batch` of the Keras that saved the file, its
+optimizer fresh alike, dropout and augmentation left out. The error is that of the worst
+weight, relative to the largest update of its tensor, a rounding of the weight aside;
+the limit is 1e-5, or 4 times what Keras' own step changes by when the rows come in
+another order, at most a quarter. Seconds are of the whole export."""
+HEAD = ("model, rows", "source", "parameters", "Keras 3", "s", "tf_keras", "s")
+NAMES = dict(zip(FLAVOURS, ("Keras 3", "tf_keras"), strict=True))
+
+
+def rows(records: list[dict]) -> list[list[str]]:
+    """Returns a row for each design, with its error where it learns."""
+    return [_row(record) for record in records]
+
+
+def summary(records: list[dict]) -> str:
+    """Returns how many learn, saved by both Keras and by each."""
+    learn = {
+        flavour: [r["name"] for r in records if _learns(r, flavour)]
+        for flavour in FLAVOURS
+    }
+    both = set.intersection(*map(set, learn.values()))
+    each = ", ".join(f"{len(learn[f])} of {NAMES[f]}'s files" for f in FLAVOURS)
+    return f"Of {len(records)} models {len(both)} learn from both files: {each}."
+
+
+def failures(records: list[dict]) -> list[list[str]]:
+    """Returns (model, Keras, cause) of each file that does not learn."""
+    return [
+        [record["name"], NAMES[flavour], _cause(record, flavour)]
+        for record in records
+        for flavour in FLAVOURS
+        if not _learns(record, flavour)
+    ]
+
+
+def _row(record: dict) -> list[str]:
+    case, cells = record["case"], []
+    sizes = {f"{record[f]['parameters']:,}" for f in FLAVOURS if _learns(record, f)}
+    for flavour in FLAVOURS:
+        cells += _result(record, flavour)
+    link = f"[{case['group']}]({case['source']})"
+    name = f"{record['name']}, {case['batch']}"
+    return [name, link, ", ".join(sorted(sizes)), *cells]
+
+
+def _result(record: dict, flavour: str) -> list[str]:
+    if not _learns(record, flavour):
+        return ["no", ""]
+    found = record[flavour]
+    return [f"{found['error']:.0e} of {found['limit']:.0e}", f"{found['seconds']:.0f}"]
+
+
+def _learns(record: dict, flavour: str) -> bool:
+    return "cause" not in record and "cause" not in record[flavour]
+
+
+def _cause(record: dict, flavour: str) -> str:
+    text = record["cause"] if "cause" in record else record[flavour]["cause"]
+    return " ".join(text.replace("|", "/").split())[:300]

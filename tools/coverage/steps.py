@@ -1,0 +1,147 @@
+"""One training step in the Keras that saved a file, and in an artifact made of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tflite_odl.host.session import Session
+from tflite_odl.reading import rebuild
+from tflite_odl.reading.graph import variables
+from tools.coverage.designs import Design
+
+# The gate's own: 1e-5, or 4 times what Keras' float32 is off, never above a quarter.
+TOLERANCE, MULTIPLE, LIMIT = 1e-5, 4.0, 0.25
+# Orders of the rows in which Keras steps again, to see its own rounding.
+ORDERS = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Rows as Keras takes them: inputs in the model's order, and labels."""
+
+    x: Sequence[np.ndarray]
+    y: np.ndarray
+
+    def rolled(self, by: int) -> Batch:
+        """Returns the same rows in another order."""
+        return Batch([np.roll(x, by, 0) for x in self.x], np.roll(self.y, by, 0))
+
+
+def batch(design: Design, model: Any, seed: int = 1) -> Batch:
+    """Returns random rows for a Keras model."""
+    random = np.random.default_rng(seed)
+    x = []
+    for tensor in rebuild.graph(model).inputs:
+        shape = (design.batch, *tensor.shape[1:])
+        high = design.high.get(tensor.name, design.high.get("", 0))
+        rows = random.integers(0, high, shape) if high else random.normal(size=shape)
+        x.append(rows.astype("int32" if high else "float32"))
+    shape = (design.batch, *model.outputs[0].shape[1:])
+    if design.labels == 0:
+        return Batch(x, random.normal(size=shape).astype("float32"))
+    if design.labels == 1:
+        return Batch(x, random.integers(0, 2, shape).astype("float32"))
+    classes = random.integers(0, design.labels, shape[:-1])
+    if design.one_hot:
+        return Batch(x, np.eye(design.labels, dtype="float32")[classes])
+    return Batch(x, classes.astype("int32"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """What a step did: its loss, and {(layer, place): value} before and after it."""
+
+    loss: float
+    before: Mapping[tuple[str, int], np.ndarray]
+    after: Mapping[tuple[str, int], np.ndarray]
+
+
+def in_keras(api: Any, path: pathlib.Path, rows: Batch) -> Step:
+    """Returns a step of the file's own Keras, compiled as it was saved."""
+    model = api.models.load_model(path)
+    before = _weights(model)
+    found = model.train_on_batch(list(rows.x) if len(rows.x) > 1 else rows.x[0], rows.y)
+    return Step(float(np.ravel(found)[0]), before, _weights(model))
+
+
+def in_artifact(method: Any, folder: pathlib.Path, rows: Batch) -> Step:
+    """Returns a step of an artifact, its weights by their places in the model."""
+    model = method.network.model
+    known = {id(v): name for name, v in variables(model).items()}
+    places = {
+        (path, place): known[id(variable)]
+        for path, layer in rebuild.all_layers(model)
+        for place, variable in enumerate(layer.weights)
+        if id(variable) in known
+    }
+    x = {f.name: value for f, value in zip(method.features, rows.x, strict=True)}
+    with Session(folder) as session:
+        before = session.state()
+        label = next(
+            spec
+            for spec in session.manifest.signature("train").inputs
+            if spec.role == "label"
+        )
+        found = session.train(**x, **{label.name: _label(rows.y, label)})
+        after = session.state()
+    kept = {place: name for place, name in places.items() if name in before}
+    return Step(
+        float(found["loss"][0]),
+        {place: before[name] for place, name in kept.items()},
+        {place: after[name] for place, name in kept.items()},
+    )
+
+
+def compare(api: Any, path: pathlib.Path, method: Any, folder: pathlib.Path, rows):
+    """Returns {"error", "limit", "loss_error", "left_out"}; equal within the limits if
+    `error` is not above `limit`.
+
+    An entry counts where Keras agrees with itself: not those whose update another order
+    of the rows changes by a quarter of the tensor's largest. `left_out` is the largest
+    share of them in a tensor.
+    """
+    want, have = in_keras(api, path, rows), in_artifact(method, folder, rows)
+    again = [in_keras(api, path, rows.rolled(k)) for k in range(1, ORDERS + 1)]
+    errors, own, left_out = [0.0], [0.0], [0.0]
+    for place, start in want.before.items():
+        moved = want.after[place] - start
+        size = float(np.abs(moved).max(initial=0.0))
+        # Either side rounds the weight that it writes.
+        ulp = 2 * np.spacing(np.abs(start) + np.abs(moved))
+        if size <= 2 * float(ulp.max(initial=0.0)):
+            continue  # nothing but rounding, as the state of a random generator
+        if place not in have.before:
+            raise ValueError(f"{place} moves in Keras, not in the artifact")
+        others = [step.after[place] - want.after[place] for step in again]
+        noise = np.max([np.abs(off) for off in others], axis=0)
+        sure = noise <= LIMIT * size
+        left_out.append(1.0 - float(sure.mean()))
+        off = np.abs(have.after[place].reshape(start.shape) - want.after[place])
+        errors.append(float(np.max(sure * np.maximum(off - ulp, 0))) / size)
+        own.append(float(np.max(sure * np.maximum(noise - ulp, 0))) / size)
+    return {
+        "error": max(errors),
+        "limit": min(LIMIT, max(TOLERANCE, MULTIPLE * max(own))),
+        "loss_error": abs(want.loss - have.loss) / max(abs(want.loss), 1e-6),
+        "left_out": max(left_out),
+    }
+
+
+def _weights(model: Any) -> dict[tuple[str, int], np.ndarray]:
+    return {
+        (path, place): np.array(variable)
+        for path, layer in rebuild.all_layers(model)
+        for place, variable in enumerate(getattr(layer, "weights", ()))
+    }
+
+
+def _label(y: np.ndarray, spec: Any) -> np.ndarray:
+    """Returns Keras' labels as the artifact takes them: classes for one-hot rows."""
+    if spec.dtype == "int32" and y.ndim > len(spec.shape):
+        y = y.argmax(-1)
+    return y.reshape(spec.shape).astype(spec.dtype)
