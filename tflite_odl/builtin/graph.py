@@ -14,6 +14,9 @@ import numpy as np
 
 from tflite_odl.contract import check_unique
 
+# Ops of which every gradient is 0.
+NO_GRADIENT = ("mask",)
+
 
 @dataclasses.dataclass(frozen=True)
 class Node:
@@ -87,6 +90,8 @@ class Graph:
         """Names of the nodes a gradient must reach: trainable ones and those above."""
         reached: set[str] = set()
         for node in self.nodes:
+            if node.op in NO_GRADIENT:
+                continue
             learns = any(name in self.trainable for name in node.weights.values())
             if learns or any(name in reached for name in node.inputs):
                 reached.add(node.name)

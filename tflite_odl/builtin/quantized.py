@@ -16,7 +16,7 @@ import tensorflow as tf
 from tflite_odl.builtin import fold, plan, rows, tape
 from tflite_odl.builtin.graph import Graph, Node
 from tflite_odl.builtin.lowering import Lowering, Output, Pass, Rows, Site
-from tflite_odl.builtin.serving import FAMILIES
+from tflite_odl.builtin.serving import lowering
 
 Range = tuple[float, float]
 
@@ -221,7 +221,7 @@ class Backbone:
         int8 = self._int8
         return {
             node.name: Quantized(
-                FAMILIES.get(node.op) or plan.candidates(self.graph, node)[0],
+                lowering(self.graph, node),
                 self.ranges.get(node.name),
                 self.step(node.inputs[0]) if node.name in int8 else None,
             )

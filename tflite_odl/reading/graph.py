@@ -16,7 +16,7 @@ from tflite_odl.builtin import random
 from tflite_odl.builtin.graph import Graph, Node, reachable
 from tflite_odl.errors import ModelError
 from tflite_odl.reading import carried, masks, understood
-from tflite_odl.reading.layers import CONVERTERS, LAYERS
+from tflite_odl.reading.layers import CONVERTERS, LAYERS, MASKED
 
 MOVING = ("moving_mean", "moving_variance")
 # Ops behind which an input's values are still its own.
@@ -132,14 +132,22 @@ def _converted(context: LayerContext) -> list[Value]:
     understood.check_layer(context.layer, context.path)
     if getattr(context.layer, "data_format", "channels_last") != "channels_last":
         raise ModelError(f"layer {context.path!r} needs data_format channels_last")
-    mask = masks.after(context)
-    return [Value(CONVERTERS[kind](context), mask)]
+    if kind not in MASKED:
+        context.mask = masks.after(context)
+    found = CONVERTERS[kind](context)
+    outputs = [found] if isinstance(found, str) else found
+    return [Value(node, context.mask) for node in outputs]
 
 
 @dataclasses.dataclass
 class LayerContext:
     """What a layer's converter works with: the Keras layer, its input nodes, the call
-    of it (a Keras node), and for each input the node of its mask, if it has one."""
+    of it (a Keras node), and for each input the node of its mask, if it has one.
+
+    `mask` is that of the outputs: of layers in `layers.MASKED` their converters set it,
+    of others it follows from the inputs'. `given` are the layer's own inputs, `inputs`
+    those of the node that is added next.
+    """
 
     builder: GraphBuilder
     layer: Any
@@ -147,6 +155,11 @@ class LayerContext:
     inputs: list[str]
     call: Any
     masks: Sequence[str | None] = ()
+    mask: str | None = None
+    given: tuple[str, ...] = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        self.given = tuple(self.inputs)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -180,6 +193,30 @@ class LayerContext:
         name = self.builder.add(self, op, shape, attributes, weights or {}, suffix)
         self.inputs = [name]
         return name
+
+    def node(
+        self,
+        op: str,
+        inputs: Sequence[str],
+        shape: Sequence[int],
+        attributes: Mapping[str, Any] | None = None,
+        weights: Mapping[str, tf.Variable | None] | None = None,
+        suffix: str = "",
+    ) -> str:
+        """Adds a node that reads what is named; see `add`."""
+        self.inputs = list(inputs)
+        return self.add(op, shape, attributes, weights, suffix)
+
+    def argument(self, tensor: Any) -> tuple[str, str | None]:
+        """Returns node and mask of a tensor among the call's arguments.
+
+        Raises:
+          ModelError: it is a constant.
+        """
+        for place, symbol in enumerate(self.call.keras_inputs):
+            if symbol is tensor:
+                return self.given[place], self.masks[place]
+        raise self.refuse("one of its inputs is a constant", "tensors of the model")
 
     def salts(self, draws: int) -> list[int]:
         """Returns the salts of so many draws of the node that is added next."""

@@ -16,7 +16,12 @@ import tensorflow as tf
 from tflite_odl.methods.distill.method import PREFIX
 from tflite_odl.proof.proof import Answer, Arrays
 from tflite_odl.proof.references.quantized import QuantizedModel
-from tflite_odl.proof.references.supervised import Batch, KerasReference, as_arrays
+from tflite_odl.proof.references.supervised import (
+    Batch,
+    KerasReference,
+    as_arrays,
+    dense,
+)
 
 PEAK_SHARE, PEAK_STEPS, MOST = 0.95, 20, 2.0**24
 
@@ -76,7 +81,9 @@ class DistillReference(KerasReference):
             )
             teacher_loss = self._teacher_loss(z_t, p_s, y)
         self._note_margins(state, z_t.numpy(), p_t, p_s, margins)
-        gradients = tape.gradient(loss, self.learning, unconnected_gradients="zero")
+        gradients = dense(
+            tape.gradient(loss, self.learning, unconnected_gradients="zero")
+        )
         outputs = {
             "loss": float(loss),
             "gradient_norm": float(tf.linalg.global_norm(gradients)),

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from tflite_odl.builtin import dropout
 from tflite_odl.builtin.graph import Node
-from tflite_odl.proof.references import quantized
+from tflite_odl.proof.references import quantized, recurrent
 
 Weights = Mapping[str, tf.Tensor]
 
@@ -236,6 +236,27 @@ def _rounded(op: Op, x: tf.Tensor) -> tf.Tensor:
     return quantized.rounded(x, op.weights["range"], bits, signed)[0]
 
 
+def _embedding(op: Op, x: tf.Tensor) -> tf.Tensor:
+    table = op.weights["table"]
+    places = tf.clip_by_value(tf.cast(x, tf.int32), 0, table.shape[0] - 1)
+    return tf.tensordot(tf.one_hot(places, table.shape[0], dtype=x.dtype), table, 1)
+
+
+def _mask(op: Op, x: tf.Tensor) -> tf.Tensor:
+    differs = tf.not_equal(x, op.a["value"])
+    found = tf.reduce_any(differs, -1) if op.a["features"] else differs
+    return tf.cast(found, x.dtype)
+
+
+def _masked_mean(op: Op, x: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    count = tf.maximum(tf.reduce_sum(mask, 1), 1)
+    return tf.einsum("btc,bt->bc", x, mask) / count[:, tf.newaxis]
+
+
+def _contraction(op: Op, x: tf.Tensor) -> tf.Tensor:
+    return op.biased(tf.tensordot(x, op.weights["kernel"], op.a["contracted"]))
+
+
 def _of(function: Callable) -> Callable:
     return lambda op, x: function(x)
 
@@ -292,6 +313,14 @@ OPS: dict[str, Callable[..., tf.Tensor]] = {
     "upsample_bilinear": _bilinear,
     "dropout": _dropout,
     "noise": lambda op, x: x + _normal(op, x),
+    "embedding": _embedding,
+    "mask": _mask,
+    "masked_mean": _masked_mean,
+    "matmul": lambda op, a, b: tf.matmul(a, b, transpose_b=op.a["transpose"]),
+    "contraction": _contraction,
+    "lstm": recurrent.lstm,
+    "gru": recurrent.gru,
+    "simple_rnn": recurrent.simple,
     "sign": _of(quantized.sign),
     "rounded": _rounded,
 }

@@ -105,7 +105,7 @@ class KerasReference(Reference):
         with tf.GradientTape() as tape:
             tape.watch(self.learning)
             loss = self._loss(self._run(x, training=True), batch.rows(good))
-        gradients = tape.gradient(loss, self.learning)
+        gradients = dense(tape.gradient(loss, self.learning))
         done = int(state["step"][0])
         of_batch = gradients
         sums, gradients = self._gather(state, gradients, done)
@@ -252,6 +252,11 @@ class KerasReference(Reference):
         counter = np.array([0, 1], np.int32)
         news |= {"step": state["step"] + 1, "random": state["random"] + counter}
         return {**state, **news}
+
+
+def dense(gradients: list) -> list[tf.Tensor]:
+    """Returns the gradients as tensors: of a table Keras has the touched rows alone."""
+    return [tf.convert_to_tensor(gradient) for gradient in gradients]
 
 
 def as_arrays(values: dict) -> dict[str, np.ndarray]:
