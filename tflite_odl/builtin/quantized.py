@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from tflite_odl.builtin import fold, plan, rows, tape
+from tflite_odl.builtin import fold, rows, tape
 from tflite_odl.builtin.graph import Graph, Node
 from tflite_odl.builtin.lowering import Lowering, Output, Pass, Rows, Site
 from tflite_odl.builtin.serving import lowering
