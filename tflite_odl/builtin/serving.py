@@ -82,7 +82,7 @@ class Gru(ResetAfter):
 
     def sides(self, site: Site, given: State, h: tf.Tensor) -> State:
         u = product(h, site.weights["recurrent"])
-        shape = [h.shape[0], 1, u.shape[-1]]
+        shape = [h.shape[1], 1, u.shape[-1]]
         both = tf.concat([tf.reshape(side, shape) for side in (*given, u)], 1)
         both = _biased(site, both)
         flat = [tf.reshape(cut(both, 1, side, 1), u.shape) for side in (0, 1)]

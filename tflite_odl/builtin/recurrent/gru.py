@@ -75,7 +75,7 @@ class ResetAfter(Unrolled):
         du, dx = three * to_u, three * to_x
         found = {"kernel": weight_product(x, dx), "recurrent": weight_product(h, du)}
         if "bias" in site.weights:
-            sums = [tf.reduce_sum(part, 0, keepdims=True) for part in (dx, du)]
+            sums = [tf.reduce_sum(part, 1) for part in (dx, du)]
             found["bias"] = tf.concat(sums, 0)
         return found, dx
 
@@ -126,7 +126,7 @@ class ResetBefore(Unrolled):
         recurrent = [weight_product(h, dzr), weight_product(r * h, dn)]
         found = {"kernel": weight_product(x, dx), "recurrent": side_by_side(recurrent)}
         if "bias" in site.weights:
-            found["bias"] = tf.reduce_sum(dx, 0)
+            found["bias"] = tf.reduce_sum(dx, [0, 1])
         return found, dx
 
 

@@ -8,12 +8,14 @@ can be in it:
 - of the gates' slopes all is made at once, over all steps, before the loop back;
 - gradients of weights and inputs are one product each over all steps, after it.
 
-All steps together are [T B, ...] in the order of time, step by step, so that a step is
-one contiguous SLICE. A masked step leaves the state as it is.
+All steps together are [1, T B, n], step by step in the order of time, so that a step is
+one contiguous SLICE, and no product needs a RESHAPE. A masked step leaves the state as
+it is.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -43,15 +45,15 @@ class Unrolled(Lowering):
     cell reads. Subclasses are the cells.
 
     Attributes:
-      states: names of the tensors that a step hands on, each [B, units]; the first is
-        the step's output.
+      states: names of the tensors that a step hands on, each [1, B, units]; the first
+        is the step's output.
     """
 
     name = "unrolled"
     states: tuple[str, ...] = ("h",)
 
     def project(self, site: Site, x: tf.Tensor) -> State:
-        """Returns what steps read of the inputs [T B, D] alone, [T B, n] each."""
+        """Returns what steps read of the inputs [1, T B, D] alone, [1, T B, n] each."""
         raise NotImplementedError(type(self).__name__)
 
     def step(self, site: Site, given: State, state: State) -> State:
@@ -59,7 +61,7 @@ class Unrolled(Lowering):
         raise NotImplementedError(type(self).__name__)
 
     def slopes(self, site: Site, given: State, before: State) -> State:
-        """Returns what the way back reads, [T B, n] each: of all steps at once.
+        """Returns what the way back reads, [1, T B, n] each: of all steps at once.
 
         Args:
           site: of the layer.
@@ -84,51 +86,51 @@ class Unrolled(Lowering):
         self, site: Site, x: tf.Tensor, before: State, slopes: State, kept: State
     ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         """Returns the gradients of the weights, and of what the kernel's product with x
-        gave [T B, n], of all steps at once.
+        gave [1, T B, n], of all steps at once.
 
         Args:
           site: of the layer.
-          x: the inputs [T B, D].
+          x: the inputs [1, T B, D].
           before, slopes: as above.
           kept: what `step_back` gave of all steps.
         """
         raise NotImplementedError(type(self).__name__)
 
     def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
-        x, mask = inputs[0], inputs[1] if len(inputs) > 1 else None
+        site, x = _flat(site), inputs[0]
+        mask = inputs[1] if len(inputs) > 1 else None
         batch, steps = x.shape[:2]
-        given = self.project(site, _by_time(x))
-        state = tuple(
-            zeros([batch, site.node.attributes["units"]]) for _ in self.states
-        )
+        order, units = _order(site, steps), site.node.attributes["units"]
+        given = _each_step(self.project(site, _by_time(x)), batch)
+        state = tuple(zeros([1, batch, units]) for _ in self.states)
         found: dict[int, State] = {}
-        for t in _order(site, steps):
-            new = self.step(site, _at(given, t, batch), state)
+        for t in order:
+            new = self.step(site, given[t], state)
             state = new if mask is None else _blend(_step(mask, t), new, state)
             found[t] = state
         kept = {
-            f"{name}{t}": tensor
+            f"{name}{t}": tf.reshape(tensor, [batch, units])
             for t, tensors in found.items()
             for name, tensor in zip(self.states, tensors, strict=True)
         }
         kept |= {"x": x} if mask is None else {"x": x, "mask": mask}
-        outputs = [found[t][0] for t in _order(site, steps)]
+        outputs = [found[t][0] for t in order]
         if not site.node.attributes["sequences"]:
-            return Output(outputs[-1], Residual(kept))
+            return Output(tf.reshape(outputs[-1], [batch, units]), Residual(kept))
         if site.node.attributes["aligned"] and site.node.attributes["backwards"]:
             outputs.reverse()
-        return Output(_by_batch(joined(outputs, 0), batch), Residual(kept))
+        return Output(_by_batch(joined(outputs, 1), batch), Residual(kept))
 
     def backward(self, site: Site, residual: Residual, gradient: Gradient) -> Gradients:
-        rows, a = residual.rows, site.node.attributes
+        site, rows, a = _flat(site), residual.rows, site.node.attributes
         x, mask, dy = rows["x"], rows.get("mask"), gradient.dense()
         batch, steps = x.shape[:2]
         order, flat = _order(site, steps), _by_time(x)
-        before = self._before(rows, order, batch)
-        given = self.project(site, flat)
-        slopes = self.slopes(site, given, before)
+        before = self._before(rows, order)
+        slopes = self.slopes(site, self.project(site, flat), before)
+        by_step = _each_step(slopes, batch)
         outer = self._outer(a, dy, order)
-        state = tuple(zeros([batch, a["units"]]) for _ in self.states)
+        state = tuple(zeros([1, batch, a["units"]]) for _ in self.states)
         kept: dict[int, State] = {}
         for t in reversed(order):
             if t in outer:
@@ -136,11 +138,11 @@ class Unrolled(Lowering):
             new, stays = state, None
             if mask is not None:
                 new, stays = _parts(_step(mask, t), state)
-            kept[t], state = self.step_back(site, _at(slopes, t, batch), new)
+            kept[t], state = self.step_back(site, by_step[t], new)
             if stays is not None:
                 state = tuple(old + rest for old, rest in zip(state, stays))
         every = tuple(
-            joined([kept[t][k] for t in range(steps)], 0) for k in range(len(kept[0]))
+            joined([kept[t][k] for t in range(steps)], 1) for k in range(len(kept[0]))
         )
         found, dxz = self.finish(site, flat, before, slopes, every)
         dx = None
@@ -149,49 +151,62 @@ class Unrolled(Lowering):
             dx = Gradient.of(_by_batch(dx, batch))
         if not site.node.trainable:
             found = {}
+        found = {
+            role: tf.reshape(value, self.shape(site, role))
+            for role, value in found.items()
+        }
         return Gradients([dx, *[None] * (len(site.node.inputs) - 1)], found)
 
-    def _before(self, rows: Tensors, order: Sequence[int], batch: int) -> State:
-        """Returns the states before each step, [T B, units] each."""
-        units = rows[f"{self.states[0]}{order[0]}"].shape[-1]
-        earlier = dict(zip(order[1:], order[:-1]))
+    def shape(self, site: Site, role: str) -> tf.TensorShape:
+        """Returns the shape of a weight, as the state has it."""
+        flat = site.weights[role].shape
+        return flat if role == "bias" else flat[1:]
+
+    def _before(self, rows: Tensors, order: Sequence[int]) -> State:
+        """Returns the states before each step, [1, T B, units] each."""
+        batch, units = rows[f"{self.states[0]}{order[0]}"].shape
+        earlier, shape = dict(zip(order[1:], order[:-1])), [1, batch, units]
+
+        def one(name: str, t: int) -> tf.Tensor:
+            if t not in earlier:
+                return zeros(shape)
+            return tf.reshape(rows[f"{name}{earlier[t]}"], shape)
+
         return tuple(
-            joined(
-                [
-                    rows[f"{name}{earlier[t]}"]
-                    if t in earlier
-                    else zeros([batch, units])
-                    for t in sorted(order)
-                ],
-                0,
-            )
-            for name in self.states
+            joined([one(name, t) for t in sorted(order)], 1) for name in self.states
         )
 
     def _outer(self, a, dy: tf.Tensor, order: Sequence[int]) -> dict[int, tf.Tensor]:
-        """Returns {step: gradient [B, units] of its output that comes from outside}."""
+        """Returns {step: gradient [1, B, units] of its output that comes from
+        outside}."""
+        batch = dy.shape[0]
         if not a["sequences"]:
-            return {order[-1]: dy}
-        batch, every = dy.shape[0], _by_time(dy)
+            return {order[-1]: tf.reshape(dy, [1, batch, a["units"]])}
         places = sorted(order) if a["aligned"] else order
-        return {
-            t: cut(every, 0, place * batch, batch) for place, t in enumerate(places)
-        }
+        parts = _each_step((_by_time(dy),), batch)
+        return {t: part for t, (part,) in zip(places, parts, strict=True)}
 
 
 def product(x: tf.Tensor, w: tf.Tensor, transpose: bool = False) -> tf.Tensor:
-    """Returns x w, or x w^T, of [N, K] and a weight."""
-    w = tf.convert_to_tensor(w)
-    y = matmul(
-        tf.reshape(x, [1, *x.shape]), tf.reshape(w, [1, *w.shape]), False, transpose
-    )
-    return tf.reshape(y, y.shape[1:])
+    """Returns x w, or x w^T, of [1, N, K] and a weight [1, K, M]."""
+    return matmul(x, w, transpose_b=transpose)
 
 
 def weight_product(x: tf.Tensor, dy: tf.Tensor) -> tf.Tensor:
-    """Returns x^T dy of [N, K] and [N, M]."""
-    y = matmul(tf.reshape(x, [1, *x.shape]), tf.reshape(dy, [1, *dy.shape]), True)
-    return tf.reshape(y, y.shape[1:])
+    """Returns x^T dy, [1, K, M] of [1, N, K] and [1, N, M]."""
+    return matmul(x, dy, transpose_a=True)
+
+
+def _flat(site: Site) -> Site:
+    """Returns the site with matrices as [1, K, M], as products take them."""
+    weights = {
+        role: tf.convert_to_tensor(value) for role, value in site.weights.items()
+    }
+    weights = {
+        role: value if role == "bias" else tf.reshape(value, [1, *value.shape])
+        for role, value in weights.items()
+    }
+    return dataclasses.replace(site, weights=weights)
 
 
 def _order(site: Site, steps: int) -> list[int]:
@@ -201,23 +216,29 @@ def _order(site: Site, steps: int) -> list[int]:
 
 
 def _by_time(x: tf.Tensor) -> tf.Tensor:
-    """[B, T, D] -> [T B, D]"""
+    """[B, T, D] -> [1, T B, D]"""
     batch, steps, size = x.shape
-    return tf.reshape(tf.transpose(x, [1, 0, 2]), [steps * batch, size])
+    return tf.reshape(tf.transpose(x, [1, 0, 2]), [1, steps * batch, size])
 
 
 def _by_batch(x: tf.Tensor, batch: int) -> tf.Tensor:
-    """[T B, D] -> [B, T, D]"""
-    steps = x.shape[0] // batch
+    """[1, T B, D] -> [B, T, D]"""
+    steps = x.shape[1] // batch
     return tf.transpose(tf.reshape(x, [steps, batch, x.shape[-1]]), [1, 0, 2])
 
 
-def _at(tensors: State, t: int, batch: int) -> State:
-    return tuple(cut(tensor, 0, t * batch, batch) for tensor in tensors)
+def _each_step(tensors: State, batch: int) -> list[State]:
+    """Returns [1, T B, n] each, step by step: [1, B, n]."""
+    steps = tensors[0].shape[1] // batch
+    return [
+        tuple(cut(tensor, 1, t * batch, batch) for tensor in tensors)
+        for t in range(steps)
+    ]
 
 
 def _step(mask: tf.Tensor, t: int) -> tf.Tensor:
-    return cut(mask, 1, t, 1)
+    """Returns a mask [B, T] at one step, [1, B, 1]."""
+    return tf.reshape(cut(mask, 1, t, 1), [1, mask.shape[0], 1])
 
 
 def _blend(mask: tf.Tensor, new: State, old: State) -> State:

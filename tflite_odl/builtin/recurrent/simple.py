@@ -39,7 +39,7 @@ class Simple(Unrolled):
         (dz,), (h,) = kept, before
         found = {"kernel": weight_product(x, dz), "recurrent": weight_product(h, dz)}
         if "bias" in site.weights:
-            found["bias"] = tf.reduce_sum(dz, 0)
+            found["bias"] = tf.reduce_sum(dz, [0, 1])
         return found, dz
 
 
