@@ -172,6 +172,16 @@ def text_net(shape=(4,)) -> tf_keras.Model:
     return tf_keras.Model(inputs, kl.Dense(CLASSES, name="head")(x))
 
 
+def recurrent_net(shape=(3, 4, 2)) -> tf_keras.Model:
+    """A convolution at every step, then a loop over the steps that are not masked."""
+    tf_keras.utils.set_random_seed(8)
+    inputs = kl.Input(shape)
+    x = kl.TimeDistributed(kl.Conv1D(3, 2, activation="relu"), name="each")(inputs)
+    x = kl.Masking(name="masking")(kl.TimeDistributed(kl.Flatten())(x))
+    x = kl.LSTM(3, name="loop")(x)
+    return tf_keras.Model(inputs, kl.Dense(CLASSES, name="head")(x))
+
+
 class FrozenTeacher(Distill):
     """`distill` with a teacher of its own, which stays frozen."""
 
@@ -264,7 +274,7 @@ CASES = {
     "finetune-noisy": Case(noisy_net, {"learning_rate": 0.1}),
     "finetune-carried": Case(carried_net, {"learning_rate": 0.1, "trainable": "head"}),
     "finetune-text": Case(text_net, {"learning_rate": 0.1, "optimizer": "adam"}),
-    "skip-text": Case(text_net, {"learning_rate": 0.1, **PUBLISHED}, Skip),
+    "skip-recurrent": Case(recurrent_net, {"learning_rate": 0.1, **PUBLISHED}, Skip),
     "skip-shared": Case(
         conv_net,
         {

@@ -56,7 +56,9 @@ def _counts(graph: Graph, batch: int, limit: float) -> dict[str, int]:
     for node in reversed(graph.nodes):
         for name in node.inputs:
             found[name] = max(found[name], found[node.name])
-    return {n.name: 1 if n.op in WHOLE else found[n.name] for n in graph.nodes}
+    return {
+        n.name: 1 if n.op.split("@")[0] in WHOLE else found[n.name] for n in graph.nodes
+    }
 
 
 def fitted(parts: Sequence[tf.Tensor], count: int) -> list[tf.Tensor]:

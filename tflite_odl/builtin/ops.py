@@ -23,6 +23,7 @@ from tflite_odl.builtin import (
     smooth,
 )
 from tflite_odl.builtin.lowering import Lowering
+from tflite_odl.builtin.over_time import over_time
 from tflite_odl.builtin.quantizers import activations as quantized
 from tflite_odl.builtin.sequences import on_sequences
 
@@ -60,3 +61,9 @@ FAMILIES: dict[str, tuple[Lowering, ...]] = {
     **matmul.FAMILIES,
     **recurrent.FAMILIES,
 }
+# A batch norm takes its means over all steps, whatever their rank; dropout would draw
+# for rows that are none of the batch's.
+_OF_THE_BATCH = ("batch_norm", *dropout.FAMILIES)
+FAMILIES |= over_time(
+    {op: found for op, found in FAMILIES.items() if op not in _OF_THE_BATCH}
+)

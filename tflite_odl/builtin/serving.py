@@ -15,6 +15,7 @@ from tflite_odl.builtin.conv2d.base import window_of
 from tflite_odl.builtin.fold import SCALE_SHIFT
 from tflite_odl.builtin.graph import Graph, Node
 from tflite_odl.builtin.lowering import Lowering, Output, Pass, Rows, Site
+from tflite_odl.builtin.over_time import SUFFIX, OverTime
 from tflite_odl.builtin.recurrent.gru import ResetAfter, apart
 from tflite_odl.builtin.recurrent.loop import State, product
 from tflite_odl.builtin.sequences import on_sequences
@@ -153,7 +154,9 @@ def _rejoined(x: tf.Tensor) -> tf.Tensor:
 
 def lowering(graph: Graph, node: Node) -> Lowering:
     """Returns how a node with constant weights is run."""
-    known = FAMILIES.get(node.op)
+    known = FAMILIES.get(node.op.removesuffix(SUFFIX))
+    if known is not None and node.op.endswith(SUFFIX):
+        known = OverTime(known)
     if known is not None and known.supports(node, graph.input_shapes(node)):
         return known
     return plan.candidates(graph, node)[0]

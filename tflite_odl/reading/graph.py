@@ -14,10 +14,13 @@ import tf_keras
 
 from tflite_odl.builtin import random
 from tflite_odl.builtin.graph import Graph, Node, reachable
+from tflite_odl.builtin.ops import FAMILIES
+from tflite_odl.builtin.over_time import SUFFIX
 from tflite_odl.errors import ModelError
 from tflite_odl.reading import carried, masks, understood
 from tflite_odl.reading.layers import CONVERTERS, LAYERS, MASKED
 
+_TimeDistributed = tf_keras.layers.TimeDistributed
 MOVING = ("moving_mean", "moving_variance")
 # Ops behind which an input's values are still its own.
 _MOVES = ("reshape", "slice", "permute", "repeat")
@@ -105,6 +108,7 @@ def _add_layer(
     layer = call.layer
     if isinstance(layer, tf_keras.Model):
         return _walk(layer, builder, inputs, f"{path}{layer.name}/")
+    convert = _over_time if isinstance(layer, _TimeDistributed) else _converted
 
     def context() -> LayerContext:
         nodes, found = [v.node for v in inputs], [v.mask for v in inputs]
@@ -113,7 +117,7 @@ def _add_layer(
     before = builder.nodes, builder.variables
     builder.nodes, builder.variables = dict(builder.nodes), dict(builder.variables)
     try:
-        return _converted(context())
+        return convert(context())
     except ModelError as error:
         builder.nodes, builder.variables = before
         outputs = carried.add(context(), error)
@@ -137,6 +141,27 @@ def _converted(context: LayerContext) -> list[Value]:
     found = CONVERTERS[kind](context)
     outputs = [found] if isinstance(found, str) else found
     return [Value(node, context.mask) for node in outputs]
+
+
+def _over_time(context: LayerContext) -> list[Value]:
+    """Adds the layer, or the model, inside a TimeDistributed at every step."""
+    layer, builder = context.layer.layer, context.builder
+    understood.check_layer(context.layer, context.path)
+    parts = [one for one in layer._flatten_layers() if one.weights]
+    if len({one.trainable for one in parts}) > 1:
+        raise context.refuse("a part of what is inside is frozen", "all or nothing")
+    if builder.steps or len(context.shape) < 2:
+        raise context.refuse(f"an input of shape {context.shape}", "[B, T, ...]")
+    with builder.over_time(context.shape[0], context.path):
+        if isinstance(layer, tf_keras.Model):
+            sources = [Value(name) for name in context.inputs]
+            found = _walk(layer, builder, sources, f"{context.path}/")
+        else:
+            inside = (builder, layer, context.path, context.inputs, context.call)
+            found = _converted(LayerContext(*inside, [None]))
+    if context.masks[0] and layer._expects_mask_arg:
+        raise context.refuse("its layer would use a mask", "unmasked inputs")
+    return [Value(value.node, context.masks[0]) for value in found]
 
 
 @dataclasses.dataclass
@@ -168,7 +193,7 @@ class LayerContext:
 
     @property
     def trainable(self) -> bool:
-        return self.path in self.builder.trainable
+        return (self.builder.within or self.path) in self.builder.trainable
 
     @property
     def learns(self) -> bool:
@@ -241,6 +266,7 @@ class GraphBuilder:
         self.trainable, self.batch_norm = frozenset(trainable), batch_norm
         self.salts = salts
         self.inferring = False
+        self.steps, self.within = 0, ""
         self.nodes: dict[str, Node] = {}
         self.variables: dict[str, tf.Variable] = {}
         # Names of the nodes whose output depends on a weight that learns.
@@ -252,8 +278,20 @@ class GraphBuilder:
     def inference(self, on: bool) -> Iterator[None]:
         """Layers added within are called with training=False, if `on`."""
         before, self.inferring = self.inferring, self.inferring or on
-        yield
-        self.inferring = before
+        try:
+            yield
+        finally:
+            self.inferring = before
+
+    @contextlib.contextmanager
+    def over_time(self, steps: int, path: str) -> Iterator[None]:
+        """Layers added within work at each of so many steps; they learn if the layer of
+        this path does."""
+        self.steps, self.within = steps, path
+        try:
+            yield
+        finally:
+            self.steps, self.within = 0, ""
 
     def add_input(self, tensor) -> str:
         name = unique(tensor.name.split(":")[0], self.nodes)
@@ -267,9 +305,12 @@ class GraphBuilder:
         return name
 
     def shape(self, name: str) -> tuple[int, ...]:
-        return self.nodes[name].shape
+        """Returns a node's shape, within `over_time` that of one step."""
+        return self.nodes[name].shape[1 if self.steps else 0 :]
 
     def add(self, context: LayerContext, op, shape, attributes, weights, suffix) -> str:
+        if self.steps:
+            op, shape = self._timed(context, op), (self.steps, *shape)
         name = unique(context.path + suffix, self.nodes)
         present = {role: v for role, v in weights.items() if v is not None}
         named = {
@@ -291,6 +332,14 @@ class GraphBuilder:
             bool(named) and context.trainable,
         )
         return name
+
+    def _timed(self, context: LayerContext, op: str) -> str:
+        """Returns the op that does at every step what an op does."""
+        if op == "batch_norm":
+            return op
+        if f"{op}{SUFFIX}" not in FAMILIES:
+            raise context.refuse("it draws at random", "it outside of TimeDistributed")
+        return f"{op}{SUFFIX}"
 
     def _weight(self, path: str, role: str, variable: tf.Variable) -> str:
         name = re.sub(r"[^A-Za-z0-9_]", "_", f"{path}_{role}")

@@ -98,6 +98,7 @@ LAYERS: Mapping[str, str] = {
     "Subtract": "",
     "TFOpLambda": "function",
     "ThresholdedReLU": "theta",
+    "TimeDistributed": "layer",
     "UnitNormalization": "axis",
     "UpSampling1D": "size",
     "UpSampling2D": "size data_format interpolation",

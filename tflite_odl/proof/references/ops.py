@@ -6,6 +6,7 @@ with the lowerings but the meaning of a node's attributes.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 
@@ -37,8 +38,19 @@ class Op:
 
     def __call__(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
         """Returns the node's output in training."""
+        if self.node.op.endswith("@time"):
+            return self._at_every_step(inputs)
         y = OPS[self.node.op](self, *inputs)
         return tf.reshape(y, [inputs[0].shape[0], *self.node.shape])
+
+    def _at_every_step(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
+        node = self.node
+        one = dataclasses.replace(
+            node, op=node.op.removesuffix("@time"), shape=node.shape[1:]
+        )
+        op = Op(one, self.weights, self.mask, self.random)
+        steps = [op([x[:, t] for x in inputs]) for t in range(node.shape[0])]
+        return tf.stack(steps, 1)
 
     def biased(self, y: tf.Tensor) -> tf.Tensor:
         return y + self.weights["bias"] if "bias" in self.weights else y
