@@ -46,18 +46,18 @@ def _net(*layers, shape=(6, 5), dtype="float32"):
     return tf_keras.Model(inputs, x)
 
 
-def _attention():
+def _states():
     tf_keras.utils.set_random_seed(0)
     x = kl.Input((6, 5))
-    y, scores = kl.MultiHeadAttention(2, 4)(x, x, return_attention_scores=True)
-    y = kl.Concatenate()([kl.Flatten()(y), kl.Flatten()(scores)])
+    y, h, c = kl.RNN(kl.LSTMCell(4), return_state=True)(x)
+    y = kl.Concatenate()([c, h, y])
     return tf_keras.Model(x, kl.Dense(3, name="head")(y))
 
 
 NETS = {
     "custom layer": lambda: _net(Doubled()),
     "loop": lambda: _net(kl.ConvLSTM2D(3, 2), shape=(4, 5, 5, 2)),
-    "several outputs": _attention,
+    "several outputs": _states,
     "resizing": lambda: _net(kl.Resizing(4, 4), kl.Conv2D(2, 3), shape=(6, 6, 2)),
     "categories": lambda: _net(
         kl.CategoryEncoding(5, "multi_hot"), shape=(3,), dtype="int32"

@@ -15,6 +15,11 @@ from tflite_odl.reading.keras3_activations import TWINS
 from tflite_odl.reading.precision import in_float32
 
 _RENAMED = {"LeakyReLU": {"negative_slope": "alpha"}}
+# Layers around others: {argument in tf_keras: attribute in Keras 3}.
+_WRAPPERS = {
+    "Bidirectional": {"layer": "forward_layer", "backward_layer": "backward_layer"},
+    "TimeDistributed": {"layer": "layer"},
+}
 _OF_WEIGHTS = ("regularizer", "constraint")
 # Operations on symbolic tensors that are a layer under another name.
 _OPERATIONS: dict[str, Callable[[Any], Callable[..., Any]]] = {
@@ -60,6 +65,8 @@ def _translate(layer: Any, path: str, notes: list[str]) -> Callable[..., Any]:
     kind = type(layer).__name__
     if not hasattr(layer, "weights"):
         return _from_operation(layer, path)
+    if kind in _WRAPPERS:
+        return _wrapped(layer, path, notes)
     target = getattr(tf_keras.layers, kind, None)
     if target is None or not type(layer).__module__.startswith("keras."):
         raise ModelError(
@@ -67,11 +74,25 @@ def _translate(layer: Any, path: str, notes: list[str]) -> Callable[..., Any]:
         )
     config = _plain(layer, path, notes)
     known = {*understood.defaults(target), *_required(target)}
+    if issubclass(target, tf_keras.layers.RNN):
+        known.add("zero_output_for_mask")  # taken unnamed
     _check_kept(layer, path, config, known)
     try:
         return target(**{key: config[key] for key in config if key in known})
     except (TypeError, ValueError) as error:
         raise _cannot(path, kind, error) from error
+
+
+def _wrapped(layer: Any, path: str, notes: list[str]) -> Callable[..., Any]:
+    """Returns a Bidirectional or a TimeDistributed, with what is inside of tf_keras."""
+    understood.check_layer(layer, path)
+    inside = {
+        key: _translate(getattr(layer, name), f"{path}/{name}", notes)
+        for key, name in _WRAPPERS[type(layer).__name__].items()
+    }
+    merge = {"merge_mode": layer.merge_mode} if hasattr(layer, "merge_mode") else {}
+    target = getattr(tf_keras.layers, type(layer).__name__)
+    return target(**inside, **merge, name=layer.name, trainable=layer.trainable)
 
 
 def _plain(layer: Any, path: str, notes: list[str]) -> dict[str, Any]:
