@@ -107,3 +107,11 @@ def test_an_initial_state_is_refused():
     model = tf_keras.Model([x, state], kl.Dense(3)(y))
     with pytest.raises(ModelError, match="an initial state"):
         from_keras(model, {"first"})
+
+
+def test_a_masked_output_is_said():
+    x = kl.Input(SHAPE)
+    y = kl.LSTM(4, return_sequences=True)(kl.Masking()(x))
+    model = tf_keras.Model(x, kl.Dense(3, name="head")(y))
+    with pytest.warns(UserWarning, match="output has a mask"):
+        from_keras(model, {"head"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,10 @@ from tflite_odl.errors import ModelError
 from tflite_odl.reading import carried, masks, understood
 from tflite_odl.reading.layers import CONVERTERS, LAYERS, MASKED
 
+_MASKED_OUTPUT = (
+    "model {!r}: its output has a mask, by which Keras' fit would leave steps out of "
+    "the loss; here all steps count: give the others no label"
+)
 _TimeDistributed = tf_keras.layers.TimeDistributed
 MOVING = ("moving_mean", "moving_variance")
 # Ops behind which an input's values are still its own.
@@ -44,6 +49,9 @@ def from_keras(
 
     Raises:
       ModelError: a layer, or an option of one, that cannot be lowered; it is named.
+
+    Warns:
+      UserWarning: the output has a Keras mask, which the loss here does not see.
     """
     if batch_norm not in ("batch", "frozen"):
         raise ModelError(f"batch_norm is 'batch' or 'frozen', got {batch_norm!r}")
@@ -52,6 +60,8 @@ def from_keras(
     outputs = _walk(model, builder, sources, "")
     if len(outputs) != 1:
         raise ModelError(f"model {model.name!r} has {len(outputs)} outputs, needs one")
+    if outputs[0].mask is not None:
+        warnings.warn(_MASKED_OUTPUT.format(model.name), stacklevel=3)
     graph = builder.finish(outputs[0].node)
     carried.check(graph)
     return graph

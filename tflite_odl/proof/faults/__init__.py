@@ -6,6 +6,7 @@ from tflite_odl.proof.faults import (
     layers,
     learning,
     rows,
+    sequences,
     skipping,
 )
 from tflite_odl.proof.faults.fault import Fault
@@ -18,5 +19,6 @@ FAULTS: tuple[Fault, ...] = (
     *layers.FAULTS,
     *learning.FAULTS,
     *rows.FAULTS,
+    *sequences.FAULTS,
     *skipping.FAULTS,
 )
