@@ -41,7 +41,9 @@ _DATASET = flags.DEFINE_string(
     "gives input shape, scaling, class names and the rows to prove with",
 )
 _INPUT_SHAPE = flags.DEFINE_list(
-    "input_shape", None, "with --backbone, without --dataset"
+    "input_shape",
+    None,
+    "of a row: with --backbone, without --dataset; with --model, sizes it leaves open",
 )
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "rows of a train call")
 _INFER_BATCH_SIZE = flags.DEFINE_integer("infer_batch_size", 1, "rows of an infer call")
@@ -159,7 +161,11 @@ def _model(dataset, seed: int, console: Console):
     if (_MODEL.value is None) == (_BACKBONE.value is None):
         raise ModelError("give either --model or --backbone")
     if _MODEL.value:
-        loaded = load(_MODEL.value, num_classes=_NUM_CLASSES.value)
+        loaded = load(
+            _MODEL.value,
+            num_classes=_NUM_CLASSES.value,
+            input_shape=tuple(map(int, _INPUT_SHAPE.value or ())),
+        )
         for note in loaded.notes:
             console.out(note)
         outputs = loaded.model.output_shape[-1]

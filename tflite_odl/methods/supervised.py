@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -31,6 +32,7 @@ from tflite_odl.methods.learner import Learned, Learner
 from tflite_odl.methods.network import Network
 from tflite_odl.methods.step import counters, settle
 from tflite_odl.reading.logits import as_logits
+from tflite_odl.reading.simplify import simplified
 
 
 class Supervised(Method):
@@ -66,6 +68,9 @@ class Supervised(Method):
     ) -> None:
         self.config = self.Config(**config)
         self.source_model = model
+        model, notes = simplified(model)
+        for note in notes:
+            warnings.warn(note, stacklevel=2)
         ending = losses.LOSSES[self.config.loss].ending
         logits, self.ending = (
             as_logits(model, ending) if ending else (model, "as it is")

@@ -39,11 +39,14 @@ LAYERS: Mapping[str, str] = {
     "Add": "",
     "AdditiveAttention": _ATTENTION,
     "Attention": _ATTENTION,
+    "AlphaDropout": "rate noise_shape",
     "Average": "",
     "AveragePooling1D": _POOLING,
     "AveragePooling2D": _POOLING,
     "BatchNormalization": "axis momentum epsilon center scale",
     "Bidirectional": "layer merge_mode backward_layer",
+    "CategoryEncoding": "num_tokens output_mode",
+    "CenterCrop": "height width data_format",
     "Concatenate": "axis",
     "Conv1D": _GROUPED,
     "Conv1DTranspose": _TRANSPOSED,
@@ -51,10 +54,13 @@ LAYERS: Mapping[str, str] = {
     "Conv2DTranspose": _TRANSPOSED,
     "Cropping1D": "cropping",
     "Cropping2D": "cropping data_format",
+    "CustomScaleLayer": "scale",
     "Dense": "units activation use_bias",
     "DepthwiseConv1D": _DEPTHWISE,
     "DepthwiseConv2D": _DEPTHWISE,
     "Dot": "axes normalize",
+    # num_bins and epsilon only say how the boundaries were found.
+    "Discretization": "bin_boundaries num_bins epsilon output_mode",
     "Dropout": "rate noise_shape",
     "ELU": "alpha",
     "EinsumDense": "equation output_shape activation bias_axes",
@@ -68,6 +74,7 @@ LAYERS: Mapping[str, str] = {
     "GlobalMaxPooling1D": _GLOBAL,
     "GlobalMaxPooling2D": _GLOBAL,
     "GroupNormalization": "groups axis epsilon center scale",
+    "Identity": "",
     "InputLayer": "batch_shape batch_input_shape input_dtype",
     "LSTM": _GATED,
     "LayerNormalization": "axis epsilon center scale",
@@ -88,6 +95,7 @@ LAYERS: Mapping[str, str] = {
     "RepeatVector": "n",
     "Rescaling": "scale offset",
     "Reshape": "target_shape",
+    "Resizing": "height width interpolation data_format",
     "SeparableConv1D": _SEPARABLE,
     "SeparableConv2D": _SEPARABLE,
     "SimpleRNN": _RECURRENT,
@@ -95,6 +103,7 @@ LAYERS: Mapping[str, str] = {
     "Softmax": "axis",
     "SpatialDropout1D": "rate",
     "SpatialDropout2D": "rate data_format",
+    "StochasticDepth": "drop_path_rate",
     "Subtract": "",
     "TFOpLambda": "function",
     "ThresholdedReLU": "theta",
@@ -118,6 +127,9 @@ HARMLESS: Mapping[str, str] = {
     "synchronized": "one device has all rows of a batch",
 }
 INITIALIZER = "_initializer"  # harmless: the weights are in the file
+
+# Options that a class takes without naming them in its constructor, and what is off.
+UNNAMED: Mapping[str, Any] = {"rms_scaling": False}
 
 _NO_DEFAULT = object()
 
@@ -176,7 +188,8 @@ def check(
       instead: what the user can do.
     """
     for key, value in config.items():
-        if key in known or same(value, default.get(key, _NO_DEFAULT)):
+        usual = default.get(key, UNNAMED.get(key, _NO_DEFAULT))
+        if key in known or same(value, usual):
             continue
         usual = repr(default[key]) if key in default else "not given"
         raise ModelError(

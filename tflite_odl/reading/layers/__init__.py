@@ -10,6 +10,7 @@ import tf_keras
 from tflite_odl.reading.layers import (
     activations,
     attention,
+    categories,
     convolutions,
     dropout,
     functions,
@@ -18,6 +19,7 @@ from tflite_odl.reading.layers import (
     pooling,
     products,
     recurrent,
+    resizing,
     shapes,
     tables,
 )
@@ -30,6 +32,8 @@ CONVERTERS = {
     **pooling.CONVERTERS,
     **merging.CONVERTERS,
     **shapes.CONVERTERS,
+    **resizing.CONVERTERS,
+    **categories.CONVERTERS,
     **dropout.CONVERTERS,
     **functions.CONVERTERS,
     **attention.CONVERTERS,
