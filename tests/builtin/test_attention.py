@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 from tf_keras import layers as kl
 
@@ -102,6 +103,15 @@ def test_products_of_two_tensors(shapes, axes, normalize):
     x = kl.Input((6,))
     parts = [kl.Reshape(s)(kl.Dense(int(np.prod(s)))(x)) for s in shapes]
     y = kl.Dot(axes, normalize)(parts)
+    check_model(tf_keras.Model(x, kl.Dense(3)(kl.Flatten()(y))))
+
+
+@pytest.mark.parametrize("transpose", [False, True])
+def test_a_function_of_two_tensors(transpose):
+    x = kl.Input((STEPS, SIZE))
+    a, b = kl.Dense(4)(x), kl.Dense(4)(x)
+    b = b if transpose else kl.Permute((2, 1))(b)
+    y = tf.matmul(a, b, transpose_b=transpose)
     check_model(tf_keras.Model(x, kl.Dense(3)(kl.Flatten()(y))))
 
 
