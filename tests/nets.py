@@ -200,6 +200,27 @@ def penalized_net(activities=True) -> tf_keras.Model:
     return tf_keras.Sequential([kl.Input((5, 5, 2)), *layers])
 
 
+def text_net(shape=(4,)) -> tf_keras.Model:
+    """Tokens, masked: a table, both ways, attention with dropout, one way."""
+    tf_keras.utils.set_random_seed(7)
+    inputs = kl.Input(shape, dtype="int32")
+    x = kl.Embedding(9, 4, mask_zero=True, name="table")(inputs)
+    x = kl.Bidirectional(kl.LSTM(3, return_sequences=True), name="both")(x)
+    x = kl.Add()([x, kl.MultiHeadAttention(2, 3, dropout=0.1, name="heads")(x, x)])
+    x = kl.GRU(4, name="last")(kl.LayerNormalization(name="norm")(x))
+    return tf_keras.Model(inputs, kl.Dense(CLASSES, name="head")(x))
+
+
+def recurrent_net(shape=(3, 4, 2)) -> tf_keras.Model:
+    """A convolution at every step, then a loop over the steps that are not masked."""
+    tf_keras.utils.set_random_seed(8)
+    inputs = kl.Input(shape)
+    x = kl.TimeDistributed(kl.Conv1D(3, 2, activation="relu"), name="each")(inputs)
+    x = kl.Masking(name="masking")(kl.TimeDistributed(kl.Flatten())(x))
+    x = kl.LSTM(3, name="loop")(x)
+    return tf_keras.Model(inputs, kl.Dense(CLASSES, name="head")(x))
+
+
 class FrozenTeacher(Distill):
     """`distill` with a teacher of its own, which stays frozen."""
 
@@ -309,6 +330,8 @@ CASES = {
     "finetune-gated": Case(gated_net, {"learning_rate": 0.1}),
     "finetune-noisy": Case(noisy_net, {"learning_rate": 0.1}),
     "finetune-carried": Case(carried_net, {"learning_rate": 0.1, "trainable": "head"}),
+    "finetune-text": Case(text_net, {"learning_rate": 0.1, "optimizer": "adam"}),
+    "skip-recurrent": Case(recurrent_net, {"learning_rate": 0.1, **PUBLISHED}, Skip),
     "skip-shared": Case(
         conv_net,
         {

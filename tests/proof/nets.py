@@ -75,6 +75,22 @@ def ties() -> tf_keras.Model:
     )
 
 
+def tokens() -> tf_keras.Model:
+    """Short rows of ids end in zeros, which are masked."""
+    tf_keras.utils.set_random_seed(5)
+    inputs = kl.Input((4,), dtype="int32")
+    x = kl.Embedding(7, 3, mask_zero=True, name="table")(inputs)
+    x = kl.LSTM(3, name="loop")(x)
+    return tf_keras.Model(inputs, kl.Dense(CLASSES, name="head")(x))
+
+
+def attention() -> tf_keras.Model:
+    tf_keras.utils.set_random_seed(5)
+    inputs = kl.Input((4, 3))
+    x = kl.MultiHeadAttention(2, 2, name="heads")(inputs, kl.Dense(3)(inputs))
+    return tf_keras.Model(inputs, kl.Dense(CLASSES, name="head")(kl.Flatten()(x)))
+
+
 def average() -> tf_keras.Model:
     return sequential(
         kl.Conv2D(3, 1, name="conv"),
@@ -147,6 +163,8 @@ NETS = {
     "six": Net(six, RATE),
     "ties": Net(ties, RATE, sample=binary_images),
     "average": Net(average, RATE),
+    "tokens": Net(tokens, RATE),
+    "attention": Net(attention, RATE),
     "pixels": Net(image, {"preprocessing": Preprocessing("uint8")}),
     "scaled": Net(mlp, {**RATE, "preprocessing": Preprocessing("uint8", 1 / 255)}),
     "slow": Net(mlp, {"learning_rate": 1e-7}),

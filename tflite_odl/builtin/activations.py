@@ -15,7 +15,7 @@ from tflite_odl.builtin.lowering import (
     Residual,
     Site,
 )
-from tflite_odl.builtin.masks import HUGE, positive
+from tflite_odl.builtin.positive import HUGE, positive
 from tflite_odl.builtin.zeros import zero_of
 
 

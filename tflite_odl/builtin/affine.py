@@ -15,7 +15,7 @@ from tflite_odl.builtin.lowering import (
     Residual,
     Site,
 )
-from tflite_odl.builtin.masks import positive
+from tflite_odl.builtin.positive import positive
 from tflite_odl.builtin.sums import sum_to
 
 

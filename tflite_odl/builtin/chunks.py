@@ -22,10 +22,13 @@ from tflite_odl.builtin.space import cut, joined
 MOST = 16
 # Of all layers together, runs beyond one each: 30 to 40 ops and .1 s of export a run.
 MOST_EXTRA = 400
+# Ops of many steps, which all stand in the graph: once is enough.
+WHOLE = ("lstm", "gru", "simple_rnn")
 
 
 def counts(graph: Graph, batch: int, limit: float) -> dict[str, int]:
-    """Returns {node name: number of chunks}, a multiple of that of each reader.
+    """Returns {node name: number of chunks}, a multiple of that of each reader; 1 of
+    ops in WHOLE.
 
     The fewest for which no activation a node reads or makes is above the limit; where
     MOST are not enough, as few as its readers allow. The limit is doubled until there
@@ -53,7 +56,9 @@ def _counts(graph: Graph, batch: int, limit: float) -> dict[str, int]:
     for node in reversed(graph.nodes):
         for name in node.inputs:
             found[name] = max(found[name], found[node.name])
-    return found
+    return {
+        n.name: 1 if n.op.split("@")[0] in WHOLE else found[n.name] for n in graph.nodes
+    }
 
 
 def fitted(parts: Sequence[tf.Tensor], count: int) -> list[tf.Tensor]:

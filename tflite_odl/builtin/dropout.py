@@ -21,7 +21,7 @@ from tflite_odl.builtin.lowering import (
     Residual,
     Site,
 )
-from tflite_odl.builtin.masks import positive
+from tflite_odl.builtin.positive import positive
 from tflite_odl.errors import ModelError
 
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from tflite_odl.builtin.constraints import Constraint
     from tflite_odl.builtin.penalties import Penalty
 
+# Ops of which every gradient is 0.
+NO_GRADIENT = ("mask",)
+
 
 @dataclasses.dataclass(frozen=True)
 class Node:
@@ -122,6 +125,8 @@ class Graph:
         """Names of the nodes a gradient must reach: trainable ones and those above."""
         reached: set[str] = set()
         for node in self.nodes:
+            if node.op in NO_GRADIENT:
+                continue
             learns = any(name in self.trainable for name in node.weights.values())
             if learns or any(name in reached for name in node.inputs):
                 reached.add(node.name)

@@ -13,15 +13,20 @@ from tflite_odl.builtin import (
     depthwise,
     dropout,
     elementary,
+    embedding,
+    masks,
+    matmul,
     merging,
     normalizations,
     pooling,
+    recurrent,
     reductions,
     resampling,
     shapes,
     smooth,
 )
 from tflite_odl.builtin.lowering import Lowering
+from tflite_odl.builtin.over_time import over_time
 from tflite_odl.builtin.quantizers import activations as quantized
 from tflite_odl.builtin.sequences import on_sequences
 
@@ -57,4 +62,14 @@ FAMILIES: dict[str, tuple[Lowering, ...]] = {
     **dropout.FAMILIES,
     **quantized.FAMILIES,
     **carried.FAMILIES,
+    **embedding.FAMILIES,
+    **masks.FAMILIES,
+    **matmul.FAMILIES,
+    **recurrent.FAMILIES,
 }
+# A batch norm takes its means over all steps, whatever their rank; dropout would draw
+# for rows that are none of the batch's.
+_OF_THE_BATCH = ("batch_norm", *dropout.FAMILIES)
+FAMILIES |= over_time(
+    {op: found for op, found in FAMILIES.items() if op not in _OF_THE_BATCH}
+)

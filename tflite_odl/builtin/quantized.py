@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from tflite_odl.builtin import fake_quant, fold, plan, serving, tape
+from tflite_odl.builtin import fake_quant, fold, serving, tape
 from tflite_odl.builtin.fake_quant import Quantized, within
 from tflite_odl.builtin.graph import Graph, Node
 from tflite_odl.builtin.judged import judged
@@ -235,8 +235,7 @@ class Backbone:
 
     def _lowering(self, node: Node) -> Lowering:
         own = fake_quant.FAMILIES.get(node.op) if self.whole else None
-        own = own or serving.FAMILIES.get(node.op)
-        return own or plan.candidates(self.graph, node)[0]
+        return own or serving.lowering(self.graph, node)
 
     def range_of(self, name: str) -> Range | None:
         """Returns the range of a node's output, that of what it moves if it has none of

@@ -13,8 +13,11 @@ import tensorflow as tf
 from tflite_odl.builtin import plan, tape
 from tflite_odl.builtin.conv2d.base import window_of
 from tflite_odl.builtin.fold import SCALE_SHIFT
-from tflite_odl.builtin.graph import Graph
+from tflite_odl.builtin.graph import Graph, Node
 from tflite_odl.builtin.lowering import Lowering, Output, Pass, Rows, Site
+from tflite_odl.builtin.over_time import SUFFIX, OverTime
+from tflite_odl.builtin.recurrent.gru import ResetAfter, apart
+from tflite_odl.builtin.recurrent.loop import State, product
 from tflite_odl.builtin.sequences import on_sequences
 from tflite_odl.builtin.space import cut, shifted
 
@@ -71,6 +74,22 @@ class Transposed(Lowering):
         return Output(_biased(site, shifted(shifted(y, 1, top, h), 2, left, w)))
 
 
+class Gru(ResetAfter):
+    """A GRU whose two rows of biases stand in the file as one constant, so that they
+    are added to both sides of a step at once."""
+
+    def project(self, site: Site, x: tf.Tensor) -> State:
+        return (product(x, site.weights["kernel"]),)
+
+    def sides(self, site: Site, given: State, h: tf.Tensor) -> State:
+        u = product(h, site.weights["recurrent"])
+        shape = [h.shape[1], 1, u.shape[-1]]
+        both = tf.concat([tf.reshape(side, shape) for side in (*given, u)], 1)
+        both = _biased(site, both)
+        flat = [tf.reshape(cut(both, 1, side, 1), u.shape) for side in (0, 1)]
+        return (*apart(flat[0]), *apart(flat[1]))
+
+
 class ScaleShift(Lowering):
     """y = x scale + offset over the last axis."""
 
@@ -105,6 +124,7 @@ FAMILIES: dict[str, Lowering] = {
     "depthwise1d": on_sequences([Depthwise()])[0],
     "conv2d_transpose": Transposed(),
     "conv1d_transpose": on_sequences([Transposed()])[0],
+    "gru": Gru(),
     SCALE_SHIFT: ScaleShift(),
 }
 
@@ -132,6 +152,16 @@ def _rejoined(x: tf.Tensor) -> tf.Tensor:
     return x
 
 
+def lowering(graph: Graph, node: Node) -> Lowering:
+    """Returns how a node with constant weights is run."""
+    known = FAMILIES.get(node.op.removesuffix(SUFFIX))
+    if known is not None and node.op.endswith(SUFFIX):
+        known = OverTime(known)
+    if known is not None and known.supports(node, graph.input_shapes(node)):
+        return known
+    return plan.candidates(graph, node)[0]
+
+
 def serve(
     graph: Graph,
     inputs: Sequence[tf.Tensor],
@@ -149,7 +179,7 @@ def serve(
     lowerings = {}
     for node in graph.nodes:
         if node.op != "input":
-            lowering = FAMILIES.get(node.op) or plan.candidates(graph, node)[0]
-            lowerings[node.name] = Apart(lowering) if node.name in apart else lowering
+            chosen = lowering(graph, node)
+            lowerings[node.name] = Apart(chosen) if node.name in apart else chosen
     run = Pass(False, Rows.of(tf.ones([inputs[0].shape[0]])))
     return tape.forward(graph, lowerings, weights or {}, inputs, run).output

@@ -30,6 +30,11 @@ from tflite_odl.proof.references.ops import POSITIVE, Op
 # Of the largest entry: a layer's sums have up to some thousand terms, whose float32
 # roundings come to a few 1e-7, and single entries cancel in any order of summing.
 TOLERANCE = 1e-5
+# What an input is, where it is not any number: of numbers about 0.
+_DRAWS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "mask": lambda x: x > -0.5,
+    "whole": lambda x: np.floor(np.abs(x) * 3),
+}
 PACKAGES = ("tensorflow", "ai-edge-litert", "numpy")
 # Converts {signature: concrete function} to a model, and returns what runs a signature:
 # (signature, inputs by name) -> outputs by name.
@@ -85,6 +90,8 @@ class Layer:
         for place in POSITIVE.get(self.isolated.node.op, ()):
             values[place] = 0.5 + np.abs(values[place])
         values[count][self.rows - self.masked :] = 0
+        for place, kind in self.isolated.node.attributes.get("draws", {}).items():
+            values[place] = _DRAWS[kind](values[place])
         if self.isolated.node.trainable:
             values += self.isolated.weights.values()
         return [np.asarray(value, np.float32) for value in values]
@@ -222,6 +229,8 @@ def _drawn(isolated: Isolated) -> Isolated:
         drawn = rng.normal(0, 0.5, value.shape)
         if role in ("gamma", "moving_variance", "range"):
             drawn = rng.uniform(0.5, 1.5, value.shape)
+        if role == "recurrent":  # larger ones make any rounding grow from step to step
+            drawn /= np.sqrt(len(value))
         weights[role] = drawn.astype(np.float32)
     return dataclasses.replace(isolated, weights=weights)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,11 +16,18 @@ import tf_keras
 from tflite_odl.builtin import random
 from tflite_odl.builtin.constraints import Constraint
 from tflite_odl.builtin.graph import Graph, Node, reachable
+from tflite_odl.builtin.ops import FAMILIES
+from tflite_odl.builtin.over_time import SUFFIX
 from tflite_odl.builtin.penalties import Penalty
 from tflite_odl.errors import ModelError
 from tflite_odl.reading import carried, masks, penalties, understood
-from tflite_odl.reading.layers import CONVERTERS, LAYERS
+from tflite_odl.reading.layers import CONVERTERS, LAYERS, MASKED
 
+_MASKED_OUTPUT = (
+    "model {!r}: its output has a mask, by which Keras' fit would leave steps out of "
+    "the loss; here all steps count: give the others no label"
+)
+_TimeDistributed = tf_keras.layers.TimeDistributed
 MOVING = ("moving_mean", "moving_variance")
 # Ops behind which an input's values are still its own.
 _MOVES = ("reshape", "slice", "permute", "repeat")
@@ -43,6 +51,9 @@ def from_keras(
 
     Raises:
       ModelError: a layer, or an option of one, that cannot be lowered; it is named.
+
+    Warns:
+      UserWarning: the output has a Keras mask, which the loss here does not see.
     """
     if batch_norm not in ("batch", "frozen"):
         raise ModelError(f"batch_norm is 'batch' or 'frozen', got {batch_norm!r}")
@@ -51,6 +62,8 @@ def from_keras(
     outputs = _walk(model, builder, sources, "")
     if len(outputs) != 1:
         raise ModelError(f"model {model.name!r} has {len(outputs)} outputs, needs one")
+    if outputs[0].mask is not None:
+        warnings.warn(_MASKED_OUTPUT.format(model.name), stacklevel=3)
     graph = builder.finish(outputs[0].node)
     carried.check(graph)
     return graph
@@ -107,6 +120,7 @@ def _add_layer(
     layer = call.layer
     if isinstance(layer, tf_keras.Model):
         return _walk(layer, builder, inputs, f"{path}{layer.name}/")
+    convert = _over_time if isinstance(layer, _TimeDistributed) else _converted
 
     def context() -> LayerContext:
         nodes, found = [v.node for v in inputs], [v.mask for v in inputs]
@@ -115,7 +129,7 @@ def _add_layer(
     before = builder.nodes, builder.variables
     builder.nodes, builder.variables = dict(builder.nodes), dict(builder.variables)
     try:
-        return _converted(context())
+        return convert(context())
     except ModelError as error:
         builder.nodes, builder.variables = before
         outputs = carried.add(context(), error)
@@ -132,18 +146,47 @@ def _converted(context: LayerContext) -> list[Value]:
             f"{', '.join(LAYERS)} instead"
         )
     understood.check_layer(context.layer, context.path)
-    mask = masks.after(context)
+    if kind not in MASKED:
+        context.mask = masks.after(context)
     found = CONVERTERS[kind](context)
-    nodes = [found] if isinstance(found, str) else found
-    for node in nodes:
+    outputs = [found] if isinstance(found, str) else found
+    for node in outputs:
         context.builder.add_terms(context.layer, context.path, node)
-    return [Value(node, mask) for node in nodes]
+    return [Value(node, context.mask) for node in outputs]
+
+
+def _over_time(context: LayerContext) -> list[Value]:
+    """Adds the layer, or the model, inside a TimeDistributed at every step."""
+    layer, builder = context.layer.layer, context.builder
+    understood.check_layer(context.layer, context.path)
+    parts = [one for one in layer._flatten_layers() if one.weights]
+    if len({one.trainable for one in parts}) > 1:
+        raise context.refuse("a part of what is inside is frozen", "all or nothing")
+    if any(penalties.activity(one, context.path) for one in layer._flatten_layers()):
+        raise context.refuse("a layer inside has an activity_regularizer", "none")
+    if builder.steps or len(context.shape) < 2:
+        raise context.refuse(f"an input of shape {context.shape}", "[B, T, ...]")
+    with builder.over_time(context.shape[0], context.path):
+        if isinstance(layer, tf_keras.Model):
+            sources = [Value(name) for name in context.inputs]
+            found = _walk(layer, builder, sources, f"{context.path}/")
+        else:
+            inside = (builder, layer, context.path, context.inputs, context.call)
+            found = _converted(LayerContext(*inside, [None]))
+    if context.masks[0] and layer._expects_mask_arg:
+        raise context.refuse("its layer would use a mask", "unmasked inputs")
+    return [Value(value.node, context.masks[0]) for value in found]
 
 
 @dataclasses.dataclass
 class LayerContext:
     """What a layer's converter works with: the Keras layer, its input nodes, the call
-    of it (a Keras node), and for each input the node of its mask, if it has one."""
+    of it (a Keras node), and for each input the node of its mask, if it has one.
+
+    `mask` is that of the outputs: of layers in `layers.MASKED` their converters set it,
+    of others it follows from the inputs'. `given` are the layer's own inputs, `inputs`
+    those of the node that is added next.
+    """
 
     builder: GraphBuilder
     layer: Any
@@ -151,6 +194,11 @@ class LayerContext:
     inputs: list[str]
     call: Any
     masks: Sequence[str | None] = ()
+    mask: str | None = None
+    given: tuple[str, ...] = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        self.given = tuple(self.inputs)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -159,7 +207,7 @@ class LayerContext:
 
     @property
     def trainable(self) -> bool:
-        return self.path in self.builder.trainable
+        return (self.builder.within or self.path) in self.builder.trainable
 
     @property
     def learns(self) -> bool:
@@ -185,6 +233,30 @@ class LayerContext:
         self.inputs = [name]
         return name
 
+    def node(
+        self,
+        op: str,
+        inputs: Sequence[str],
+        shape: Sequence[int],
+        attributes: Mapping[str, Any] | None = None,
+        weights: Mapping[str, tf.Variable | None] | None = None,
+        suffix: str = "",
+    ) -> str:
+        """Adds a node that reads what is named; see `add`."""
+        self.inputs = list(inputs)
+        return self.add(op, shape, attributes, weights, suffix)
+
+    def argument(self, tensor: Any) -> tuple[str, str | None]:
+        """Returns node and mask of a tensor among the call's arguments.
+
+        Raises:
+          ModelError: it is a constant.
+        """
+        for place, symbol in enumerate(self.call.keras_inputs):
+            if symbol is tensor:
+                return self.given[place], self.masks[place]
+        raise self.refuse("one of its inputs is a constant", "tensors of the model")
+
     def salts(self, draws: int) -> list[int]:
         """Returns the salts of so many draws of the node that is added next."""
         name = unique(self.path, self.builder.nodes)
@@ -208,6 +280,7 @@ class GraphBuilder:
         self.trainable, self.batch_norm = frozenset(trainable), batch_norm
         self.salts = salts
         self.inferring = False
+        self.steps, self.within = 0, ""
         self.nodes: dict[str, Node] = {}
         self.variables: dict[str, tf.Variable] = {}
         # Names of the nodes whose output depends on a weight that learns.
@@ -232,8 +305,20 @@ class GraphBuilder:
     def inference(self, on: bool) -> Iterator[None]:
         """Layers added within are called with training=False, if `on`."""
         before, self.inferring = self.inferring, self.inferring or on
-        yield
-        self.inferring = before
+        try:
+            yield
+        finally:
+            self.inferring = before
+
+    @contextlib.contextmanager
+    def over_time(self, steps: int, path: str) -> Iterator[None]:
+        """Layers added within work at each of so many steps; they learn if the layer of
+        this path does."""
+        self.steps, self.within = steps, path
+        try:
+            yield
+        finally:
+            self.steps, self.within = 0, ""
 
     def add_input(self, tensor) -> str:
         name = unique(tensor.name.split(":")[0], self.nodes)
@@ -247,9 +332,12 @@ class GraphBuilder:
         return name
 
     def shape(self, name: str) -> tuple[int, ...]:
-        return self.nodes[name].shape
+        """Returns a node's shape, within `over_time` that of one step."""
+        return self.nodes[name].shape[1 if self.steps else 0 :]
 
     def add(self, context: LayerContext, op, shape, attributes, weights, suffix) -> str:
+        if self.steps:
+            op, shape = self._timed(context, op), (self.steps, *shape)
         name = unique(context.path + suffix, self.nodes)
         present = {role: v for role, v in weights.items() if v is not None}
         named = {
@@ -271,6 +359,14 @@ class GraphBuilder:
             bool(named) and context.trainable,
         )
         return name
+
+    def _timed(self, context: LayerContext, op: str) -> str:
+        """Returns the op that does at every step what an op does."""
+        if op == "batch_norm":
+            return op
+        if f"{op}{SUFFIX}" not in FAMILIES:
+            raise context.refuse("it draws at random", "it outside of TimeDistributed")
+        return f"{op}{SUFFIX}"
 
     def _weight(self, path: str, role: str, variable: tf.Variable) -> str:
         name = re.sub(r"[^A-Za-z0-9_]", "_", f"{path}_{role}")

@@ -29,6 +29,11 @@ _RENAMED = {"LeakyReLU": {"negative_slope": "alpha"}}
 # moving variance follows the variance itself, that of tf_keras' fused kernel the
 # unbiased one.
 _TOLD = {"BatchNormalization": {"fused": False}}
+# Layers around others: {argument in tf_keras: attribute in Keras 3}.
+_WRAPPERS = {
+    "Bidirectional": {"layer": "forward_layer", "backward_layer": "backward_layer"},
+    "TimeDistributed": {"layer": "layer"},
+}
 _OF_WEIGHTS = ("regularizer", "constraint")
 
 
@@ -96,6 +101,8 @@ def _translate(
         if simplify.is_augmentation(layer):
             return simplify.identity(layer)
         return _translate(layer.layer, path, notes, layer.name)
+    if kind in _WRAPPERS:
+        return _wrapped(layer, path, notes)
     target = getattr(tf_keras.layers, kind, None) or applications.CLASSES.get(kind)
     if target is None or not type(layer).__module__.startswith("keras."):
         raise ModelError(
@@ -103,6 +110,8 @@ def _translate(
         )
     config = {**_plain(layer, path), "name": name or layer.name}
     known = {*understood.defaults(target), *_required(target)}
+    if issubclass(target, tf_keras.layers.RNN):
+        known.add("zero_output_for_mask")  # taken unnamed
     _check_kept(layer, path, config, {*known, penalties.ACTIVITY})
     config |= _TOLD.get(kind, {})
     try:
@@ -112,6 +121,18 @@ def _translate(
     if regularizer := config.get(penalties.ACTIVITY):
         twin.activity_regularizer = regularizer
     return twin
+
+
+def _wrapped(layer: Any, path: str, notes: list[str]) -> Callable[..., Any]:
+    """Returns a Bidirectional or a TimeDistributed, with what is inside of tf_keras."""
+    understood.check_layer(layer, path)
+    inside = {
+        key: _translate(getattr(layer, name), f"{path}/{name}", notes)
+        for key, name in _WRAPPERS[type(layer).__name__].items()
+    }
+    merge = {"merge_mode": layer.merge_mode} if hasattr(layer, "merge_mode") else {}
+    target = getattr(tf_keras.layers, type(layer).__name__)
+    return target(**inside, **merge, name=layer.name, trainable=layer.trainable)
 
 
 def _plain(layer: Any, path: str) -> dict[str, Any]:

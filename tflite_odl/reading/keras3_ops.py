@@ -287,6 +287,7 @@ _BY_NAME = {
     "Exp": "math.exp",
     "Log": "math.log",
     "Log1p": "math.log1p",
+    "Matmul": "linalg.matmul",
     "Maximum": "math.maximum",
     "Minimum": "math.minimum",
     "Multiply": "math.multiply",

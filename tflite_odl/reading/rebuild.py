@@ -15,6 +15,7 @@ import tensorflow as tf
 import tf_keras
 
 from tflite_odl.errors import ModelError
+from tflite_odl.reading import keras3_masks
 
 Make = Callable[[Any, str], Callable[..., Any]]
 Fill = Callable[[Any, Any, str], None]
@@ -38,7 +39,7 @@ def calls(model: Any) -> list[Call]:
     """
     depths = graph(model)._nodes_by_depth
     nodes = [node for depth in sorted(depths, reverse=True) for node in depths[depth]]
-    return [_call(node) for node in nodes if not node.is_input]
+    return keras3_masks.implicit([_call(node) for node in nodes if not node.is_input])
 
 
 def _call(node: Any) -> Call:

@@ -24,6 +24,12 @@ _SEPARABLE = f"{_CONVOLUTION} depth_multiplier"
 _DEPTHWISE = _SEPARABLE.removeprefix("filters ")
 _POOLING = "pool_size strides padding data_format"
 _GLOBAL = "data_format keepdims"
+_RECURRENT = (
+    "units activation use_bias dropout recurrent_dropout return_sequences return_state "
+    "go_backwards stateful unroll time_major zero_output_for_mask"
+)
+_GATED = f"{_RECURRENT} recurrent_activation implementation unit_forget_bias"
+_ATTENTION = "use_scale score_mode dropout causal"
 
 # Of each layer that has a converter: the keys that the converter, the weights in the
 # file or Keras' own output shapes account for.
@@ -31,11 +37,14 @@ LAYERS: Mapping[str, str] = {
     "Activation": "activation",
     "ActivityRegularization": "l1 l2",
     "Add": "",
+    "AdditiveAttention": _ATTENTION,
+    "Attention": _ATTENTION,
     "AlphaDropout": "rate noise_shape",
     "Average": "",
     "AveragePooling1D": _POOLING,
     "AveragePooling2D": _POOLING,
     "BatchNormalization": "axis momentum epsilon center scale",
+    "Bidirectional": "layer merge_mode backward_layer",
     "CategoryEncoding": "num_tokens output_mode",
     "CenterCrop": "height width data_format",
     "Concatenate": "axis",
@@ -49,11 +58,15 @@ LAYERS: Mapping[str, str] = {
     "Dense": "units activation use_bias",
     "DepthwiseConv1D": _DEPTHWISE,
     "DepthwiseConv2D": _DEPTHWISE,
+    "Dot": "axes normalize",
     # num_bins and epsilon only say how the boundaries were found.
     "Discretization": "bin_boundaries num_bins epsilon output_mode",
     "Dropout": "rate noise_shape",
     "ELU": "alpha",
+    "EinsumDense": "equation output_shape activation bias_axes",
+    "Embedding": "input_dim output_dim mask_zero input_length",
     "Flatten": "data_format",
+    "GRU": f"{_GATED} reset_after",
     "GaussianDropout": "rate",
     "GaussianNoise": "stddev",
     "GlobalAveragePooling1D": _GLOBAL,
@@ -63,13 +76,17 @@ LAYERS: Mapping[str, str] = {
     "GroupNormalization": "groups axis epsilon center scale",
     "Identity": "",
     "InputLayer": "batch_shape batch_input_shape input_dtype",
+    "LSTM": _GATED,
     "LayerNormalization": "axis epsilon center scale",
     "LayerScale": "init_values projection_dim",
     "LeakyReLU": "alpha negative_slope",
+    "Masking": "mask_value",
     "MaxPooling1D": _POOLING,
     "MaxPooling2D": _POOLING,
     "Maximum": "",
     "Minimum": "",
+    "MultiHeadAttention": "num_heads key_dim value_dim dropout use_bias output_shape "
+    "attention_axes query_shape key_shape value_shape",
     "Multiply": "",
     "Normalization": "axis mean variance invert",
     "PReLU": "shared_axes",
@@ -81,6 +98,7 @@ LAYERS: Mapping[str, str] = {
     "Resizing": "height width interpolation data_format",
     "SeparableConv1D": _SEPARABLE,
     "SeparableConv2D": _SEPARABLE,
+    "SimpleRNN": _RECURRENT,
     "SlicingOpLambda": "function",
     "Softmax": "axis",
     "SpatialDropout1D": "rate",
@@ -89,6 +107,7 @@ LAYERS: Mapping[str, str] = {
     "Subtract": "",
     "TFOpLambda": "function",
     "ThresholdedReLU": "theta",
+    "TimeDistributed": "layer",
     "UnitNormalization": "axis",
     "UpSampling1D": "size",
     "UpSampling2D": "size data_format interpolation",

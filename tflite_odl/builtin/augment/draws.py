@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from tflite_odl.builtin.lazy import tf
-from tflite_odl.builtin.masks import positive
+from tflite_odl.builtin.positive import positive
 
 
 def chosen(uniform: tf.Tensor, probability: float) -> tf.Tensor:

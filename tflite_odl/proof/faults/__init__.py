@@ -8,6 +8,7 @@ from tflite_odl.proof.faults import (
     learning,
     penalties,
     rows,
+    sequences,
     skipping,
 )
 from tflite_odl.proof.faults.fault import Fault
@@ -22,5 +23,6 @@ FAULTS: tuple[Fault, ...] = (
     *learning.FAULTS,
     *penalties.FAULTS,
     *rows.FAULTS,
+    *sequences.FAULTS,
     *skipping.FAULTS,
 )

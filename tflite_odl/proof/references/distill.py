@@ -18,7 +18,12 @@ from tflite_odl.methods.distill.method import PREFIX
 from tflite_odl.proof.proof import Answer, Arrays
 from tflite_odl.proof.references.optimizers import clipped
 from tflite_odl.proof.references.quantized import QuantizedModel
-from tflite_odl.proof.references.supervised import Batch, KerasReference, as_arrays
+from tflite_odl.proof.references.supervised import (
+    Batch,
+    KerasReference,
+    as_arrays,
+    dense,
+)
 
 PEAK_SHARE, PEAK_STEPS, MOST = 0.95, 20, 2.0**24
 
@@ -77,7 +82,9 @@ class DistillReference(KerasReference):
             loss += self.penalties()
             teacher_loss = self._teacher_loss(z_t, p_s, y) + self.teacher.penalties()
         self._note_margins(state, z_t.numpy(), p_t, p_s, margins)
-        gradients = tape.gradient(loss, self.learning, unconnected_gradients="zero")
+        gradients = dense(
+            tape.gradient(loss, self.learning, unconnected_gradients="zero")
+        )
         outputs = {
             "loss": float(loss),
             "gradient_norm": float(tf.linalg.global_norm(gradients)),

@@ -31,7 +31,7 @@ class DrawnNoise:
         layers = dict(rebuild.all_layers(model))
         self.generators = {node.layer: Generator() for node in self.nodes}
         for path, generator in self.generators.items():
-            layers[path]._random_generator = generator
+            _drawing(layers[path])._random_generator = generator
 
     def set(self, state: np.ndarray, rows: np.ndarray) -> None:
         """Prepares the draws of one training step.
@@ -47,6 +47,11 @@ class DrawnNoise:
             draws = dropout.uniforms(node, tf.constant(state), len(rows))
             found = [draw.numpy()[chosen] for draw in draws]
             self.generators[node.layer].waiting.append(found)
+
+
+def _drawing(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
+    """Returns what has the generator: attention of several heads has an inner layer."""
+    return getattr(layer, "_dropout_layer", layer)
 
 
 class Generator:

@@ -6,6 +6,7 @@ with the lowerings but the meaning of a node's attributes.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 
@@ -14,7 +15,7 @@ import tensorflow as tf
 
 from tflite_odl.builtin import dropout
 from tflite_odl.builtin.graph import Node
-from tflite_odl.proof.references import quantized
+from tflite_odl.proof.references import quantized, recurrent
 
 Weights = Mapping[str, tf.Tensor]
 
@@ -37,8 +38,19 @@ class Op:
 
     def __call__(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
         """Returns the node's output in training."""
+        if self.node.op.endswith("@time"):
+            return self._at_every_step(inputs)
         y = OPS[self.node.op](self, *inputs)
         return tf.reshape(y, [inputs[0].shape[0], *self.node.shape])
+
+    def _at_every_step(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
+        node = self.node
+        one = dataclasses.replace(
+            node, op=node.op.removesuffix("@time"), shape=node.shape[1:]
+        )
+        op = Op(one, self.weights, self.mask, self.random)
+        steps = [op([x[:, t] for x in inputs]) for t in range(node.shape[0])]
+        return tf.stack(steps, 1)
 
     def biased(self, y: tf.Tensor) -> tf.Tensor:
         return y + self.weights["bias"] if "bias" in self.weights else y
@@ -257,6 +269,27 @@ def _rounded(op: Op, x: tf.Tensor) -> tf.Tensor:
     return quantized.rounded(x, op.weights["range"], bits, signed)[0]
 
 
+def _embedding(op: Op, x: tf.Tensor) -> tf.Tensor:
+    table = op.weights["table"]
+    places = tf.clip_by_value(tf.cast(x, tf.int32), 0, table.shape[0] - 1)
+    return tf.tensordot(tf.one_hot(places, table.shape[0], dtype=x.dtype), table, 1)
+
+
+def _mask(op: Op, x: tf.Tensor) -> tf.Tensor:
+    differs = tf.not_equal(x, op.a["value"])
+    found = tf.reduce_any(differs, -1) if op.a["features"] else differs
+    return tf.cast(found, x.dtype)
+
+
+def _masked_mean(op: Op, x: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    count = tf.maximum(tf.reduce_sum(mask, 1), 1)
+    return tf.einsum("btc,bt->bc", x, mask) / count[:, tf.newaxis]
+
+
+def _contraction(op: Op, x: tf.Tensor) -> tf.Tensor:
+    return op.biased(tf.tensordot(x, op.weights["kernel"], op.a["contracted"]))
+
+
 def _clip(op: Op, x: tf.Tensor) -> tf.Tensor:
     """Limits as the first argument of a maximum or minimum take a tie's gradient."""
     for limit, choose in ((op.a["high"], tf.minimum), (op.a["low"], tf.maximum)):
@@ -363,6 +396,14 @@ OPS: dict[str, Callable[..., tf.Tensor]] = {
     "dropout": _dropout,
     "alpha_dropout": _alpha_dropout,
     "noise": lambda op, x: x + _normal(op, x),
+    "embedding": _embedding,
+    "mask": _mask,
+    "masked_mean": _masked_mean,
+    "matmul": lambda op, a, b: tf.matmul(a, b, transpose_b=op.a["transpose"]),
+    "contraction": _contraction,
+    "lstm": recurrent.lstm,
+    "gru": recurrent.gru,
+    "simple_rnn": recurrent.simple,
     "sign": _of(quantized.sign),
     "rounded": _rounded,
 }

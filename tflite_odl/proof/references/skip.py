@@ -15,7 +15,12 @@ from tflite_odl.proof.proof import Answer, Arrays
 from tflite_odl.proof.references.optimizers import clipped
 from tflite_odl.proof.references.seen import seen
 from tflite_odl.proof.references.skip_policy import ReferencePolicy
-from tflite_odl.proof.references.supervised import Batch, KerasReference, as_arrays
+from tflite_odl.proof.references.supervised import (
+    Batch,
+    KerasReference,
+    as_arrays,
+    dense,
+)
 
 
 class SkipReference(KerasReference):
@@ -148,7 +153,8 @@ class SkipReference(KerasReference):
     def _gradients(self, tape, losses: tf.Tensor, weights: np.ndarray) -> list:
         """Returns the gradients of sum w_i L_i, through the rows of weight only."""
         self._passes = (weights > 0).astype(self.dtype)
-        gradients = tape.gradient(losses, self.learning, weights.astype(self.dtype))
+        weights = weights.astype(self.dtype)
+        gradients = dense(tape.gradient(losses, self.learning, weights))
         self._passes = None
         return gradients
 

@@ -126,7 +126,7 @@ class KerasReference(Reference):
             loss = self._loss(self._run(x, training=True), batch.rows(good))
             loss += self.penalties()
         rejected = int(batch.count[0] - good.sum())
-        gradients = tape.gradient(loss, self.learning)
+        gradients = dense(tape.gradient(loss, self.learning))
         followed = seen(self.method.network, state, x, good)
         return self.stepped(state, float(loss), rejected, gradients, followed)
 
@@ -310,6 +310,11 @@ class KerasReference(Reference):
         counter = np.array([0, 1], np.int32)
         news |= {"step": state["step"] + 1, "random": state["random"] + counter}
         return {**state, **news}
+
+
+def dense(gradients: list) -> list[tf.Tensor]:
+    """Returns the gradients as tensors: of a table Keras has the touched rows alone."""
+    return [tf.convert_to_tensor(gradient) for gradient in gradients]
 
 
 def as_arrays(values: dict) -> dict[str, np.ndarray]:

@@ -9,6 +9,7 @@ import tf_keras
 
 from tflite_odl.reading.layers import (
     activations,
+    attention,
     categories,
     convolutions,
     dropout,
@@ -17,8 +18,10 @@ from tflite_odl.reading.layers import (
     normalizations,
     pooling,
     products,
+    recurrent,
     resizing,
     shapes,
+    tables,
 )
 
 CONVERTERS = {
@@ -33,7 +36,15 @@ CONVERTERS = {
     **categories.CONVERTERS,
     **dropout.CONVERTERS,
     **functions.CONVERTERS,
+    **attention.CONVERTERS,
+    **recurrent.CONVERTERS,
+    **tables.CONVERTERS,
 }
+
+# Layers whose converters use masks, or say what becomes of them.
+MASKED = frozenset(
+    {*attention.MASKED, *recurrent.MASKED, *tables.MASKED, *pooling.MASKED}
+)
 
 # What a user may be told to use: the others are Keras' own wrappings.
 LAYERS = tuple(sorted(name for name in CONVERTERS if hasattr(tf_keras.layers, name)))

@@ -102,7 +102,7 @@ def activation(context, function, suffix: str = "/activation") -> str:
         return context.add("relu6_sigmoid", context.shape, suffix=suffix)
     if function is hard_silu_of_keras3:
         return _times_gate(context, suffix)
-    name = _name(function)
+    name = name_of(function)
     if name == "linear":
         return context.inputs[0]
     # A user's own function may have the name of one of Keras.
@@ -123,7 +123,7 @@ def _times_gate(context, suffix: str) -> str:
     return context.add("multiply", context.shape, suffix=suffix)
 
 
-def _name(function) -> str:
+def name_of(function) -> str:
     """Returns an activation's name, also of one that Keras cannot serialize."""
     try:
         name = tf_keras.activations.serialize(function)

@@ -64,14 +64,19 @@ def gaussian_noise(context) -> str:
     return _draw(context, "noise", drawn)
 
 
-def _draw(context, op: str, drawn: Mapping) -> str:
+def entries(context, rate: float, suffix: str) -> str:
+    """Adds dropout of single entries, inside a layer that has it."""
+    return _draw(context, "dropout", {"rate": rate}, suffix)
+
+
+def _draw(context, op: str, drawn: Mapping, suffix: str = "") -> str:
     if context.call.call_kwargs.get("training") is True:
         raise context.refuse("it is called with training=True", "a call without")
     if context.builder.inferring:
         return context.inputs[0]
     salts = context.salts(1 if "rate" in drawn else 2)
     attributes = {"shape": context.shape, "rows": True, **drawn, "salts": salts}
-    return context.add(op, context.shape, attributes)
+    return context.add(op, context.shape, attributes, suffix=suffix)
 
 
 CONVERTERS = {

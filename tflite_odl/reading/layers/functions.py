@@ -207,6 +207,20 @@ _subtract = _binary(merging.subtract, _difference)
 _multiply = _binary(merging.multiply, lambda value, first: {"scale": value})
 _quotient = _binary(merging.divide, lambda value, first: {"scale": 1.0 / value})
 
+
+def _matmul(context, a, b, transpose_a=False, transpose_b=False) -> str:
+    """The products of the last two axes of two tensors, for each of the others."""
+    if not (isinstance(a, Ref) and isinstance(b, Ref)):
+        raise context.refuse("a product with a constant", "a Dense layer")
+    shapes = [context.builder.shape(ref.name) for ref in (a, b)]
+    (*lead, rows, _), (*other, inner, columns) = shapes
+    if transpose_a or lead != other or len(shapes[0]) < 2:
+        raise context.refuse(f"a product of {shapes}", "equal axes but the last two")
+    columns = inner if transpose_b else columns
+    attributes = {"transpose": bool(transpose_b)}
+    return context.add("matmul", (*lead, rows, columns), attributes)
+
+
 FUNCTIONS: dict[str, Callable] = {
     **reductions.FUNCTIONS,
     **rearranging.FUNCTIONS,
@@ -239,6 +253,7 @@ FUNCTIONS: dict[str, Callable] = {
     "math.subtract": _subtract,
     "math.tanh": _unary("tanh"),
     "math.truediv": _divide,
+    "linalg.matmul": _matmul,
     "nn.elu": _unary("elu"),
     "nn.gelu": _gelu,
     "nn.leaky_relu": lambda c, features, alpha=0.2: activations.add_relu(

@@ -34,6 +34,16 @@ def global_pooling(op: str):
     return convert
 
 
+def average_over_time(context) -> str:
+    """The mean over the steps that count: all, or those that a mask leaves."""
+    (mask,) = context.masks
+    if mask is None:
+        return global_pooling("global_average_pool1d")(context)
+    shape = (1, context.shape[-1]) if context.layer.keepdims else context.shape[-1:]
+    source, draws = context.inputs[0], {"draws": {1: "mask"}}
+    return context.node("masked_mean", [source, mask], shape, draws)
+
+
 def _pair(value, ones: tuple[int, ...]) -> tuple[int, ...]:
     """Returns a layer's size per axis: the 1-D layers have a bare number."""
     return (value,) * len(ones) if isinstance(value, int) else tuple(value)
@@ -42,10 +52,12 @@ def _pair(value, ones: tuple[int, ...]) -> tuple[int, ...]:
 CONVERTERS = {
     "AveragePooling1D": pooling("average_pool1d"),
     "AveragePooling2D": pooling("average_pool"),
-    "GlobalAveragePooling1D": global_pooling("global_average_pool1d"),
+    "GlobalAveragePooling1D": average_over_time,
     "GlobalAveragePooling2D": global_pooling("global_average_pool"),
     "GlobalMaxPooling1D": global_pooling("global_max_pool1d"),
     "GlobalMaxPooling2D": global_pooling("global_max_pool"),
     "MaxPooling1D": pooling("max_pool1d"),
     "MaxPooling2D": pooling("max_pool"),
 }
+
+MASKED = frozenset(["GlobalAveragePooling1D"])
