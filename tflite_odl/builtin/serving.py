@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tflite_odl.builtin import plan, tape
 from tflite_odl.builtin.conv2d.base import window_of
-from tflite_odl.builtin.fold import SCALE_SHIFT
+from tflite_odl.builtin.fold import ROUNDED_FIXED, SCALE_SHIFT
 from tflite_odl.builtin.graph import Graph
 from tflite_odl.builtin.lowering import Lowering, Output, Pass, Rows, Site
 from tflite_odl.builtin.sequences import on_sequences
@@ -80,6 +80,17 @@ class ScaleShift(Lowering):
         return Output(inputs[0] * site.weights["scale"] + site.weights["offset"])
 
 
+class RoundedFixed(Lowering):
+    """y = round(clip(a, low, high) per_step) step, as `Rounded` has it in training."""
+
+    name = "rounded_fixed"
+
+    def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
+        w = site.weights
+        clipped = tf.minimum(tf.maximum(inputs[0], w.get("low", 0.0)), w["high"])
+        return Output(tf.round(clipped * w["per_step"]) * w["step"])
+
+
 def _biased(site: Site, y: tf.Tensor) -> tf.Tensor:
     return y + site.weights["bias"] if "bias" in site.weights else y
 
@@ -106,6 +117,7 @@ FAMILIES: dict[str, Lowering] = {
     "conv2d_transpose": Transposed(),
     "conv1d_transpose": on_sequences([Transposed()])[0],
     SCALE_SHIFT: ScaleShift(),
+    ROUNDED_FIXED: RoundedFixed(),
 }
 
 

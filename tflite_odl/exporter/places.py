@@ -25,7 +25,7 @@ def places(model: bytes, weights: Mapping[str, np.ndarray]) -> dict[str, list[Pl
 
     Args:
       model: the final bytes, converted with these very weights.
-      weights: {name: float32 array}, all different from each other.
+      weights: {name: array}, all different from each other.
 
     Raises:
       ExportError: two weights lie at the same place.
@@ -37,7 +37,7 @@ def places(model: bytes, weights: Mapping[str, np.ndarray]) -> dict[str, list[Pl
         by_size.setdefault(content.nbytes, []).append((offset, content))
     for name, value in weights.items():
         for offset, content in by_size.get(value.nbytes, ()):
-            order = _order(value, content)
+            order = order_of(value, content)
             if order is None:
                 continue
             if owners.setdefault(offset, name) != name:
@@ -63,12 +63,35 @@ def buffers(model: bytes) -> list[tuple[int, np.ndarray]]:
     return found
 
 
-def _order(value: np.ndarray, content: np.ndarray) -> tuple[int, ...] | None:
+def scales(model: bytes) -> dict[int, int]:
+    """Returns {offset of a buffer: offset of its scale for each channel}, of constants
+    that have one."""
+    raw = np.frombuffer(model, np.uint8)
+    start = raw.__array_interface__["data"][0]
+    root = schema.Model.GetRootAs(raw, 0)
+
+    def offset(vector: np.ndarray) -> int:
+        return vector.__array_interface__["data"][0] - start
+
+    found = {}
+    for graph in map(root.Subgraphs, range(root.SubgraphsLength())):
+        for tensor in map(graph.Tensors, range(graph.TensorsLength())):
+            buffer, table = root.Buffers(tensor.Buffer()), tensor.Quantization()
+            if buffer.DataLength() and table is not None and table.ScaleLength():
+                found[offset(buffer.DataAsNumpy())] = offset(table.ScaleAsNumpy())
+    return found
+
+
+def order_of(value: np.ndarray, content: np.ndarray) -> tuple[int, ...] | None:
     """Returns the order of axes in which a buffer holds a weight, None if it does not.
 
     Of orders that make no difference the first is taken.
+
+    Args:
+      value: the weight.
+      content: [n] uint8, as many bytes.
     """
-    stored = content.view(np.float32)
+    stored = content.view(value.dtype)
     for order in itertools.permutations(range(value.ndim)):
         seen = value.transpose(order)
         if seen.flat[0] == stored[0] and np.array_equal(seen.ravel(), stored):

@@ -3,7 +3,8 @@
 XNNPACK runs constant weights several times faster than weights read from variables. The
 twin is converted from random placeholders, all different, since the converter stores
 equal ones once and takes plain ones into others; each is then found in the file by its
-values, and `host.bake` writes the true ones in its place.
+values, and `host.bake` writes the true ones in its place. Quantized kernels are stored
+in int8, see `narrow`.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ import tensorflow as tf
 from tflite_odl import contract
 from tflite_odl.builtin import fold, serving
 from tflite_odl.errors import ExportError
-from tflite_odl.exporter import audit, flatbuffer
+from tflite_odl.exporter import audit, flatbuffer, narrow
 from tflite_odl.exporter.compact import compact
 from tflite_odl.exporter.convert import convert
-from tflite_odl.exporter.places import Place, buffers, places
+from tflite_odl.exporter.places import Place, buffers, places, scales
 from tflite_odl.folding import Formula
 from tflite_odl.host.bake import LITTLE, Constant, Twin, Weight, patched
+from tflite_odl.leveling import Range
 from tflite_odl.methods.base import Method
 
 Arrays = Mapping[str, np.ndarray]
@@ -89,15 +91,17 @@ def serve(method: Method, rows: int = 1) -> Served:
     formulas = {n: f.renamed(names) for n, f in folded.formulas.items()}
     sources = {names.get(n, n): value for n, value in folded.sources.items()}
     frozen = _needed(formulas, sources, set(names.values()))
-    model, found, ops = _converted(method, rows, folded.graph, frozen)
-    whole = Twin(_weights(formulas, sources, found), {}, len(model))
+    model, found, ops = _converted(method, rows, folded, frozen)
+    whole = Twin(_weights(formulas, sources, found, scales(model)), {}, len(model))
     model = patched(model, whole, sources)
     state = set(names.values())
     kept = tuple(w for w in whole.weights if state.intersection(w.formula.sources))
     return Served(model, Twin(kept, _constants(model, frozen), len(model)), ops)
 
 
-def _needed(formulas: Mapping[str, Formula], sources: Arrays, state: set) -> Arrays:
+def _needed(
+    formulas: Mapping[str, Formula | Range], sources: Arrays, state: set
+) -> Arrays:
     """Returns the frozen sources of weights that also have some in the state."""
     return {
         name: sources[name]
@@ -109,24 +113,31 @@ def _needed(formulas: Mapping[str, Formula], sources: Arrays, state: set) -> Arr
 
 
 def _converted(
-    method: Method, rows: int, graph: fold.Graph, constants: Arrays
+    method: Method, rows: int, folded: fold.Folded, constants: Arrays
 ) -> tuple[bytes, dict[str, list[Place]], dict[str, int]]:
     """Returns (file with placeholders, where each weight lies, its ops).
 
     Where the converter took something into a weight, the nodes of that weight are kept
     apart from what is around them, once.
     """
-    placeholders = _placeholders(graph.weights)
-    graph = dataclasses.replace(graph, weights=placeholders)
+    placeholders = _placeholders(folded.graph.weights)
+    graph = dataclasses.replace(folded.graph, weights=placeholders)
+    kernels = {
+        name: (placeholders[name], formula.axes)
+        for name, formula in folded.formulas.items()
+        if _quantized(formula)
+    }
+    stored = {name: narrow.placeholder(value) for name, (value, _) in kernels.items()}
     apart: set[str] = set()
     while True:
         module = _Module(method, rows, graph, apart)
         int8 = method.serving().network.backbone is not None
         tree = flatbuffer.read(convert(module, int8))
+        narrow.narrow(tree, kernels)
         audited = audit.audit(tree, method.layers())
         audited.check()
         model = _with_constants(compact(tree), constants)
-        found = places(model, placeholders)
+        found = places(model, placeholders | stored)
         lost = {name for name, where in found.items() if not where}
         if not lost:
             return model, found, audited.ops_by_signature[contract.INFER]
@@ -139,6 +150,10 @@ def _converted(
         apart |= nodes
 
 
+def _quantized(formula: Formula | Range) -> bool:
+    return isinstance(formula, Formula) and formula.levels is not None
+
+
 def _placeholders(weights: Arrays) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(SEED)
     return {
@@ -148,20 +163,21 @@ def _placeholders(weights: Arrays) -> dict[str, np.ndarray]:
 
 
 def _weights(
-    formulas: Mapping[str, Formula],
+    formulas: Mapping[str, Formula | Range],
     sources: Arrays,
     found: Mapping[str, list[Place]],
+    scales: Mapping[int, int],
 ) -> tuple[Weight, ...]:
-    return tuple(
-        Weight(
-            formulas[name],
-            place.offset,
-            place.order,
-            formulas[name].value(sources).nbytes,
-        )
-        for name, where in found.items()
-        for place in where
-    )
+    weights = []
+    for name, where in found.items():
+        formula = formulas[name]
+        value = formula.value(sources)
+        for place in where:
+            scale, size = None, value.nbytes
+            if _quantized(formula):
+                scale, size = scales[place.offset], value.size
+            weights.append(Weight(formula, place.offset, place.order, size, scale))
+    return tuple(weights)
 
 
 def _with_constants(model: bytes, constants: Arrays) -> bytes:

@@ -11,16 +11,17 @@ import dataclasses
 import hashlib
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tflite_odl import contract
 from tflite_odl.errors import ArtifactError, CheckpointError
-from tflite_odl.folding import Arrays, Formula
+from tflite_odl.folding import Arrays, Formula, from_json
 from tflite_odl.host import checkpoint as checkpoints
 from tflite_odl.host.artifact import Artifact
+from tflite_odl.leveling import Range
 
 LITTLE = np.dtype("<f4")
 
@@ -33,26 +34,32 @@ class Weight:
       formula: how it is made of tensors of the state and of the twin's constants.
       offset: of its first byte in the file.
       order: of the axes in the file: the value is transposed so, and stored in C order
-        as little-endian float32.
+        as little-endian float32; a quantized kernel as int8.
       bytes: its size.
+      scales: offset of a quantized kernel's scale of each channel, float32; None: the
+        weight is float32.
     """
 
-    formula: Formula
+    formula: Formula | Range
     offset: int
     order: tuple[int, ...]
     bytes: int
+    scales: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain JSON."""
         place = {"offset": self.offset, "order": list(self.order), "bytes": self.bytes}
+        if self.scales is not None:
+            place["scales"] = self.scales
         return {**self.formula.to_json(), **place}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Weight:
         """Reads what `to_json` gives."""
         order = tuple(content["order"])
-        formula = Formula.from_json(content)
-        return cls(formula, content["offset"], order, content["bytes"])
+        scales = content.get("scales")
+        formula = from_json(content)
+        return cls(formula, content["offset"], order, content["bytes"], scales)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,33 +181,52 @@ def patched(model: bytes, twin: Twin, state: Arrays) -> bytes:
     out = bytearray(model)
     sources = {**state, **_constants(model, twin)}
     for weight in twin.weights:
-        value = _value(weight.formula, sources)
-        _write(out, weight, value)
+        _write(out, weight, sources)
     return bytes(out)
 
 
-def _value(formula: Formula, sources: Arrays) -> np.ndarray:
+def _write(out: bytearray, weight: Weight, sources: Arrays) -> None:
+    if weight.scales is None:
+        (value,) = _values(weight.formula, sources, lambda s: [weight.formula.value(s)])
+        _put(out, weight, value.astype(LITTLE))
+        return
+    _, levels, scale = _values(
+        weight.formula,
+        sources,
+        lambda s: [weight.formula.value(s), *weight.formula.parts(s)],
+    )
+    _put(out, weight, levels)
+    place = _inside(out, weight.scales, scale.nbytes)
+    out[place] = scale.astype(LITTLE).tobytes()
+
+
+def _values(
+    formula: Formula | Range,
+    sources: Arrays,
+    make: Callable[[Arrays], Sequence[np.ndarray]],
+) -> Sequence[np.ndarray]:
+    """Returns what a formula makes of the state, checked."""
     missing = [name for name in formula.sources if name not in sources]
     if missing:
         raise CheckpointError(f"the state has no {missing}: the twin is made of them")
     # What overflows is refused by name.
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        value = formula.value(sources)
-    if not np.isfinite(value).all():
+        values = make(sources)
+    if not all(np.isfinite(value).all() for value in values):
         raise CheckpointError(
             f"the state's {list(formula.sources)} make a weight that is not finite"
         )
-    return value
+    return values
 
 
-def _write(out: bytearray, weight: Weight, value: np.ndarray) -> None:
+def _put(out: bytearray, weight: Weight, value: np.ndarray) -> None:
     if sorted(weight.order) != list(range(value.ndim)) or value.nbytes != weight.bytes:
         raise ArtifactError(
             f"{list(weight.formula.sources)} make a weight {list(value.shape)} "
             f"{value.dtype}; the manifest has {weight.bytes} bytes, axes in the order "
             f"{list(weight.order)}"
         )
-    content = value.transpose(weight.order).astype(LITTLE).tobytes()
+    content = value.transpose(weight.order).tobytes()
     place = _inside(out, weight.offset, len(content))
     out[place] = content
 

@@ -79,7 +79,6 @@ class Distill(Supervised):
 
     name = "distill"
     Config = DistillConfig
-    bakes = False
 
     def __init__(
         self,
