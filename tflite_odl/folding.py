@@ -71,6 +71,8 @@ class Formula:
       channels: C.
       steps: what is folded in, in order.
       levels: how the kernel is quantized before that; None: not at all.
+      reads: the step of what the layer reads as whole numbers, a factor of the kernel;
+        None: it reads plain values.
     """
 
     part: str
@@ -80,6 +82,7 @@ class Formula:
     channels: int
     steps: tuple[Step, ...] = ()
     levels: Levels | None = None
+    reads: Range | None = None
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -88,6 +91,8 @@ class Formula:
         names = [] if own is None else [own]
         if self.levels is not None and self.levels.clip is not None:
             names.append(self.levels.clip)
+        if self.reads is not None:
+            names += self.reads.sources
         for step in self.steps:
             names += step.sources
             if self.part == KERNEL:
@@ -132,7 +137,9 @@ class Formula:
         return self.levels.of(kernel, summed, weights)
 
     def _factors(self, weights: Arrays, kernel: np.ndarray) -> Iterator[np.ndarray]:
-        """Yields the factors of the steps in the kernel's rank."""
+        """Yields what the kernel is multiplied with, in the kernel's rank."""
+        if self.reads is not None:
+            yield self.reads.value(weights).reshape([1] * kernel.ndim)
         own = {axis % kernel.ndim for axis in self.axes}
         shape = [n if axis in own else 1 for axis, n in enumerate(kernel.shape)]
         for step in self.steps:
@@ -162,12 +169,13 @@ class Formula:
             Step(*map(new, (s.scale, s.offset, s.mean, s.variance)), s.epsilon)
             for s in self.steps
         )
-        levels = self.levels
+        levels, reads = self.levels, self.reads
         if levels is not None:
             levels = dataclasses.replace(levels, clip=new(levels.clip))
+        if reads is not None:
+            reads = reads.renamed(names)
         own = {"kernel": new(self.kernel), "bias": new(self.bias), "steps": steps}
-        own["levels"] = levels
-        return dataclasses.replace(self, **own)
+        return dataclasses.replace(self, **own, levels=levels, reads=reads)
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain JSON of it, without what is left out."""
@@ -179,6 +187,7 @@ class Formula:
             "channels": self.channels,
             "steps": [_present(dataclasses.asdict(step)) for step in self.steps],
             "levels": self.levels and _present(dataclasses.asdict(self.levels)),
+            "reads": self.reads and self.reads.to_json(),
         }
         return _present(content)
 
@@ -193,6 +202,7 @@ class Formula:
             content["channels"],
             tuple(Step(**step) for step in content["steps"]),
             Levels(**content["levels"]) if "levels" in content else None,
+            Range(**content["reads"]) if "reads" in content else None,
         )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -101,10 +101,13 @@ class Range:
     """One number of what rounds activations: y = round(clip(a, l, r) n / r) r / n.
 
     Attributes:
-      part: "high" is r, "low" -r, "per_step" n / r, "step" r / n.
+      part: "high" is r, "low" -r, "per_step" n / r; "step" r / n, a factor of the
+        kernel that reads the whole numbers.
       range: name of the trained range [1]; r is at least `LEAST`.
       count: n.
     """
+
+    PARTS: ClassVar = ("high", "low", "per_step", "step")
 
     part: str
     range: str

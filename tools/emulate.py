@@ -67,7 +67,8 @@ def _emulate(artifact: str, console: Console) -> dict:
         for note in session.artifact.notes:
             console.print(f"note: {note}", style="yellow", markup=False)
         before = session.evaluate(dataset.test.x, dataset.test.y)
-        records.note_facts(out, _facts(session, settings))
+        about = {"artifact": str(pathlib.Path(artifact).absolute())}
+        records.note_facts(out, _facts(session, settings), about)
         resumed = _RESUME.value and _restore(session, console)
         if settings and not resumed:
             session.configure(**settings)

@@ -26,7 +26,7 @@ CHANNEL_AXES = {
 }
 # x scale + offset over the last axis: what a norm is that nothing takes in.
 SCALE_SHIFT = "scale_shift"
-# Activations on a few levels, what their range comes to being constants.
+# Activations as whole numbers; the layer that reads them has their step in its kernel.
 ROUNDED_FIXED = "rounded_fixed"
 
 
@@ -124,14 +124,15 @@ class _Folder:
         bias = None if norm else node.weights.get("bias")
         roles = ("scale", "offset") if norm else ("kernel", "bias")
         parts = [KERNEL, BIAS] if bias is not None or steps else [KERNEL]
-        levels = {KERNEL: _levels(node)}
-        channels = node.shape[-1]
+        plain = Formula(KERNEL, kernel, bias, axes, node.shape[-1], steps)
+        formulas = {
+            KERNEL: dataclasses.replace(
+                plain, levels=_levels(node), reads=self._reads(node)
+            ),
+            BIAS: dataclasses.replace(plain, part=BIAS),
+        }
         weights = {
-            role: self._named(
-                Formula(part, kernel, bias, axes, channels, steps, levels.get(part)),
-                node,
-            )
-            for role, part in zip(roles, parts)
+            role: self._named(formulas[part], node) for role, part in zip(roles, parts)
         }
         op = SCALE_SHIFT if norm else node.op
         return dataclasses.replace(unquantized(node), op=op, weights=weights)
@@ -141,10 +142,17 @@ class _Folder:
         name, n = node.weights["range"], count(node)
         weights = {}
         low = ("low",) if node.attributes["signed"] else ()
-        for part in (*low, "high", "per_step", "step"):
+        for part in (*low, "high", "per_step"):
             weights[part] = f"{node.name}/{part}"
             self.formulas[weights[part]] = Range(part, name, n)
         return dataclasses.replace(node, op=ROUNDED_FIXED, weights=weights)
+
+    def _reads(self, node: Node) -> Range | None:
+        """Returns the step of the whole numbers that a layer reads, if it does."""
+        before = self.nodes.get(node.inputs[0])
+        if before is None or before.op != "rounded":
+            return None
+        return Range("step", before.weights["range"], count(before))
 
     def _named(self, formula: Formula, node: Node) -> str:
         """Returns the name of a formula's value; equal ones are one weight."""
@@ -152,8 +160,8 @@ class _Folder:
             if known == formula:
                 return name
         own = formula.kernel if formula.part == KERNEL else formula.bias
-        plain = own and not formula.steps and formula.levels is None
-        name = own if plain else f"{node.name}/{formula.part}"
+        changed = formula.steps or formula.levels or formula.reads
+        name = own if own and not changed else f"{node.name}/{formula.part}"
         number, unique = 1, name
         while unique in self.formulas:
             number += 1

@@ -15,6 +15,7 @@ from tflite_odl.builtin.conv2d.base import window_of
 from tflite_odl.builtin.fold import ROUNDED_FIXED, SCALE_SHIFT
 from tflite_odl.builtin.graph import Graph
 from tflite_odl.builtin.lowering import Lowering, Output, Pass, Rows, Site
+from tflite_odl.builtin.quantizers.steps import sign
 from tflite_odl.builtin.sequences import on_sequences
 from tflite_odl.builtin.space import cut, shifted
 
@@ -80,15 +81,27 @@ class ScaleShift(Lowering):
         return Output(inputs[0] * site.weights["scale"] + site.weights["offset"])
 
 
+class Sign(Lowering):
+    """y = sign(a), a clipped first, which costs nothing behind a convolution.
+
+    The converter would take the large factor that makes signs into its weights.
+    """
+
+    name = "sign"
+
+    def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
+        return Output(sign(tf.clip_by_value(inputs[0], -1.0, 1.0)))
+
+
 class RoundedFixed(Lowering):
-    """y = round(clip(a, low, high) per_step) step, as `Rounded` has it in training."""
+    """y = round(clip(a, low, high) per_step), whole numbers of `Rounded`'s steps."""
 
     name = "rounded_fixed"
 
     def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
         w = site.weights
         clipped = tf.minimum(tf.maximum(inputs[0], w.get("low", 0.0)), w["high"])
-        return Output(tf.round(clipped * w["per_step"]) * w["step"])
+        return Output(tf.round(clipped * w["per_step"]))
 
 
 def _biased(site: Site, y: tf.Tensor) -> tf.Tensor:
@@ -118,6 +131,7 @@ FAMILIES: dict[str, Lowering] = {
     "conv1d_transpose": on_sequences([Transposed()])[0],
     SCALE_SHIFT: ScaleShift(),
     ROUNDED_FIXED: RoundedFixed(),
+    "sign": Sign(),
 }
 
 

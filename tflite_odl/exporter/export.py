@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tflite_odl import contract
 from tflite_odl.errors import ExportError
 from tflite_odl.exporter import artifact, recipes
 from tflite_odl.exporter.build import build
-from tflite_odl.exporter.goldens import Step, golden_steps, record
+from tflite_odl.exporter.goldens import golden_steps, record
 from tflite_odl.exporter.int8 import Rows, quantized
 from tflite_odl.exporter.layers import converted
 from tflite_odl.exporter.twin import Served, serve
@@ -23,7 +24,7 @@ from tflite_odl.methods.base import Method
 from tflite_odl.proof import gate, layers, twins
 from tflite_odl.proof.batches import Sample
 from tflite_odl.proof.cache import Cache
-from tflite_odl.proof.proof import Arrays, Proof
+from tflite_odl.proof.proof import Arrays, Proof, Trial
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +132,7 @@ def export(
     progress("prove the serving twin")
     proofs = {
         **proofs,
-        "serving_twin": _prove_twin(model, manifest, twin, steps, shipped),
+        "serving_twin": _prove_twin(model, manifest, twin, proof, shipped),
     }
     manifest = dataclasses.replace(manifest, proofs=proofs)
     return Exported(model, manifest, goldens, twin.model)
@@ -141,11 +142,18 @@ def _prove_twin(
     model: bytes,
     manifest: contract.Manifest,
     twin: Served,
-    steps: Sequence[Step],
+    proof: Proof,
     shipped: Arrays,
 ) -> dict[str, Any]:
     """Returns what `twins.prove` found on each runtime."""
-    inputs = next(s.inputs for s in steps if s.signature == contract.INFER)
+    shapes = {s.name: s.shape for s in manifest.signature(contract.INFER).inputs}
+    rows = next(iter(shapes.values()))[0]
+
+    def calls() -> Iterator[Arrays]:
+        for attempt in itertools.count():
+            batch = proof.draw(Trial(), 0, rows, attempt, 0)
+            yield proof.inputs(contract.INFER, batch, shapes)
+
     found = {}
     for name, kind in RUNTIMES.items():
 
@@ -153,7 +161,7 @@ def _prove_twin(
             return kind(twin.bake(state), manifest_of(manifest))
 
         with kind(model, manifest) as runtime:
-            found[name] = twins.prove(runtime, baked, shipped, inputs)
+            found[name] = twins.prove(runtime, baked, shipped, calls(), twin.discrete)
     return found
 
 

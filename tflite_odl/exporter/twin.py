@@ -21,7 +21,7 @@ from tflite_odl.errors import ExportError
 from tflite_odl.exporter import audit, flatbuffer, narrow
 from tflite_odl.exporter.compact import compact
 from tflite_odl.exporter.convert import convert
-from tflite_odl.exporter.places import Place, buffers, places, scales
+from tflite_odl.exporter.places import Place, buffers, places, quantized
 from tflite_odl.folding import Formula
 from tflite_odl.host.bake import LITTLE, Constant, Twin, Weight, patched
 from tflite_odl.leveling import Range
@@ -31,6 +31,8 @@ Arrays = Mapping[str, np.ndarray]
 
 CONSTANTS = b"tflite_odl.fold_constants"
 SEED = 20_000
+# Op families whose output takes few values.
+DISCRETE = ("sign", "rounded")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,11 +43,13 @@ class Served:
       model: the flatbuffer, with the shipped weights.
       twin: what the manifest says of it.
       ops: {op: count}.
+      discrete: whether activations take few levels.
     """
 
     model: bytes
     twin: Twin
     ops: dict[str, int]
+    discrete: bool = False
 
     def bake(self, state: Arrays) -> bytes:
         """Returns the twin with the weights that a state makes."""
@@ -92,11 +96,14 @@ def serve(method: Method, rows: int = 1) -> Served:
     sources = {names.get(n, n): value for n, value in folded.sources.items()}
     frozen = _needed(formulas, sources, set(names.values()))
     model, found, ops = _converted(method, rows, folded, frozen)
-    whole = Twin(_weights(formulas, sources, found, scales(model)), {}, len(model))
+    scales = {one.offset: one.scales for one in quantized(model)}
+    whole = Twin(_weights(formulas, sources, found, scales), {}, len(model))
     model = patched(model, whole, sources)
     state = set(names.values())
     kept = tuple(w for w in whole.weights if state.intersection(w.formula.sources))
-    return Served(model, Twin(kept, _constants(model, frozen), len(model)), ops)
+    twin = Twin(kept, _constants(model, frozen), len(model))
+    discrete = any(node.op in DISCRETE for node in network.tail.nodes)
+    return Served(model, twin, ops, discrete)
 
 
 def _needed(

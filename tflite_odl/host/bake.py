@@ -11,7 +11,7 @@ import dataclasses
 import hashlib
 import os
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -181,45 +181,31 @@ def patched(model: bytes, twin: Twin, state: Arrays) -> bytes:
     out = bytearray(model)
     sources = {**state, **_constants(model, twin)}
     for weight in twin.weights:
-        _write(out, weight, sources)
+        value = _value(weight.formula, sources)
+        if weight.scales is None:
+            _write(out, weight, value.astype(LITTLE))
+            continue
+        levels, scale = weight.formula.parts(sources)
+        _write(out, weight, levels)
+        out[_inside(out, weight.scales, scale.nbytes)] = scale.astype(LITTLE).tobytes()
     return bytes(out)
 
 
-def _write(out: bytearray, weight: Weight, sources: Arrays) -> None:
-    if weight.scales is None:
-        (value,) = _values(weight.formula, sources, lambda s: [weight.formula.value(s)])
-        _put(out, weight, value.astype(LITTLE))
-        return
-    _, levels, scale = _values(
-        weight.formula,
-        sources,
-        lambda s: [weight.formula.value(s), *weight.formula.parts(s)],
-    )
-    _put(out, weight, levels)
-    place = _inside(out, weight.scales, scale.nbytes)
-    out[place] = scale.astype(LITTLE).tobytes()
-
-
-def _values(
-    formula: Formula | Range,
-    sources: Arrays,
-    make: Callable[[Arrays], Sequence[np.ndarray]],
-) -> Sequence[np.ndarray]:
-    """Returns what a formula makes of the state, checked."""
+def _value(formula: Formula | Range, sources: Arrays) -> np.ndarray:
     missing = [name for name in formula.sources if name not in sources]
     if missing:
         raise CheckpointError(f"the state has no {missing}: the twin is made of them")
     # What overflows is refused by name.
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        values = make(sources)
-    if not all(np.isfinite(value).all() for value in values):
+        value = formula.value(sources)
+    if not np.isfinite(value).all():
         raise CheckpointError(
             f"the state's {list(formula.sources)} make a weight that is not finite"
         )
-    return values
+    return value
 
 
-def _put(out: bytearray, weight: Weight, value: np.ndarray) -> None:
+def _write(out: bytearray, weight: Weight, value: np.ndarray) -> None:
     if sorted(weight.order) != list(range(value.ndim)) or value.nbytes != weight.bytes:
         raise ArtifactError(
             f"{list(weight.formula.sources)} make a weight {list(value.shape)} "

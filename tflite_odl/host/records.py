@@ -8,6 +8,7 @@ import math
 import os
 import pathlib
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -113,8 +114,17 @@ def keep(path: pathlib.Path, position: int) -> list[Record]:
     return kept
 
 
-def note_facts(folder: pathlib.Path, facts: dict[str, Any]) -> None:
+def note_facts(
+    folder: pathlib.Path,
+    facts: dict[str, Any],
+    about: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
     """Notes what a run was started with, or compares: it continues with the same.
+
+    Args:
+      folder: of the run.
+      facts: what a resumed run must share with its beginning.
+      about: noted beside them, and not compared.
 
     Raises:
       DataError: the folder's run was started with other facts.
@@ -122,12 +132,9 @@ def note_facts(folder: pathlib.Path, facts: dict[str, Any]) -> None:
     path = folder / FACTS
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(path, json.dumps(facts))
+        _replace(path, json.dumps({**about, **facts}))
         return
-    try:
-        noted = dict(json.loads(path.read_text()))
-    except (ValueError, TypeError) as error:
-        raise DataError(f"{path} is damaged: {error}") from error
+    noted = read_facts(folder)
     differing = sorted(key for key in facts if facts[key] != noted.get(key))
     if differing:
         was = {key: noted.get(key) for key in differing}
@@ -136,6 +143,17 @@ def note_facts(folder: pathlib.Path, facts: dict[str, Any]) -> None:
             f"{folder} holds a run with {was}, got {now}: continue with the same, or "
             "take another folder"
         )
+
+
+def read_facts(folder: pathlib.Path) -> dict[str, Any]:
+    """Returns what was noted of a run; raises DataError where that is not there."""
+    path = folder / FACTS
+    try:
+        return dict(json.loads(path.read_text()))
+    except OSError as error:
+        raise DataError(f"{folder} holds no run: {error.strerror}") from error
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{path} is damaged: {error}") from error
 
 
 def _parse(line: str) -> Record | None:

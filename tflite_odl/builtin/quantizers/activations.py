@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from tflite_odl.builtin.graph import Node
 from tflite_odl.builtin.lowering import (
     Gradient,
     Gradients,
