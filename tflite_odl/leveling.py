@@ -79,15 +79,15 @@ class Levels:
         least = kernel.dtype.type(LEAST)
         if self.clipping == "none":
             return None
+        shape = [1 if axis in axes else n for axis, n in enumerate(kernel.shape)]
         if self.clipping == "one":
-            return np.ones([1] * kernel.ndim, kernel.dtype)
+            return np.ones(shape, kernel.dtype)
         if self.clipping == "largest":
             return np.maximum(np.abs(kernel).max(axes, keepdims=True), least)
         if self.clipping == "deviations":
             centred = kernel - _mean(kernel, axes)
             spread = np.sqrt(_mean(centred * centred, axes))
             return np.maximum(kernel.dtype.type(DEVIATIONS) * spread, least)
-        shape = [1 if axis in axes else n for axis, n in enumerate(kernel.shape)]
         return np.maximum(weights[self.clip].reshape(shape), least)
 
 

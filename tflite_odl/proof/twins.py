@@ -33,7 +33,9 @@ def prove(
     """Compares the twin with the artifact, as shipped and baked from other weights.
 
     A twin that is wrong is wrong on each row. Where activations are discrete, rows on
-    which one of these falls the other way are passed over, for `AGREED` others.
+    which one of these falls the other way are passed over, for `AGREED` others; and as
+    shipped many do, since offsets of 0 leave sums that are 0 but for rounding: there
+    the weights that are 0 are moved off it first.
 
     Args:
       runtime: of the training artifact.
@@ -43,14 +45,18 @@ def prove(
       discrete: whether activations take few levels.
 
     Returns:
-      {"shipped", "moved"}: the largest error of an output, rows passed over apart.
+      {"shipped", "moved"}: the largest error of an output, rows passed over apart;
+      of discrete ones "offset" in place of "shipped".
 
     Raises:
       ParityError: with the output, index and both values.
     """
     found = {}
     kept = list(itertools.islice(inputs, TRIED if discrete else 1))
-    for name, state in (("shipped", shipped), ("moved", moved(runtime, shipped))):
+    first = (
+        ("offset", moved(runtime, shipped, 0.0)) if discrete else ("shipped", shipped)
+    )
+    for name, state in (first, ("moved", moved(runtime, shipped))):
         runtime.run(RESTORE, dict(state))
         with bake(state) as twin:
             found[name] = _agreement(name, runtime, twin, kept, discrete)
@@ -90,15 +96,23 @@ def _agreement(
     return worst
 
 
-def moved(runtime: Runtime, state: Arrays) -> dict[str, np.ndarray]:
-    """Returns a state whose weights are all others; what is positive stays so."""
+def moved(
+    runtime: Runtime, state: Arrays, others: float = MOVE
+) -> dict[str, np.ndarray]:
+    """Returns a state whose weights are all others; what is positive stays so.
+
+    Args:
+      runtime: of the artifact.
+      state: before.
+      others: how far weights that are not 0 are moved, relative.
+    """
     rng = np.random.default_rng(SEED)
     new = dict(state)
     for spec in runtime.manifest.state:
         if spec.role == "weight" and spec.dtype == "float32":
             value, noise = new[spec.name], rng.uniform(-MOVE, MOVE, (2, *spec.shape))
             # A weight of zeros is moved, too; one of ones, as a variance, by a factor.
-            value = value * (1 + noise[0]) + (value == 0) * noise[1]
+            value = value * (1 + noise[0] * others / MOVE) + (value == 0) * noise[1]
             new[spec.name] = value.astype(np.float32)
     return new
 
