@@ -1,4 +1,4 @@
-"""The suite distill: binary students on real data, by every arm from the same weights."""
+"""The suite distill: binary students on real data, every arm from the same weights."""
 
 from __future__ import annotations
 

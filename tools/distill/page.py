@@ -34,7 +34,8 @@ of the ratio. Memory: most resident memory above import, one thread."""
 
 STORY = """\
 The student first learns from its own rows, with labels; then from new rows without
-any, by what the frozen teacher says. Accuracies are of held-out rows of the new kind."""
+any, by what the frozen teacher says. Accuracies are of held-out rows of the new
+kind."""
 OF_STORIES = {
     "phone story": "Phone activity: the teacher learned from people 1 - 18, the "
     "student from 1 - 6; new are people 19 - 23, every second execution held out.",

@@ -34,7 +34,7 @@ def main(records: str, folder: str) -> None:
 
 
 def draw(by_arm: dict):
-    """Returns a figure of accuracies and of temperature and entropies along training."""
+    """Returns a figure of accuracies, and of what is told along training."""
     figure, axes = pyplot.subplots(2, 2, figsize=(13, 9))
     for place, (arm, by_seed) in enumerate(by_arm.items()):
         color = COLORS.get(arm, "black")
