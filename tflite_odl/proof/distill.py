@@ -196,9 +196,7 @@ class DistillProof(SupervisedProof):
         }
         slots = [*KERAS_SLOTS[config.optimizer], *([SUM] * (config.accumulate > 1))]
         theirs |= {
-            slot_name(name, slot): slot
-            for name in graph.trainable
-            for slot in slots
+            slot_name(name, slot): slot for name in graph.trainable for slot in slots
         }
         named = {PREFIX + name: f"teacher {kind}" for name, kind in theirs.items()}
         return {**ours, **named}

@@ -9,6 +9,7 @@ from tf_keras import layers as kl
 from tests import nets
 from tests.nets import BATCH, CLASSES
 from tflite_odl.errors import ModelError
+from tflite_odl.exporter.build import build
 from tflite_odl.methods import Distill
 from tflite_odl.methods.distill.config import DistillConfig
 from tflite_odl.signatures import TrainableModule
@@ -220,3 +221,10 @@ def test_a_teacher_of_a_file_is_loaded(tmp_path):
     assert method.teacher_learner is None and not method.config.online
     assert method.config.teacher == "teacher.keras"
     assert DistillConfig().online
+
+
+@pytest.mark.parametrize("temperature", ["fixed", "cosine", "learnable"])
+def test_each_temperature_converts(temperature):
+    """No output is a constant, which one runtime returns as garbage."""
+    method = Distill(middle(), temperature=temperature, cosine_steps=9)
+    assert build(method, BATCH, 1)[1].signature("train").outputs

@@ -103,8 +103,11 @@ def follow(
         "teacher": means["teacher_entropy"],
         "maximum": tf.maximum(means["teacher_entropy"], distance),
     }[config.drive]
+    low = state["min_temperature"]
+    # The converter must not see that it is 0: an output must come of an op.
+    zero = tf.nn.relu(-low)
     if config.temperature == "fixed":
-        u = tf.ones([1])
+        u = 1.0 - zero
     elif config.temperature == "cosine":
         u = _cosine(config, state)
     elif config.temperature == "learnable":
@@ -112,8 +115,8 @@ def follow(
     elif config.power != 1.0:
         u = tf.pow(u, config.power)
     u = tf.minimum(tf.nn.relu(u), 1.0)
-    hard = tf.zeros([1]) if config.temperature == "learnable" else 1.0 - u
-    return Temperature(state["min_temperature"] + _span(state) * u, hard, news)
+    hard = zero if config.temperature == "learnable" else 1.0 - u
+    return Temperature(low + _span(state) * u, hard, news)
 
 
 def gradient(config: DistillConfig, state: Tensors, slope: tf.Tensor) -> tf.Tensor:
