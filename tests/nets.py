@@ -13,6 +13,7 @@ from tf_keras import layers as kl
 
 from tflite_odl.builtin.preprocess import Preprocessing
 from tflite_odl.builtin.schedules import Schedule
+from tflite_odl.exporter import recipes
 from tflite_odl.exporter.export import Exported, export
 from tflite_odl.methods import Distill, Finetune, Skip
 from tflite_odl.methods.skip.config import PUBLISHED
@@ -383,6 +384,21 @@ CASES = {
         Skip,
         "int8_backbone",
     ),
+    "finetune-int8-serve": Case(
+        conv_net, {"learning_rate": 0.1, "chunk_mb": 0.0007}, quantize="int8_serve"
+    ),
+    "skip-int8-serve": Case(
+        two_inputs, {"learning_rate": 0.1}, Skip, quantize="int8_serve"
+    ),
+    **{
+        f"{method.name}-{recipe}": Case(mlp, {"learning_rate": 0.1}, method, recipe)
+        for method, recipe in (
+            (Finetune, "int8_weights"),
+            (Skip, "float16"),
+            (Finetune, "int4_dense"),
+            (Skip, "int2_dense"),
+        )
+    },
 }
 
 
@@ -393,7 +409,7 @@ def method_of(name: str) -> Supervised:
 
 def export_case(name: str) -> Exported:
     method, recipe = method_of(name), CASES[name].quantize
-    rows = calibration(method) if recipe != "float32" else None
+    rows = calibration(method) if recipes.recipe(recipe).calibrated else None
     return export(method, BATCH, infer_batch_size=2, quantize=recipe, calibrate=rows)
 
 

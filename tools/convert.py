@@ -56,7 +56,10 @@ _CACHE = flags.DEFINE_boolean(
     "cache", True, "take layers as proven that were proven on this machine before"
 )
 _QUANTIZE = flags.DEFINE_string(
-    "quantize", "float32", "recipe: float32 | int8_backbone (what is frozen is int8)"
+    "quantize",
+    "float32",
+    "recipe: float32 | int8_backbone (what is frozen) | of the twin: int8_serve,"
+    " int8_weights, float16, int4_dense, int2_dense",
 )
 _CALIBRATE = flags.DEFINE_string(
     "calibrate",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import os
 import pathlib
@@ -11,8 +12,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tflite_odl import contract
+from tflite_odl.builtin.quantizers.weights import QUANTIZER
 from tflite_odl.errors import ExportError
-from tflite_odl.exporter import artifact, recipes
+from tflite_odl.exporter import artifact, int8_twin, recipes
 from tflite_odl.exporter.build import build
 from tflite_odl.exporter.goldens import golden_steps, record
 from tflite_odl.exporter.int8 import Rows, quantized
@@ -21,7 +23,7 @@ from tflite_odl.exporter.twin import Served, serve
 from tflite_odl.host.bake import manifest_of
 from tflite_odl.host.runtimes import RUNTIMES, Runtime
 from tflite_odl.methods.base import Method
-from tflite_odl.proof import gate, layers, twins
+from tflite_odl.proof import encoded_twins, gate, int8_twins, layers, twins
 from tflite_odl.proof.batches import Sample
 from tflite_odl.proof.cache import Cache
 from tflite_odl.proof.proof import Arrays, Proof, Trial
@@ -86,16 +88,24 @@ def export(
         limit, or the artifact and TensorFlow disagree. Nothing is written but to
         `keep_rejected`.
     """
-    recipe, backbone = recipes.recipe(quantize), None
+    recipe, backbone, plan = recipes.recipe(quantize), None, None
     own: dict[str, Any] = {}
     quantization = recipe.to_manifest()
     if calibrate is not None and not recipe.calibrated:
         raise ExportError(
             f"recipe {quantize!r} finds no ranges: leave the calibration rows out"
         )
-    if recipe.calibrated:
-        if calibrate is None:
-            raise ExportError(f"recipe {quantize!r} needs rows to calibrate with")
+    if recipe.calibrated and calibrate is None:
+        raise ExportError(f"recipe {quantize!r} needs rows to calibrate with")
+    if recipe.serving in ("int8", *recipes.STORED) and not (serving and method.bakes):
+        why = f"{method.name} has none" if serving else "it is left out"
+        raise ExportError(f"recipe {quantize!r} is of the serving twin, and {why}")
+    if recipe.serving == "int8":
+        _check_real(method, recipe)
+        plan = int8_twin.planned(method.serving().network, calibrate, progress)
+        method = method.observing(plan.observed)
+        quantization |= plan.to_manifest()
+    if recipe.backbone == "int8":
         int8 = quantized(method, recipe, calibrate, progress)
         method, backbone = int8.method, int8.backbone
         own["int8_backbone"] = int8.proofs
@@ -107,7 +117,11 @@ def export(
     twin = None
     if serving and method.bakes:
         progress("serving twin")
-        twin = serve(method, infer_batch_size)
+        if plan is None:
+            kind = recipes.STORED.get(recipe.serving, "float32")
+            twin = serve(method, infer_batch_size, kind)
+        else:
+            twin = int8_twin.serve(method, plan, infer_batch_size)
         manifest = dataclasses.replace(manifest, serving=twin.twin.to_json())
     proof = method.proof(sample)
     shipped = {name: tensor.value for name, tensor in method.state().items()}
@@ -130,12 +144,24 @@ def export(
     if twin is None:
         return Exported(model, manifest, goldens)
     progress("prove the serving twin")
+    rows = next(s.inputs for s in steps if s.signature == contract.INFER)
+    rows = rows if plan is None else plan.sample
     proofs = {
         **proofs,
-        "serving_twin": _prove_twin(model, manifest, twin, proof, shipped),
+        "serving_twin": _prove_twin(model, manifest, twin, proof, shipped, rows),
     }
     manifest = dataclasses.replace(manifest, proofs=proofs)
     return Exported(model, manifest, goldens, twin.model)
+
+
+def _check_real(method: Method, recipe: recipes.Recipe) -> None:
+    """Raises ExportError for a net whose layers the method quantizes itself."""
+    graph = method.serving().network.graph
+    if any(QUANTIZER in node.attributes for node in graph.nodes):
+        raise ExportError(
+            f"recipe {recipe.name!r} quantizes a net of real values, and this "
+            f"{method.name} student is quantized already: leave the recipe out"
+        )
 
 
 def _prove_twin(
@@ -144,25 +170,51 @@ def _prove_twin(
     twin: Served,
     proof: Proof,
     shipped: Arrays,
+    rows: Arrays,
 ) -> dict[str, Any]:
-    """Returns what `twins.prove` found on each runtime."""
+    """Returns what `twins.prove`, or its kin for fewer bits, found.
+
+    `rows` are those of `infer`.
+    """
+    baked = {
+        name: functools.partial(_baked, kind, twin, manifest_of(manifest))
+        for name, kind in RUNTIMES.items()
+    }
+    with contextlib.ExitStack() as stack:
+        runtimes = {
+            name: stack.enter_context(kind(model, manifest))
+            for name, kind in RUNTIMES.items()
+        }
+        if isinstance(twin, int8_twin.ServedInt8):
+            return int8_twins.prove(runtimes, baked, twin, shipped, rows)
+        if twin.kind != "float32":
+            return encoded_twins.prove(runtimes, baked, twin, shipped, rows)
+        drawn = functools.partial(_calls, proof, manifest)
+        return {
+            name: twins.prove(
+                runtime,
+                baked[name],
+                shipped,
+                drawn() if twin.discrete else [rows],
+                twin.discrete,
+            )
+            for name, runtime in runtimes.items()
+        }
+
+
+def _calls(proof: Proof, manifest: contract.Manifest) -> Iterator[Arrays]:
+    """Yields inputs of infer without end."""
     shapes = {s.name: s.shape for s in manifest.signature(contract.INFER).inputs}
     rows = next(iter(shapes.values()))[0]
+    for attempt in itertools.count():
+        batch = proof.draw(Trial(), 0, rows, attempt, 0)
+        yield proof.inputs(contract.INFER, batch, shapes)
 
-    def calls() -> Iterator[Arrays]:
-        for attempt in itertools.count():
-            batch = proof.draw(Trial(), 0, rows, attempt, 0)
-            yield proof.inputs(contract.INFER, batch, shapes)
 
-    found = {}
-    for name, kind in RUNTIMES.items():
-
-        def baked(state: Arrays, kind=kind) -> Runtime:
-            return kind(twin.bake(state), manifest_of(manifest))
-
-        with kind(model, manifest) as runtime:
-            found[name] = twins.prove(runtime, baked, shipped, calls(), twin.discrete)
-    return found
+def _baked(
+    kind: Any, twin: Served, manifest: contract.Manifest, state: Arrays
+) -> Runtime:
+    return kind(twin.bake(state), manifest)
 
 
 def proven(

@@ -8,6 +8,7 @@ as it is, so the same checkpoint gives the same bytes on every machine.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import os
 import pathlib
@@ -18,48 +19,13 @@ import numpy as np
 
 from tflite_odl import contract
 from tflite_odl.errors import ArtifactError, CheckpointError
-from tflite_odl.folding import Arrays, Formula, from_json
+from tflite_odl.folding import Arrays, Formula
 from tflite_odl.host import checkpoint as checkpoints
 from tflite_odl.host.artifact import Artifact
-from tflite_odl.leveling import Range
+from tflite_odl.host.int8 import Int8
+from tflite_odl.host.weights import Weight
 
 LITTLE = np.dtype("<f4")
-
-
-@dataclasses.dataclass(frozen=True)
-class Weight:
-    """One weight of the twin.
-
-    Attributes:
-      formula: how it is made of tensors of the state and of the twin's constants.
-      offset: of its first byte in the file.
-      order: of the axes in the file: the value is transposed so, and stored in C order
-        as little-endian float32; a quantized kernel as int8.
-      bytes: its size.
-      scales: offset of a quantized kernel's scale of each channel, float32; None: the
-        weight is float32.
-    """
-
-    formula: Formula | Range
-    offset: int
-    order: tuple[int, ...]
-    bytes: int
-    scales: int | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns plain JSON."""
-        place = {"offset": self.offset, "order": list(self.order), "bytes": self.bytes}
-        if self.scales is not None:
-            place["scales"] = self.scales
-        return {**self.formula.to_json(), **place}
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Weight:
-        """Reads what `to_json` gives."""
-        order = tuple(content["order"])
-        scales = content.get("scales")
-        formula = from_json(content)
-        return cls(formula, content["offset"], order, content["bytes"], scales)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,11 +49,13 @@ class Twin:
       weights: those that training changes.
       constants: by name.
       bytes: size of the file.
+      int8: what of it is int8, if anything is.
     """
 
     weights: tuple[Weight, ...]
     constants: Mapping[str, Constant]
     bytes: int
+    int8: Int8 | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Returns the manifest's `serving`."""
@@ -95,12 +63,13 @@ class Twin:
             name: {"offset": one.offset, "shape": list(one.shape)}
             for name, one in self.constants.items()
         }
-        return {
+        content = {
             "file": contract.SERVING_FILE,
             "bytes": self.bytes,
             "weights": [weight.to_json() for weight in self.weights],
             "constants": constants,
         }
+        return content | ({"int8": self.int8.to_json()} if self.int8 else {})
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Twin:
@@ -115,7 +84,9 @@ class Twin:
                 for name, one in content["constants"].items()
             }
             weights = tuple(map(Weight.from_json, content["weights"]))
-            return cls(weights, constants, content["bytes"])
+            int8 = content.get("int8")
+            int8 = None if int8 is None else Int8.from_json(int8)
+            return cls(weights, constants, content["bytes"], int8)
         except (KeyError, TypeError, AttributeError) as error:
             raise ArtifactError(
                 f"the manifest's `serving` is incomplete: {error!r}"
@@ -180,18 +151,15 @@ def patched(model: bytes, twin: Twin, state: Arrays) -> bytes:
         )
     out = bytearray(model)
     sources = {**state, **_constants(model, twin)}
+    put = functools.partial(_put, out)
     for weight in twin.weights:
-        value = _value(weight.formula, sources)
-        if weight.scales is None:
-            _write(out, weight, value.astype(LITTLE))
-            continue
-        levels, scale = weight.formula.parts(sources)
-        _write(out, weight, levels)
-        out[_inside(out, weight.scales, scale.nbytes)] = scale.astype(LITTLE).tobytes()
+        weight.write(put, _value(weight.formula, sources), sources)
+    if twin.int8 is not None:
+        twin.int8.write(put, lambda formula: _value(formula, sources), state)
     return bytes(out)
 
 
-def _value(formula: Formula | Range, sources: Arrays) -> np.ndarray:
+def _value(formula: Formula, sources: Arrays) -> np.ndarray:
     missing = [name for name in formula.sources if name not in sources]
     if missing:
         raise CheckpointError(f"the state has no {missing}: the twin is made of them")
@@ -205,15 +173,9 @@ def _value(formula: Formula | Range, sources: Arrays) -> np.ndarray:
     return value
 
 
-def _write(out: bytearray, weight: Weight, value: np.ndarray) -> None:
-    if sorted(weight.order) != list(range(value.ndim)) or value.nbytes != weight.bytes:
-        raise ArtifactError(
-            f"{list(weight.formula.sources)} make a weight {list(value.shape)} "
-            f"{value.dtype}; the manifest has {weight.bytes} bytes, axes in the order "
-            f"{list(weight.order)}"
-        )
-    content = value.transpose(weight.order).tobytes()
-    place = _inside(out, weight.offset, len(content))
+def _put(out: bytearray, offset: int, value: np.ndarray) -> None:
+    content = value.astype(value.dtype.newbyteorder("<")).tobytes()
+    place = _inside(out, offset, len(content))
     out[place] = content
 
 

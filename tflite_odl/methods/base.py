@@ -149,6 +149,14 @@ class Method:
         """
         raise NotImplementedError(type(self).__name__)
 
+    def observing(self, observed: Any) -> Method:
+        """Returns the same method, which follows how far activations of its network go.
+
+        Args:
+          observed: a `builtin.observe.Observed` of the network's graph.
+        """
+        raise NotImplementedError(type(self).__name__)
+
     def proof(self, sample: Any = None) -> Any:
         """Returns the `proof.proof.Proof` of an artifact of this method.
 

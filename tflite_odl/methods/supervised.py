@@ -13,6 +13,7 @@ import tf_keras
 from tflite_odl import contract
 from tflite_odl.builtin import losses, random, rows
 from tflite_odl.builtin.lowering import Rows
+from tflite_odl.builtin.observe import Observed
 from tflite_odl.builtin.quantized import Backbone
 from tflite_odl.builtin.tape import Tape
 from tflite_odl.contract import TensorSpec
@@ -149,6 +150,11 @@ class Supervised(Method):
     def quantized(self, backbone: Backbone) -> Supervised:
         method = copy.copy(self)
         method.network = self.network.with_backbone(backbone)
+        return method
+
+    def observing(self, observed: Observed) -> Supervised:
+        method = copy.copy(self)
+        method.network = self.network.observing(observed)
         return method
 
     def evaluate(self, state: Tensors, inputs: Tensors) -> Outcome:

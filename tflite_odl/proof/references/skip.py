@@ -12,6 +12,7 @@ import tensorflow as tf
 import tf_keras
 
 from tflite_odl.proof.proof import Answer, Arrays
+from tflite_odl.proof.references.seen import seen
 from tflite_odl.proof.references.skip_policy import ReferencePolicy
 from tflite_odl.proof.references.supervised import Batch, KerasReference, as_arrays
 
@@ -114,6 +115,7 @@ class SkipReference(KerasReference):
                 )
             optimizer.apply_gradients(zip(gradients, self.learning, strict=True))
         news["updates"] = state["updates"] + np.int32(due)
+        news |= seen(self.method.network, state, x, good)
         after = {**self._new_state(state, optimizer), **sums, **news, **group}
         outputs = {
             "loss": float(losses.numpy()[labelled].mean()),

@@ -24,6 +24,7 @@ from tflite_odl.proof.references.optimizers import (
     KERAS_SLOTS,
     rate,
 )
+from tflite_odl.proof.references.seen import seen
 from tflite_odl.reading.copies import float32_copy, float64_copy
 from tflite_odl.reading.graph import variables
 
@@ -128,7 +129,8 @@ class KerasReference(Reference):
                 largest = float(state["clip_norm"][0])
                 gradients, _ = tf.clip_by_global_norm(gradients, largest)
             optimizer.apply_gradients(zip(gradients, self.learning, strict=True))
-        after = {**self._new_state(state, optimizer), **sums}
+        followed = seen(self.method.network, state, x, good)
+        after = {**self._new_state(state, optimizer), **sums, **followed}
         return Answer(as_arrays(outputs), after, gradients=made_from)
 
     def _predictions(self, state: Arrays, x: Arrays) -> np.ndarray:
