@@ -1,4 +1,4 @@
-"""Long studies: python tools/benchmark.py --suite=speed|coverage|skip|distill|gate
+"""Long studies: python tools/benchmark.py --suite=distill [--quick]
 
 Each suite is a folder beside this file, with `entry.py`; --quick is a taste of it. A
 run that was stopped goes on where it was, and measures again what has changed since.
@@ -21,7 +21,7 @@ import quiet
 import terminal
 from absl import app, flags, logging
 
-SUITES = ("speed", "coverage", "skip", "distill", "gate")
+SUITES = ("speed", "coverage", "skip", "contrastive", "distill", "gate")
 
 _SUITE = flags.DEFINE_enum("suite", None, SUITES, "what to study", required=True)
 _QUICK = flags.DEFINE_boolean("quick", False, "a taste: three minutes, no page")
@@ -33,7 +33,7 @@ _MINUTES = flags.DEFINE_float(
     "minutes", 55, "speed: after which only round one goes on"
 )
 _KEEP = flags.DEFINE_boolean(
-    "keep", False, "coverage, skip, distill: keep what an older one made"
+    "keep", False, "but for speed: keep what an older one made"
 )
 _SEEDS = flags.DEFINE_integer("seeds", None, "distill: how many, default the case's")
 _WORK = flags.DEFINE_string(

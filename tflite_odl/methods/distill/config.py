@@ -91,6 +91,8 @@ class DistillConfig(SupervisedConfig):
     gap_rule: bool = True
 
     def __post_init__(self) -> None:
+        if self.loss is None:
+            object.__setattr__(self, "loss", "sparse_cross_entropy")
         super().__post_init__()
         for name, allowed in CHOICES.items():
             check_known(name, getattr(self, name), allowed)
@@ -112,10 +114,12 @@ class DistillConfig(SupervisedConfig):
             )
         if self.online and not self.use_labels:
             raise ModelError("an online teacher learns from labels: use_labels=True")
-        if self.optimizer == "adamw" and self.clipping == "trained":
+        decay = self.make_optimizer().weight_decay
+        if decay is not None and self.clipping == "trained":
             raise ModelError(
-                "adamw would decay the trained bounds of weights: use adam, or "
-                "constant bounds (clipping)"
+                f"weight_decay={decay:g} ({self.optimizer}) would decay the trained "
+                "bounds of weights: do without (optimizer), or use constant bounds "
+                "(clipping)"
             )
 
     @property

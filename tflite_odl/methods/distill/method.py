@@ -25,8 +25,8 @@ from tflite_odl.methods.base import Change, Outcome, StateTensor, Tensors
 from tflite_odl.methods.distill import gap, losses, student, temperature
 from tflite_odl.methods.distill.config import FROZEN, RANGES, DistillConfig
 from tflite_odl.methods.learner import Learned, Learner
-from tflite_odl.methods.network import Network
-from tflite_odl.methods.step import settle
+from tflite_odl.methods.network import Network, computing_in_float32
+from tflite_odl.methods.step import saturating, settle
 from tflite_odl.methods.supervised import Supervised
 from tflite_odl.reading import rebuild
 from tflite_odl.reading.load import load
@@ -77,8 +77,9 @@ class Distill(Supervised):
     """A quantized twin of the model, the student, learns from labels and a teacher.
 
     The student is what `infer` and `evaluate` run; the latent weights behind its
-    quantizers are in the state. Rows without a label count, too: of them the student
-    learns what the teacher says.
+    quantizers are in the state, and the model's penalties and constraints are theirs,
+    as they are the online teacher's weights'. Rows without a label count, too: of them
+    the student learns what the teacher says.
 
     Args:
       model: the real-valued model; see `Supervised`.
@@ -101,6 +102,7 @@ class Distill(Supervised):
 
     name = "distill"
     Config = DistillConfig
+    losses = ("sparse_cross_entropy",)
 
     def __init__(
         self,
@@ -127,7 +129,8 @@ class Distill(Supervised):
         self.teacher_learner = None
         if self.config.online:
             learning = self.teacher.learning()
-            self.teacher_learner = Learner(self.config, learning, PREFIX)
+            constraints = self.teacher.constraints()
+            self.teacher_learner = Learner(self.config, learning, PREFIX, constraints)
 
     def make_network(
         self, model: tf_keras.Model, choices: Mapping[str, str] | None
@@ -154,13 +157,13 @@ class Distill(Supervised):
             raise ModelError("teacher='frozen' needs a teacher_model, or name its file")
         if given is None:
             given = model if config.online else load(config.teacher).model
-        logits, _ = as_logits(given, "softmax")
+        logits, _ = as_logits(computing_in_float32(given), "softmax")
         build = functools.partial(
             Network, logits, choices=choices, prefix=PREFIX, salts=self.salts
         )
         if config.online:
             return build(config)
-        return build(config, rewrite=Graph.frozen)
+        return build(config, frozen=True)
 
     def _check_fit(self) -> None:
         """Raises ModelError where teacher and student do not fit each other."""
@@ -174,8 +177,25 @@ class Distill(Supervised):
                 f"the student has {self.num_classes} classes, the teacher's output is "
                 f"{list(classes)}"
             )
+        self._check_penalties()
         if self.config.online and not self.teacher.graph.trainable:
             raise ModelError("an online teacher learns, but none of its layers does")
+
+    def _check_penalties(self) -> None:
+        """Raises ModelError for a penalty on what a layer puts out: the student's is
+        quantized, and would be another's."""
+        for network in (self.network, self.teacher):
+            for node in network.graph.nodes:
+                if node.name in network.graph.activities:
+                    raise ModelError(
+                        f"layer {node.layer!r} has a penalty on its output, which "
+                        "distill does not have: save the model without that "
+                        "activity_regularizer, or use --method=finetune"
+                    )
+
+    @property
+    def graphs(self) -> tuple[Graph, ...]:
+        return (self.network.graph, self.teacher.graph)
 
     def layers(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*self.network.layers, *self.teacher.layers)))
@@ -208,7 +228,7 @@ class Distill(Supervised):
     def train(self, state: Tensors, inputs: Tensors) -> Outcome:
         if not self.config.use_labels:
             inputs = {**inputs, "y": tf.fill(inputs["y"].shape, UNLABELLED)}
-        batch = self.check(inputs)
+        batch = self.seen(state, inputs)
         record, theirs = self._forward(state, batch)
         z = theirs.output if isinstance(theirs, Tape) else theirs
         ours, teacher = losses.Logits.of(record.output), losses.Logits.of(z)
@@ -226,6 +246,7 @@ class Distill(Supervised):
             state,
             self.config.standardize,
         )
+        loss = self.network.penalized(state, loss, record, record.run.rows)
         gradients = record.backward(gradient)
         if self.config.temperature == "learnable":
             slope = losses.by_temperature(
@@ -256,8 +277,7 @@ class Distill(Supervised):
             finite += [rows.finite(taught.loss), rows.finite(taught.learned.norm)]
             outputs["teacher_loss"] = taught.loss
             outputs["gap_mode"] = 1 - tf.cast(taught.learns, tf.int32)
-        some = tf.reduce_sum(batch.good, keepdims=True) > 0.0
-        acceptable = functools.reduce(tf.logical_and, finite, some)
+        acceptable = functools.reduce(tf.logical_and, finite, self.enough(batch))
         return settle(state, outputs, [Change(news), *changes], acceptable)
 
     def _labels(self, batch: rows.Labelled, weight: tf.Tensor | None) -> _Labels:
@@ -299,7 +319,8 @@ class Distill(Supervised):
         """
         shares, mutual = labels.shares, state["mutual_weight"]
         loss, gradient = losses.of_teacher(teacher, ours, labels.target, shares, mutual)
-        gradients = self.teacher.named(record.backward(gradient))
+        loss = self.teacher.penalized(state, loss, record, record.run.rows)
+        gradients = self.teacher.gradients(state, record.backward(gradient))
         done = state[UPDATES]
         learned = self.teacher_learner.learn(state, gradients, state["step"], done)
         learns = labels.some
@@ -307,7 +328,7 @@ class Distill(Supervised):
             paused = gap.pauses(ours.p, teacher.p, labels.hard, shares.labelled)
             learns = tf.logical_and(learns, tf.logical_not(paused))
         due = learns if learned.due is None else tf.logical_and(learns, learned.due)
-        update = {**learned.update, UPDATES: done + 1}
+        update = {**learned.update, UPDATES: saturating(done, 1)}
         return _Taught(loss, learned, update, learns, due)
 
     def proof(self, sample: Any = None) -> Any:
