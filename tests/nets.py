@@ -426,7 +426,13 @@ CASES = {
     "distill-online": Case(binary_net, {"learning_rate": 0.05}, Distill),
     "distill-frozen": Case(
         binary_net,
-        {"optimizer": "momentum", "noise": 0.1, "chunk_mb": 0.0007},
+        {
+            "optimizer": "momentum",
+            "noise": 0.1,
+            "chunk_mb": 0.0007,
+            "standardize": True,
+            "sample_weights": True,
+        },
         FrozenTeacher,
     ),
     "distill-int4-adam-cosine": Case(
@@ -436,11 +442,21 @@ CASES = {
             "optimizer": "adam",
             "schedule": Schedule("cosine", warmup_steps=2, decay_steps=40),
             "clip_norm": 0.5,
+            "accumulate": 2,
+            "label_smoothing": 0.1,
+            "class_weights": (0.5, 1, 2),
         },
         Distill,
     ),
     "distill-ternary-noisy": Case(
-        noisy_net, {"student": "Dense:wta4,hidden:wta4", "learning_rate": 0.05}, Distill
+        noisy_net,
+        {
+            "student": "Dense:wta4,hidden:wta4",
+            "learning_rate": 0.05,
+            "temperature": "learnable",
+            "cosine_steps": 40,
+        },
+        Distill,
     ),
     "finetune-penalized": Case(
         penalized_net, {"optimizer": "momentum", "chunk_mb": 0.0005, "accumulate": 2}

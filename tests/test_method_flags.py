@@ -90,6 +90,8 @@ DISTILL = {
     "power": ("0.5", 0.5),
     "smoothing": ("0.5", 0.5),
     "cosine_steps": ("100", 100),
+    "standardize": ("true", True),
+    "use_labels": ("false", False),
     "label_weight": ("0.2", 0.2),
     "teacher_weight": ("0.7", 0.7),
     "entropy_weight": ("0.3", 0.3),
@@ -256,8 +258,8 @@ def test_help_lists_all_by_groups_without_tensorflow():
         *(n for n in CONTRASTIVE if n != "draw_by_score"),
     ):
         assert f"--{name}:" in contrastive
-    for name in ("[no]gap_rule", *(n for n in DISTILL if n != "gap_rule")):
-        assert f"--{name}:" in distill
+    for name, (_, value) in DISTILL.items():
+        assert f"--{'[no]' * isinstance(value, bool)}{name}:" in distill
     assert "one of sgd, momentum, nesterov, adam" in common.replace("\n    ", " ")
 
 

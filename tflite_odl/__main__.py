@@ -1,6 +1,7 @@
-"""The command line of the package: tflite-odl convert | emulate | describe | bake
+"""The command line of the package: tflite-odl convert | emulate | ...
 
-`tflite-odl COMMAND --help` lists the flags of a command.
+Commands are convert, emulate, describe, bake and deliver; `tflite-odl COMMAND --help`
+lists the flags of one.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-COMMANDS = ("convert", "emulate", "describe", "bake")
+COMMANDS = ("convert", "emulate", "describe", "bake", "deliver")
 
 
 def main() -> None:

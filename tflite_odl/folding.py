@@ -7,12 +7,12 @@ so that a phone repeats it bit for bit.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-Arrays = Mapping[str, np.ndarray]
+from tflite_odl.leveling import TINY, Arrays, Levels, Range
 
 KERNEL, BIAS = "kernel", "bias"
 
@@ -70,6 +70,9 @@ class Formula:
       axes: the kernel's axes that its channels run over, counted from the end.
       channels: C.
       steps: what is folded in, in order.
+      levels: how the kernel is quantized before that; None: not at all.
+      reads: the step of what the layer reads as whole numbers, a factor of the kernel;
+        None: it reads plain values.
     """
 
     part: str
@@ -78,12 +81,18 @@ class Formula:
     axes: tuple[int, ...]
     channels: int
     steps: tuple[Step, ...] = ()
+    levels: Levels | None = None
+    reads: Range | None = None
 
     @property
     def sources(self) -> tuple[str, ...]:
         """Names of the weights it reads, each once."""
         own = self.kernel if self.part == KERNEL else self.bias
         names = [] if own is None else [own]
+        if self.levels is not None and self.levels.clip is not None:
+            names.append(self.levels.clip)
+        if self.reads is not None:
+            names += self.reads.sources
         for step in self.steps:
             names += step.sources
             if self.part == KERNEL:
@@ -98,16 +107,45 @@ class Formula:
         """
         return self._kernel(weights) if self.part == KERNEL else self._bias(weights)
 
+    def parts(self, weights: Arrays) -> tuple[np.ndarray, np.ndarray]:
+        """Returns (whole numbers in the kernel's shape, int8, and the scale of each
+        channel, [C] float32) of a quantized kernel: their product is `value`.
+
+        Scales are positive and normal numbers, as runtimes ask for.
+        """
+        levels, scale = self._leveled(weights)
+        for factor in self._factors(weights, levels):
+            scale = scale * factor
+        levels = np.where(scale < 0, -levels, levels)
+        scale = np.maximum(np.abs(scale), TINY).astype(np.float32).reshape(-1)
+        return levels.astype(np.int8), scale
+
     def _kernel(self, weights: Arrays) -> np.ndarray:
-        kernel = self._given(self.kernel, weights, 1)
-        rank = kernel.ndim
-        own = {axis % rank for axis in self.axes}
+        if self.levels is None:
+            kernel = self._given(self.kernel, weights, 1)
+        else:
+            levels, scale = self._leveled(weights)
+            kernel = levels * scale
+        for factor in self._factors(weights, kernel):
+            kernel = kernel * factor
+        return kernel
+
+    def _leveled(self, weights: Arrays) -> tuple[np.ndarray, np.ndarray]:
+        kernel = weights[self.kernel]
+        own = {axis % kernel.ndim for axis in self.axes}
+        summed = tuple(axis for axis in range(kernel.ndim) if axis not in own)
+        return self.levels.of(kernel, summed, weights)
+
+    def _factors(self, weights: Arrays, kernel: np.ndarray) -> Iterator[np.ndarray]:
+        """Yields what the kernel is multiplied with, in the kernel's rank."""
+        if self.reads is not None:
+            yield self.reads.value(weights).reshape([1] * kernel.ndim)
+        own = {axis % kernel.ndim for axis in self.axes}
         shape = [n if axis in own else 1 for axis, n in enumerate(kernel.shape)]
         for step in self.steps:
             factor = step.factor(weights)
             if factor is not None:
-                kernel = kernel * factor.reshape(shape)
-        return kernel
+                yield factor.reshape(shape)
 
     def _bias(self, weights: Arrays) -> np.ndarray:
         bias = self._given(self.bias, weights, 0)
@@ -131,8 +169,13 @@ class Formula:
             Step(*map(new, (s.scale, s.offset, s.mean, s.variance)), s.epsilon)
             for s in self.steps
         )
+        levels, reads = self.levels, self.reads
+        if levels is not None:
+            levels = dataclasses.replace(levels, clip=new(levels.clip))
+        if reads is not None:
+            reads = reads.renamed(names)
         own = {"kernel": new(self.kernel), "bias": new(self.bias), "steps": steps}
-        return dataclasses.replace(self, **own)
+        return dataclasses.replace(self, **own, levels=levels, reads=reads)
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain JSON of it, without what is left out."""
@@ -143,6 +186,8 @@ class Formula:
             "axes": list(self.axes),
             "channels": self.channels,
             "steps": [_present(dataclasses.asdict(step)) for step in self.steps],
+            "levels": self.levels and _present(dataclasses.asdict(self.levels)),
+            "reads": self.reads and self.reads.to_json(),
         }
         return _present(content)
 
@@ -156,7 +201,16 @@ class Formula:
             tuple(content["axes"]),
             content["channels"],
             tuple(Step(**step) for step in content["steps"]),
+            Levels(**content["levels"]) if "levels" in content else None,
+            Range(**content["reads"]) if "reads" in content else None,
         )
+
+
+def from_json(content: Mapping[str, Any]) -> Formula | Range:
+    """Reads what `to_json` of a formula or a range gives."""
+    if "range" in content:
+        return Range(content["part"], content["range"], content["count"])
+    return Formula.from_json(content)
 
 
 def _present(content: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Long studies: python tools/benchmark.py --suite=skip [--quick]
+"""Long studies: python tools/benchmark.py --suite=distill [--quick]
 
-Each suite is a folder beside this file, with `entry.py`. A run that was stopped goes on
-where it was, and measures again what has changed since.
+Each suite is a folder beside this file, with `entry.py`; --quick is a taste of it. A
+run that was stopped goes on where it was, and measures again what has changed since.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from absl import app, flags, logging
 
 from tflite_odl.commands import quiet, terminal
 
-SUITES = ("speed", "coverage", "skip", "contrastive", "gate")
+SUITES = ("speed", "coverage", "skip", "contrastive", "distill", "gate")
 
 _SUITE = flags.DEFINE_enum("suite", None, SUITES, "what to study", required=True)
 _QUICK = flags.DEFINE_boolean("quick", False, "a taste: three minutes, no page")
@@ -33,8 +33,9 @@ _MINUTES = flags.DEFINE_float(
     "minutes", 55, "speed: after which only round one goes on"
 )
 _KEEP = flags.DEFINE_boolean(
-    "keep", False, "coverage, skip, contrastive: keep what an older one made"
+    "keep", False, "but for speed: keep what an older one made"
 )
+_SEEDS = flags.DEFINE_integer("seeds", None, "distill: how many, default the case's")
 _WORK = flags.DEFINE_string(
     "work", None, "models, records, environments; .cache/SUITE if unset"
 )
@@ -51,7 +52,8 @@ class Request:
       cases: names, empty for all.
       quick: three minutes; the page is only printed.
       threads, rounds, seconds, minutes: of the suite speed.
-      keep: of the suites coverage and skip.
+      keep: of the suites coverage, skip and distill.
+      seeds: of the suite distill; None takes each case's.
       work: folder that keeps what is found between runs.
       out: folder of page and data.
       command: as it was typed.
@@ -65,6 +67,7 @@ class Request:
     seconds: float
     minutes: float
     keep: bool
+    seeds: int | None
     work: pathlib.Path
     out: pathlib.Path
     command: str
@@ -89,6 +92,7 @@ def main(argv: list[str]) -> int:
         _SECONDS.value,
         _MINUTES.value,
         _KEEP.value,
+        _SEEDS.value,
         pathlib.Path(_WORK.value or f".cache/{suite}"),
         pathlib.Path(_OUT.value or f"docs/results/{suite}"),
         shlex.join(["python", *sys.argv]),

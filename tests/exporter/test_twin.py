@@ -95,7 +95,7 @@ def test_a_weight_that_bake_forgets_is_found(build):
             return kind(patched(model, twin, state), manifest_of(artifact.manifest))
 
         with kind(artifact.model, artifact.manifest) as runtime:
-            return twins.prove(runtime, baked, shipped, x)
+            return twins.prove(runtime, baked, shipped, [x])
 
     assert prove(whole)["moved"] < 1e-6
     for forgotten in whole.weights:

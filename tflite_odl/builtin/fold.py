@@ -9,7 +9,10 @@ from collections.abc import Callable, Collection, Mapping
 import numpy as np
 
 from tflite_odl.builtin.graph import Graph, Node
+from tflite_odl.builtin.quantizers.activations import count
+from tflite_odl.builtin.quantizers.weights import CLIP, QUANTIZER, unquantized
 from tflite_odl.folding import BIAS, KERNEL, Formula, Step
+from tflite_odl.leveling import Levels, Range
 
 # Axes of the kernel that its output channels run over, counted from the end.
 CHANNEL_AXES = {
@@ -23,6 +26,8 @@ CHANNEL_AXES = {
 }
 # x scale + offset over the last axis: what a norm is that nothing takes in.
 SCALE_SHIFT = "scale_shift"
+# Activations as whole numbers; the layer that reads them has their step in its kernel.
+ROUNDED_FIXED = "rounded_fixed"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Folded:
     """
 
     graph: Graph
-    formulas: Mapping[str, Formula]
+    formulas: Mapping[str, Formula | Range]
     sources: Mapping[str, np.ndarray]
     alias: Mapping[str, str]
 
@@ -70,7 +75,7 @@ class _Folder:
         self.steps: dict[str, list[Step]] = {}
         # {node that was folded: the node that gives its output now}
         self.alias: dict[str, str] = {}
-        self.formulas: dict[str, Formula] = {}
+        self.formulas: dict[str, Formula | Range] = {}
 
     def run(self) -> Folded:
         for node in self.graph.nodes:
@@ -106,6 +111,8 @@ class _Folder:
         return None
 
     def _finished(self, node: Node) -> Node:
+        if node.op == "rounded":
+            return self._rounded(node)
         if node.name not in self.steps:
             for name in node.weights.values():
                 shape = self.sources[name].shape
@@ -117,14 +124,35 @@ class _Folder:
         bias = None if norm else node.weights.get("bias")
         roles = ("scale", "offset") if norm else ("kernel", "bias")
         parts = [KERNEL, BIAS] if bias is not None or steps else [KERNEL]
+        plain = Formula(KERNEL, kernel, bias, axes, node.shape[-1], steps)
+        formulas = {
+            KERNEL: dataclasses.replace(
+                plain, levels=_levels(node), reads=self._reads(node)
+            ),
+            BIAS: dataclasses.replace(plain, part=BIAS),
+        }
         weights = {
-            role: self._named(
-                Formula(part, kernel, bias, axes, node.shape[-1], steps), node
-            )
-            for role, part in zip(roles, parts)
+            role: self._named(formulas[part], node) for role, part in zip(roles, parts)
         }
         op = SCALE_SHIFT if norm else node.op
-        return dataclasses.replace(node, op=op, weights=weights)
+        return dataclasses.replace(unquantized(node), op=op, weights=weights)
+
+    def _rounded(self, node: Node) -> Node:
+        """Returns the node that rounds, what its range comes to being its weights."""
+        name, n = node.weights["range"], count(node)
+        weights = {}
+        low = ("low",) if node.attributes["signed"] else ()
+        for part in (*low, "high", "per_step"):
+            weights[part] = f"{node.name}/{part}"
+            self.formulas[weights[part]] = Range(part, name, n)
+        return dataclasses.replace(node, op=ROUNDED_FIXED, weights=weights)
+
+    def _reads(self, node: Node) -> Range | None:
+        """Returns the step of the whole numbers that a layer reads, if it does."""
+        before = self.nodes.get(node.inputs[0])
+        if before is None or before.op != "rounded":
+            return None
+        return Range("step", before.weights["range"], count(before))
 
     def _named(self, formula: Formula, node: Node) -> str:
         """Returns the name of a formula's value; equal ones are one weight."""
@@ -132,13 +160,22 @@ class _Folder:
             if known == formula:
                 return name
         own = formula.kernel if formula.part == KERNEL else formula.bias
-        name = own if own and not formula.steps else f"{node.name}/{formula.part}"
+        changed = formula.steps or formula.levels or formula.reads
+        name = own if own and not changed else f"{node.name}/{formula.part}"
         number, unique = 1, name
         while unique in self.formulas:
             number += 1
             unique = f"{name}_{number}"
         self.formulas[unique] = formula
         return unique
+
+
+def _levels(node: Node) -> Levels | None:
+    quantizer = node.attributes.get(QUANTIZER)
+    if quantizer is None:
+        return None
+    clip = node.weights.get(CLIP)
+    return Levels(quantizer.kind, quantizer.clipping, quantizer.bits, clip)
 
 
 def _batch_norm(node: Node, sources: dict) -> Step:

@@ -12,10 +12,11 @@ import tensorflow as tf
 
 from tflite_odl.builtin import plan, tape
 from tflite_odl.builtin.conv2d.base import window_of
-from tflite_odl.builtin.fold import SCALE_SHIFT
+from tflite_odl.builtin.fold import ROUNDED_FIXED, SCALE_SHIFT
 from tflite_odl.builtin.graph import Graph, Node
 from tflite_odl.builtin.lowering import Lowering, Output, Pass, Rows, Site
 from tflite_odl.builtin.over_time import SUFFIX, OverTime
+from tflite_odl.builtin.quantizers.steps import sign
 from tflite_odl.builtin.recurrent.gru import ResetAfter, apart
 from tflite_odl.builtin.recurrent.loop import State, product
 from tflite_odl.builtin.sequences import on_sequences
@@ -99,6 +100,29 @@ class ScaleShift(Lowering):
         return Output(inputs[0] * site.weights["scale"] + site.weights["offset"])
 
 
+class Sign(Lowering):
+    """y = sign(a), a clipped first, which costs nothing behind a convolution.
+
+    The converter would take the large factor that makes signs into its weights.
+    """
+
+    name = "sign"
+
+    def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
+        return Output(sign(tf.clip_by_value(inputs[0], -1.0, 1.0)))
+
+
+class RoundedFixed(Lowering):
+    """y = round(clip(a, low, high) per_step), whole numbers of `Rounded`'s steps."""
+
+    name = "rounded_fixed"
+
+    def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
+        w = site.weights
+        clipped = tf.minimum(tf.maximum(inputs[0], w.get("low", 0.0)), w["high"])
+        return Output(tf.round(clipped * w["per_step"]))
+
+
 def _biased(site: Site, y: tf.Tensor) -> tf.Tensor:
     return y + site.weights["bias"] if "bias" in site.weights else y
 
@@ -126,6 +150,8 @@ FAMILIES: dict[str, Lowering] = {
     "conv1d_transpose": on_sequences([Transposed()])[0],
     "gru": Gru(),
     SCALE_SHIFT: ScaleShift(),
+    ROUNDED_FIXED: RoundedFixed(),
+    "sign": Sign(),
 }
 
 

@@ -88,7 +88,8 @@ def _emulate(artifact: str, console: Console) -> dict:
             console.print(f"note: {note}", style="yellow", markup=False)
         session.claim()
         before = _measured(session, dataset)
-        records.note_facts(out, _facts(session, settings))
+        noted = {"artifact": str(pathlib.Path(artifact).absolute())}
+        records.note_facts(out, _facts(session, settings), noted)
         compared = desk.compared(session.artifact, console)
         if not desk.wanted():
             found = _run(session, dataset, out, settings, console)

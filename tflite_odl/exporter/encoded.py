@@ -19,7 +19,9 @@ from tflite_odl.builtin.graph import Graph
 from tflite_odl.errors import ExportError
 from tflite_odl.exporter import flatbuffer
 from tflite_odl.exporter.places import order_of
+from tflite_odl.folding import Formula
 from tflite_odl.host.weights import BITS
+from tflite_odl.leveling import Range
 
 TYPES = {
     "float16": schema.TensorType.FLOAT16,
@@ -75,6 +77,15 @@ def encodings(graph: Graph, kind: str) -> dict[str, Encoding]:
             continue
         found[name] = Encoding(kind, CHANNEL_AXES[node.op])
     return found
+
+
+def leveled(formulas: Mapping[str, Formula | Range]) -> dict[str, Encoding]:
+    """Returns {weight: int8} of kernels that training quantizes."""
+    return {
+        name: Encoding("int8", formula.axes)
+        for name, formula in formulas.items()
+        if isinstance(formula, Formula) and formula.levels is not None
+    }
 
 
 def widened(stored: Mapping[str, Stored]) -> dict[str, int]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import itertools
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tflite_odl import contract
+from tflite_odl.builtin.quantizers.weights import QUANTIZER
 from tflite_odl.errors import ExportError
 from tflite_odl.exporter import artifact, int8_twin, recipes
 from tflite_odl.exporter.build import build
@@ -24,7 +26,7 @@ from tflite_odl.methods.base import Method
 from tflite_odl.proof import encoded_twins, gate, int8_twins, layers, twins
 from tflite_odl.proof.batches import Sample
 from tflite_odl.proof.cache import Cache
-from tflite_odl.proof.proof import Arrays, Proof
+from tflite_odl.proof.proof import Arrays, Proof, Trial
 from tflite_odl.signing import Key
 
 
@@ -110,6 +112,7 @@ def export(
         why = f"{method.name} has none" if serving else "it is left out"
         raise ExportError(f"recipe {quantize!r} is of the serving twin, and {why}")
     if recipe.serving == "int8":
+        _check_real(method, recipe)
         plan = int8_twin.planned(method.serving().network, calibrate, progress)
         method = method.observing(plan.observed)
         quantization |= plan.to_manifest()
@@ -156,16 +159,27 @@ def export(
     rows = rows if plan is None else plan.sample
     proofs = {
         **proofs,
-        "serving_twin": _prove_twin(model, manifest, twin, shipped, rows),
+        "serving_twin": _prove_twin(model, manifest, twin, proof, shipped, rows),
     }
     manifest = dataclasses.replace(manifest, proofs=proofs)
     return Exported(model, manifest, goldens, twin.model)
+
+
+def _check_real(method: Method, recipe: recipes.Recipe) -> None:
+    """Raises ExportError for a net whose layers the method quantizes itself."""
+    graph = method.serving().network.graph
+    if any(QUANTIZER in node.attributes for node in graph.nodes):
+        raise ExportError(
+            f"recipe {recipe.name!r} quantizes a net of real values, and this "
+            f"{method.name} student is quantized already: leave the recipe out"
+        )
 
 
 def _prove_twin(
     model: bytes,
     manifest: contract.Manifest,
     twin: Served,
+    proof: Proof,
     shipped: Arrays,
     rows: Arrays,
 ) -> dict[str, Any]:
@@ -186,10 +200,26 @@ def _prove_twin(
             return int8_twins.prove(runtimes, baked, twin, shipped, rows)
         if twin.kind != "float32":
             return encoded_twins.prove(runtimes, baked, twin, shipped, rows)
+        drawn = functools.partial(_calls, proof, manifest)
         return {
-            name: twins.prove(runtime, baked[name], shipped, rows)
+            name: twins.prove(
+                runtime,
+                baked[name],
+                shipped,
+                drawn() if twin.discrete else [rows],
+                twin.discrete,
+            )
             for name, runtime in runtimes.items()
         }
+
+
+def _calls(proof: Proof, manifest: contract.Manifest) -> Iterator[Arrays]:
+    """Yields inputs of infer without end."""
+    shapes = {s.name: s.shape for s in manifest.signature(contract.INFER).inputs}
+    rows = next(iter(shapes.values()))[0]
+    for attempt in itertools.count():
+        batch = proof.draw(Trial(), 0, rows, attempt, 0)
+        yield proof.inputs(contract.INFER, batch, shapes)
 
 
 def _baked(

@@ -11,6 +11,9 @@ from ai_edge_litert import schema_py_generated as schema
 
 from tflite_odl.errors import ExportError
 
+_TYPE = schema.TensorType
+_BITS = {_TYPE.INT8: 8, _TYPE.INT4: 4, _TYPE.INT2: 2}
+
 
 @dataclasses.dataclass(frozen=True)
 class Place:
@@ -51,16 +54,58 @@ def places(model: bytes, weights: Mapping[str, np.ndarray]) -> dict[str, list[Pl
 
 def buffers(model: bytes) -> list[tuple[int, np.ndarray]]:
     """Returns (offset in the file, content [n] uint8) of each buffer with data."""
-    raw = np.frombuffer(model, np.uint8)
-    start = raw.__array_interface__["data"][0]
-    root = schema.Model.GetRootAs(raw, 0)
+    root = schema.Model.GetRootAs(np.frombuffer(model, np.uint8), 0)
     found = []
     for index in range(root.BuffersLength()):
         buffer = root.Buffers(index)
         if buffer.DataLength():
             content = buffer.DataAsNumpy()
-            found.append((content.__array_interface__["data"][0] - start, content))
+            found.append((_offset(model, content), content))
     return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Constant:
+    """A constant of whole numbers with a scale for each channel.
+
+    Attributes:
+      offset: of its first byte.
+      bits: each number is stored in: 8, 4 or 2.
+      weights: how many there are.
+      scales: offset of the scales.
+      channels: how many scales there are.
+    """
+
+    offset: int
+    bits: int
+    weights: int
+    scales: int
+    channels: int
+
+
+def quantized(model: bytes) -> list[Constant]:
+    """Returns the constants of whole numbers, in the order of the file, each once."""
+    root = schema.Model.GetRootAs(np.frombuffer(model, np.uint8), 0)
+    found = {}
+    for graph in map(root.Subgraphs, range(root.SubgraphsLength())):
+        for tensor in map(graph.Tensors, range(graph.TensorsLength())):
+            buffer, table = root.Buffers(tensor.Buffer()), tensor.Quantization()
+            constant = buffer.DataLength() and tensor.Type() in _BITS
+            if constant and table is not None and table.ScaleLength():
+                offset = _offset(model, buffer.DataAsNumpy())
+                found[offset] = Constant(
+                    offset,
+                    _BITS[tensor.Type()],
+                    int(np.prod(tensor.ShapeAsNumpy(), dtype=np.int64)),
+                    _offset(model, table.ScaleAsNumpy()),
+                    table.ScaleLength(),
+                )
+    return [found[offset] for offset in sorted(found)]
+
+
+def _offset(model: bytes, part: np.ndarray) -> int:
+    start = np.frombuffer(model, np.uint8).__array_interface__["data"][0]
+    return part.__array_interface__["data"][0] - start
 
 
 def order_of(

@@ -26,6 +26,7 @@ from tflite_odl.exporter.encoded import (
     Stored,
     encode,
     encodings,
+    leveled,
     widened,
 )
 from tflite_odl.exporter.int8_tensors import Offsets
@@ -33,6 +34,7 @@ from tflite_odl.exporter.places import Place, buffers, places
 from tflite_odl.folding import Formula
 from tflite_odl.host.bake import LITTLE, Constant, Twin, patched
 from tflite_odl.host.weights import Weight
+from tflite_odl.leveling import Range
 from tflite_odl.methods.base import Method
 from tflite_odl.methods.network import Network
 
@@ -40,6 +42,8 @@ Arrays = Mapping[str, np.ndarray]
 
 CONSTANTS = b"tflite_odl.fold_constants"
 SEED = 20_000
+# Op families whose output takes few values.
+DISCRETE = ("sign", "rounded")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +69,11 @@ class Served:
     kind: str = "float32"
     encoded: tuple[Weight, ...] = ()
     finish: Callable[[tf.Tensor], dict[str, tf.Tensor]] | None = None
+
+    @property
+    def discrete(self) -> bool:
+        """Whether activations take few values."""
+        return any(node.op in DISCRETE for node in self.network.tail.nodes)
 
     def bake(self, state: Arrays) -> bytes:
         """Returns the twin with the weights that a state makes."""
@@ -122,6 +131,10 @@ def serve(method: Method, rows: int = 1, kind: str = "float32") -> Served:
         raise ExportError(
             f"no layer of the serving twin has weights to store as {kind}"
         )
+    # Levels of training are exact in int8; of fewer bits the recipe has its own way.
+    wanted = {**leveled(made.formulas), **wanted}
+    if kind == "float16":
+        wanted |= leveled(made.formulas)
     model, found, stored, ops = _converted(method, rows, made.graph, frozen, wanted)
     weights = (*made.weights(found), *made.encoded(stored, Offsets(model)))
     whole = Twin(weights, {}, len(model))
@@ -145,7 +158,7 @@ class Making:
     """
 
     graph: fold.Graph
-    formulas: Mapping[str, Formula]
+    formulas: Mapping[str, Formula | Range]
     sources: Arrays
     state: frozenset[str]
 
@@ -160,7 +173,7 @@ class Making:
             frozenset(names.values()),
         )
 
-    def changes(self, *formulas: Formula) -> bool:
+    def changes(self, *formulas: Formula | Range) -> bool:
         """Whether training changes what one of the formulas makes."""
         return any(self.state.intersection(f.sources) for f in formulas)
 

@@ -161,7 +161,7 @@ def patched(model: bytes, twin: Twin, state: Arrays) -> bytes:
     sources = {**state, **_constants(model, twin)}
     put = functools.partial(_put, out)
     for weight in twin.weights:
-        weight.write(put, _value(weight.formula, sources))
+        weight.write(put, _value(weight.formula, sources), sources)
     if twin.int8 is not None:
         twin.int8.write(put, lambda formula: _value(formula, sources), state)
     return bytes(out)

@@ -9,6 +9,7 @@ import math
 import os
 import pathlib
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -126,8 +127,17 @@ class _PerCount:
         return self._total / self._counted if self._counted else None
 
 
-def note_facts(folder: pathlib.Path, facts: dict[str, Any]) -> None:
+def note_facts(
+    folder: pathlib.Path,
+    facts: dict[str, Any],
+    about: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
     """Notes what a run was started with, or compares: it continues with the same.
+
+    Args:
+      folder: of the run.
+      facts: what a resumed run must share with its beginning.
+      about: noted beside them, and not compared.
 
     Raises:
       DataError: the folder's run was started with other facts, or the folder cannot be
@@ -137,13 +147,10 @@ def note_facts(folder: pathlib.Path, facts: dict[str, Any]) -> None:
     if not os.path.lexists(path):
         with files.told(DataError, f"cannot write to {files.shown(folder)}"):
             folder.mkdir(parents=True, exist_ok=True)
-        files.write(path, json.dumps(facts).encode(), DataError)
+        content = json.dumps({**about, **facts}).encode()
+        files.write(path, content, DataError)
         return
-    content = files.read(path, DataError, MOST_FACTS_BYTES)
-    try:
-        noted = dict(json.loads(content))
-    except (ValueError, TypeError, RecursionError) as error:
-        raise DataError(f"{path} is damaged: {error}") from error
+    noted = read_facts(folder)
     differing = sorted(key for key in facts if facts[key] != noted.get(key))
     if differing:
         was = {key: noted.get(key) for key in differing}
@@ -152,3 +159,13 @@ def note_facts(folder: pathlib.Path, facts: dict[str, Any]) -> None:
             f"{folder} holds a run with {was}, got {now}: continue with the same, or "
             "take another folder"
         )
+
+
+def read_facts(folder: pathlib.Path) -> dict[str, Any]:
+    """Returns what was noted of a run; raises DataError where that is not there."""
+    path = folder / FACTS
+    content = files.read(path, DataError, MOST_FACTS_BYTES)
+    try:
+        return dict(json.loads(content))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise DataError(f"{path} is damaged: {error}") from error

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from tflite_odl import quantizing
 from tflite_odl.errors import ArtifactError, CheckpointError
-from tflite_odl.folding import Formula
+from tflite_odl.folding import Formula, from_json
+from tflite_odl.leveling import Arrays, Range
 
 FLOATS = {"float32": np.float32, "float16": np.float16}
 BITS = {"int8": 8, "int4": 4, "int2": 2}
@@ -29,13 +31,14 @@ class Weight:
         little-endian.
       bytes: its size.
       encoding: one of `ENCODINGS`; integers are steps of a scale, see
-        `quantizing.steps`, several to a byte, the first lowest.
+        `quantizing.steps`, several to a byte, the first lowest. A kernel that training
+        quantizes has the levels of training, where there are bits enough.
       scale_axes: of the value, from the end, that the scales run over; none: one for
         all.
       scales: offset of the scales, float32; None where there are none.
     """
 
-    formula: Formula
+    formula: Formula | Range
     offset: int
     order: tuple[int, ...]
     bytes: int
@@ -43,12 +46,24 @@ class Weight:
     scale_axes: tuple[int, ...] = ()
     scales: int | None = None
 
-    def write(self, put: Callable[[int, np.ndarray], None], value: np.ndarray) -> None:
+    @property
+    def leveled(self) -> bool:
+        """Whether it is stored as the levels that it has in training."""
+        levels = self.formula.levels if isinstance(self.formula, Formula) else None
+        return levels is not None and levels.width <= BITS.get(self.encoding, 0)
+
+    def write(
+        self,
+        put: Callable[[int, np.ndarray], None],
+        value: np.ndarray,
+        sources: Arrays = MappingProxyType({}),
+    ) -> None:
         """Writes the weight.
 
         Args:
           put: (offset, array) -> writes it in C order, little-endian.
           value: float32.
+          sources: what the formula made it of; levels are made of them.
 
         Raises:
           ArtifactError: it does not fit its place.
@@ -56,12 +71,12 @@ class Weight:
         """
         if sorted(self.order) != list(range(value.ndim)):
             raise self._misfit(value)
-        stored = self._stored(put, value)
+        stored = self._stored(put, value, sources)
         if stored.nbytes != self.bytes:
             raise self._misfit(value)
         put(self.offset, stored)
 
-    def _stored(self, put: Callable, value: np.ndarray) -> np.ndarray:
+    def _stored(self, put: Callable, value: np.ndarray, sources: Arrays) -> np.ndarray:
         if self.encoding in FLOATS:
             with np.errstate(over="ignore"):  # refused by name
                 stored = value.transpose(self.order).astype(FLOATS[self.encoding])
@@ -72,7 +87,10 @@ class Weight:
                 )
             return stored
         bits = BITS[self.encoding]
-        steps, scales = quantizing.steps(value, self.scale_axes, bits)
+        if self.leveled:
+            steps, scales = self.formula.parts(sources)
+        else:
+            steps, scales = quantizing.steps(value, self.scale_axes, bits)
         put(self.scales, scales.astype(np.float32))
         return quantizing.packed(steps.transpose(self.order), bits)
 
@@ -101,7 +119,7 @@ class Weight:
         if encoding not in ENCODINGS or (encoding in BITS) != (scales is not None):
             raise KeyError(encoding)
         return cls(
-            Formula.from_json(content),
+            from_json(content),
             content["offset"],
             tuple(content["order"]),
             content["bytes"],

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from tflite_odl import contract
-from tflite_odl.builtin.optimizers import slot_name
+from tflite_odl.builtin.optimizers import SUM, slot_name
 from tflite_odl.methods.distill.method import PREFIX
+from tflite_odl.methods.distill.temperature import LOGIT
 from tflite_odl.proof.calm import calm
 from tflite_odl.proof.edges import off_edges
 from tflite_odl.proof.layers import Layer, distinct
@@ -87,9 +88,11 @@ class DistillProof(SupervisedProof):
         return change
 
     def _steps(self) -> tuple[int | None, ...]:
-        if not self.method.config.schedule.hyperparameters():
+        config, every = self.method.config, self.method.config.accumulate
+        timed = config.temperature in ("cosine", "learnable")
+        if not (config.schedule.hyperparameters() or timed or every > 1):
             return (None, None, None)
-        return (0, 1, self.amid)
+        return (0, max(1, every - 1), self.amid * every + every - 1)
 
     def _at(self, step: int | None, change: Change):
         names = ["step"] + ["teacher_updates"] * self._online
@@ -181,7 +184,8 @@ class DistillProof(SupervisedProof):
         entropies = dict.fromkeys(
             ("teacher_entropy", "student_entropy", "distance_peak"), "entropy"
         )
-        ours = {**super().kinds(), **entropies}
+        # Where both nets say nearly the same, what moves it cancels in float32.
+        ours = {**super().kinds(), **entropies, LOGIT: "temperature"}
         if not self._online:
             return ours
         graph, config = self.method.teacher.graph, self.method.config
@@ -192,10 +196,9 @@ class DistillProof(SupervisedProof):
             for role, name in node.weights.items()
             if name in graph.moving
         }
+        slots = [*KERAS_SLOTS[config.optimizer], *([SUM] * (config.accumulate > 1))]
         theirs |= {
-            slot_name(name, slot): slot
-            for name in graph.trainable
-            for slot in KERAS_SLOTS[config.optimizer]
+            slot_name(name, slot): slot for name in graph.trainable for slot in slots
         }
         named = {PREFIX + name: f"teacher {kind}" for name, kind in theirs.items()}
         return {**ours, **named}

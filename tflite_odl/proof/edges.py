@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 
 from tflite_odl.builtin.graph import Graph, Node
-from tflite_odl.builtin.quantizers.levels import THRESHOLD, steps
+from tflite_odl.builtin.quantizers.levels import steps
 from tflite_odl.builtin.quantizers.weights import CLIP, QUANTIZER, summed_axes
+from tflite_odl.leveling import THRESHOLD
 from tflite_odl.proof.proof import Arrays
 
 # Float32 has a weight's place among levels to a few 1e-7; how often and how far a bound

@@ -163,6 +163,8 @@ class Limits:
         usual, before = self.of_kind[kind], self.earlier.get(kind, Error(0.0, 0.0))
         whole = max(self.own[name].whole, usual.whole, before.whole)
         entry = max(usual.entry, before.entry)
+        if self.answer64.state[name].size == 1:  # what it is off, it is as a whole
+            entry = max(entry, whole)
         most, most_entry = GROSS, GROSS_ENTRY
         if self.calm and name not in self.cancelled:
             most, most_entry = CALM, max(CALM, TENSORFLOW_MULTIPLE * entry)

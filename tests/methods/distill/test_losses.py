@@ -142,3 +142,65 @@ def test_the_rule_pauses_some_and_lets_others_learn():
         found = gap.pauses(wrong, tf.constant([p]), target, tf.ones([1, 1]))
         assert bool(found[0]) == expected, p
     assert not gap.pauses(target, target, target, tf.ones([1, 1]))[0]
+
+
+def standardized(z):
+    deviation = tf.math.reduce_std(z, 1, keepdims=True)
+    return (z - tf.reduce_mean(z, 1, keepdims=True)) / deviation
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+@pytest.mark.parametrize("t", [1.0, 3.5])
+def test_the_soft_part_of_standardised_logits_and_its_slope_by_t(t, standardize):
+    """Gradients by z and by T are those of TensorFlow, rows weighing differently."""
+    z_s, z_t = logits(8, 0.5), logits(9, 3.0)
+    weight = np.float32([0.5, 2, 0, 1, 9])
+    shares = losses.Shares(column(GOOD), column(LABELLED), column(weight) * 12.5)
+    ours_ = [losses.Logits.of(tf.constant(z)) for z in (z_s, z_t)]
+    degrees = tf.constant([t])
+    loss, gradient = losses.of_student(
+        *ours_,
+        tf.one_hot(Y, CLASSES),
+        shares,
+        degrees,
+        tf.zeros([1]),
+        state(teacher_weight=1),
+        standardize,
+    )
+    slope = losses.by_temperature(*ours_, shares, degrees, standardize)
+    z, hot = tf.constant(z_s, tf.float64), tf.constant([t], tf.float64)
+    with tf.GradientTape() as tape:
+        tape.watch([z, hot])
+        change = standardized if standardize else tf.identity
+        cold, taught = change(z) / hot, change(tf.constant(z_t, tf.float64)) / hot
+        apart = tf.nn.log_softmax(taught) - tf.nn.log_softmax(cold)
+        rows = hot * hot * tf.reduce_sum(tf.nn.softmax(taught) * apart, 1)
+        expected = mean(rows * weight, GOOD)
+    by_z, by_t = tape.gradient(expected, [z, hot])
+    # The least variance added, 1e-7, beside the roundings.
+    np.testing.assert_allclose(loss, [expected], 3e-6, 3e-6)
+    np.testing.assert_allclose(gradient, by_z, 3e-6, 3e-6)
+    np.testing.assert_allclose(slope, by_t, 1e-5, 3e-6)
+
+
+def test_weights_of_rows_and_classes_reach_the_parts_they_should():
+    """A row's weight scales all of its own; a class's what its label says alone."""
+    z_s, z_t = logits(10), logits(11)
+    pair = [losses.Logits.of(tf.constant(z)) for z in (z_s, z_t)]
+    target, row = tf.one_hot(Y, CLASSES), np.float32([[3], [1], [1], [1], [1]])
+    plain = losses.Shares(column(GOOD), column(LABELLED))
+    ends = tf.constant([2.0]), tf.constant([0.5])
+
+    def gradient(shares, **settings):
+        return losses.of_student(*pair, target, shares, *ends, state(**settings))[1]
+
+    by_row = losses.Shares(plain.good, plain.labelled, tf.constant(row))
+    by_class = losses.Shares(plain.good, plain.labelled, None, tf.constant(row))
+    for settings in ({"label_weight": 1}, {"teacher_weight": 1}):
+        expected = gradient(plain, **settings) * row
+        np.testing.assert_allclose(gradient(by_row, **settings), expected, 1e-6)
+    expected = gradient(plain, label_weight=1) * row
+    np.testing.assert_allclose(gradient(by_class, label_weight=1), expected, 1e-6)
+    for settings in ({"teacher_weight": 1}, {"entropy_weight": 1}):
+        same = gradient(plain, **settings)
+        np.testing.assert_array_equal(gradient(by_class, **settings), same)

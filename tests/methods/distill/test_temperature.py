@@ -5,13 +5,13 @@ import pytest
 import tensorflow as tf
 
 from tflite_odl.methods.distill import losses, temperature
-from tflite_odl.methods.distill.config import HYPERPARAMETERS, DistillConfig
+from tflite_odl.methods.distill.config import DistillConfig
 
 CLASSES = 5
 
 
 def first_state(config: DistillConfig) -> dict[str, tf.Tensor]:
-    settings = {n: tf.constant([float(getattr(config, n))]) for n in HYPERPARAMETERS}
+    settings = {n: tf.constant([float(getattr(config, n))]) for n in config.settings}
     counters = {t.spec.name: tf.constant(t.value) for t in temperature.state_tensors()}
     return {**settings, **counters, "step": tf.constant([0])}
 
@@ -143,3 +143,22 @@ def test_bounds_that_meet_or_cross_give_the_lower_one():
     state = first_state(DistillConfig())
     state["max_temperature"] = tf.constant([0.5])
     assert run(DistillConfig(), [(0.3, 0.8)], state)[0][0] == 1.0
+
+
+def test_a_learnable_temperature_climbs_more_and_more():
+    """T = T_min + (T_max - T_min) sigmoid(v); v's gradient is dL/dv, negative, times
+    half a cosine from 0 to 1."""
+    config = DistillConfig(temperature="learnable", cosine_steps=8)
+    for step, strength in ((0, 0.0), (4, 0.5), (8, 1.0), (20, 1.0)):
+        state = first_state(config) | {"step": tf.constant([step])}
+        v = tf.constant([0.4], tf.float64)
+        state[temperature.LOGIT] = tf.cast(v, tf.float32)
+        t, w, _ = run(config, [(0.3, 0.8)], state)[0]
+        with tf.GradientTape() as tape:
+            tape.watch(v)
+            degrees = 1 + 3 * tf.sigmoid(v)
+            loss = 0.7 * degrees
+        assert t == pytest.approx(float(degrees[0]), rel=1e-6) and w == 0
+        found = temperature.gradient(config, state, tf.constant([0.7]))
+        expected = -strength * tape.gradient(loss, v)
+        np.testing.assert_allclose(found, expected, 1e-5, 1e-7)

@@ -55,7 +55,7 @@ class SparseCrossEntropy(Loss):
         if self.class_weights:
             weights = np.asarray(self.class_weights, np.float32)
             share = share * tf.reduce_sum(target * weights, 1, keepdims=True)
-        target = _smoothed(target, self.label_smoothing, 1.0 / self.outputs)
+        target = smoothed(target, self.label_smoothing, 1.0 / self.outputs)
         # Not LOG_SOFTMAX, which would leave the XNNPACK partition; t sums to 1.
         below = z - tf.reduce_max(z, 1, keepdims=True)
         log_sum = tf.math.log(tf.reduce_sum(tf.exp(below), 1, keepdims=True))
@@ -92,7 +92,7 @@ class BinaryCrossEntropy(Loss):
         return read_floats(y, tf.logical_and(y >= 0.0, y <= 1.0))
 
     def value(self, z, y, share):
-        target = _smoothed(y, self.label_smoothing, 0.5)
+        target = smoothed(y, self.label_smoothing, 0.5)
         share = column(share) / self.outputs
         if self.class_weights:
             share = share * np.asarray(self.class_weights, np.float32)
@@ -109,7 +109,7 @@ class BinaryCrossEntropy(Loss):
         return {"correct": count(hit), "count": count(labelled, self.outputs)}
 
 
-def _smoothed(target: tf.Tensor, smoothing: float, level: float) -> tf.Tensor:
+def smoothed(target: tf.Tensor, smoothing: float, level: float) -> tf.Tensor:
     """Returns (1 - s) target + s level."""
     if not smoothing:
         return target

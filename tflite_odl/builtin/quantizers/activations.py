@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from tflite_odl.builtin.graph import Node
 from tflite_odl.builtin.lowering import (
     Gradient,
     Gradients,
@@ -17,9 +18,7 @@ from tflite_odl.builtin.lowering import (
 from tflite_odl.builtin.quantizers.levels import steps
 from tflite_odl.builtin.quantizers.steps import above, sign
 from tflite_odl.builtin.sums import channel_sums
-
-# Below it a trained range counts as this.
-LEAST = 1e-3
+from tflite_odl.leveling import LEAST
 
 
 class Sign(Lowering):
@@ -39,7 +38,7 @@ class Sign(Lowering):
 
 
 class Rounded(Lowering):
-    """y = r round(clip(a, l, r) / r n) / n, halves to even, r > 0 trained.
+    """y = r round(clip(a, l, r) n / r) / n, halves to even, r > 0 trained.
 
     Behind a relu l = 0 and n = 2^k - 1; signed, l = -r and n = 2^(k-1) - 1.
     da = dy where l <= a <= r, else 0; dr = sum dy 1[a > r], signed - sum dy 1[a < -r].
@@ -50,10 +49,10 @@ class Rounded(Lowering):
     name = "rounded"
 
     def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
-        a, n, r = inputs[0], _count(site), _range(site)
+        a, n, r = inputs[0], count(site.node), _range(site)
         low = -r if site.node.attributes["signed"] else tf.zeros([1])
         clipped = tf.minimum(tf.maximum(a, low), r)
-        y = tf.round(clipped / r * n) * (r * (1.0 / n))
+        y = tf.round(clipped * (n / r)) * (r * (1.0 / n))
         return Output(y, Residual(rows={"x": a}))
 
     def backward(self, site: Site, residual: Residual, gradient: Gradient) -> Gradients:
@@ -70,9 +69,10 @@ class Rounded(Lowering):
         return Gradients([Gradient.of(dy * (1.0 - over - under))], found)
 
 
-def _count(site: Site) -> float:
-    bits = site.node.attributes["bits"]
-    return steps(bits) if site.node.attributes["signed"] else 2.0**bits - 1.0
+def count(node: Node) -> float:
+    """Returns n of a node that rounds."""
+    bits = node.attributes["bits"]
+    return steps(bits) if node.attributes["signed"] else 2.0**bits - 1.0
 
 
 def _range(site: Site) -> tf.Tensor:

@@ -15,10 +15,7 @@ import tensorflow as tf
 
 from tflite_odl.builtin.quantizers.steps import above, sign
 from tflite_odl.builtin.sums import sum_to
-
-# Of the bound: where it begins, and what it never falls below in use.
-DEVIATIONS = 2.5
-LEAST = 1e-3
+from tflite_odl.leveling import DEVIATIONS, LEAST
 
 
 def initial(kernel: np.ndarray, axes: Sequence[int]) -> np.ndarray:

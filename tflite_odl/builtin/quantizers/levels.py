@@ -11,10 +11,7 @@ import tensorflow as tf
 
 from tflite_odl.builtin.quantizers.steps import above, sign
 from tflite_odl.builtin.sums import axis_sums
-
-# Of a ternary weight's mean size: below it the weight is 0 (Li and Liu, 2016,
-# arXiv:1605.04711).
-THRESHOLD = 0.7
+from tflite_odl.leveling import THRESHOLD
 
 
 def binary(w: tf.Tensor, axes: Sequence[int]) -> tuple[tf.Tensor, tf.Tensor]:

@@ -11,7 +11,7 @@ from tflite_odl.methods.config import SupervisedConfig, check_known
 ONLINE, FROZEN = "online", "frozen"
 CHOICES = {
     "clipping": CLIPPINGS,
-    "temperature": ("adaptive", "fixed", "cosine"),
+    "temperature": ("adaptive", "fixed", "cosine", "learnable"),
     "drive": ("ratchet", "distance", "teacher", "maximum"),
 }
 # Both ends included; those that are hyper-parameters keep to them on the phone, too.
@@ -50,7 +50,8 @@ class DistillConfig(SupervisedConfig):
       clipping: bounds of weights: "trained" for each output channel (PWC), or constant
         ones for comparison: 2.5 standard "deviations", "one", the "largest", or "none".
       temperature: "adaptive", driven by entropies; "fixed" at max_temperature, with
-        only soft targets; or "cosine" from max_temperature down to min_temperature.
+        only soft targets; "cosine" from max_temperature down to min_temperature; or
+        "learnable" between them, against the student, with only soft targets (CTKD).
       min_temperature: T_min.
       max_temperature: T_max.
       drive: of an adaptive temperature, u: "ratchet" (the entropy distance relative to
@@ -58,7 +59,10 @@ class DistillConfig(SupervisedConfig):
         "teacher", or the "maximum" of these two.
       power: of u, kappa.
       smoothing: of the running means of entropies, beta.
-      cosine_steps: steps until the temperature "cosine" is at min_temperature.
+      cosine_steps: steps until the temperature "cosine" is at min_temperature, or a
+        "learnable" one learns at its full strength.
+      standardize: whether soft targets are of standardised logits.
+      use_labels: whether training looks at labels; without them the teacher is frozen.
       label_weight: l_ce, of the labels' cross-entropy.
       teacher_weight: l_kd, of what the teacher says.
       entropy_weight: l_h, of an entropy distance above the margin.
@@ -77,6 +81,8 @@ class DistillConfig(SupervisedConfig):
     power: float = 1.0
     smoothing: float = 0.9
     cosine_steps: int | None = None
+    standardize: bool = False
+    use_labels: bool = True
     label_weight: float = 0.1
     teacher_weight: float = 0.9
     entropy_weight: float = 0.1
@@ -99,13 +105,15 @@ class DistillConfig(SupervisedConfig):
                 f"min_temperature {self.min_temperature} is above max_temperature "
                 f"{self.max_temperature}"
             )
-        if self.temperature == "cosine" and not self.cosine_steps:
-            raise ModelError("temperature='cosine' needs cosine_steps")
-        plain = {"loss": "sparse_cross_entropy", "label_smoothing": 0.0}
-        plain |= {"class_weights": (), "sample_weights": False, "accumulate": 1}
-        other = {n: v for n in plain if (v := getattr(self, n)) != plain[n]}
-        if other:
-            raise ModelError(f"distill has no {other}: use {plain}, or method finetune")
+        if self.temperature in ("cosine", "learnable") and not self.cosine_steps:
+            raise ModelError(f"temperature={self.temperature!r} needs cosine_steps")
+        if self.loss != "sparse_cross_entropy":
+            raise ModelError(
+                f"distill has no loss {self.loss!r}: use sparse_cross_entropy, or "
+                "method finetune"
+            )
+        if self.online and not self.use_labels:
+            raise ModelError("an online teacher learns from labels: use_labels=True")
         decay = self.make_optimizer().weight_decay
         if decay is not None and self.clipping == "trained":
             raise ModelError(
@@ -118,3 +126,8 @@ class DistillConfig(SupervisedConfig):
     def online(self) -> bool:
         """Whether the teacher learns too."""
         return self.teacher == ONLINE
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """Names of its own fields that `configure` sets."""
+        return (*HYPERPARAMETERS, *(["mutual_weight"] if self.online else []))

@@ -8,6 +8,11 @@
 Means of L_s are over the rows that count, of CE(y, .) and of L_t over labelled rows.
 Gradients: softmax's cross-entropy with a target q has p - q, KL at temperature T
 has (p_s^T - p_t^T) / T, and dH/dz = -p (ln p + H).
+
+A row's weight is a factor on its part of L_s and L_t, but for the entropy term, which
+is of the batch; a class's weight is one on CE(y, .) alone, and there alone labels are
+smoothed. Standardised logits, (z - mean z) / deviation of z, may take the place of the
+logits in the soft part (Sun et al., 2024, arXiv:2403.01731).
 """
 
 from __future__ import annotations
@@ -22,6 +27,9 @@ import tensorflow as tf
 from tflite_odl.builtin.losses.base import total
 from tflite_odl.builtin.quantizers.steps import above
 from tflite_odl.methods.base import Tensors
+
+# Of logits, below which they are not made larger.
+LEAST_VARIANCE = 1e-7
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,10 +65,30 @@ class Shares:
     Attributes:
       good: 1 / rows that count for these, else 0.
       labelled: 1 / labelled rows for these, else 0.
+      weight: of each row; None weighs all alike.
+      of_class: weight of each row's class; None weighs all alike.
     """
 
     good: tf.Tensor
     labelled: tf.Tensor
+    weight: tf.Tensor | None = None
+    of_class: tf.Tensor | None = None
+
+    @property
+    def told(self) -> tf.Tensor:
+        """Of what a teacher says of rows that count."""
+        return self.good if self.weight is None else self.good * self.weight
+
+    @property
+    def followed(self) -> tf.Tensor:
+        """Of what a student says of labelled rows."""
+        return self.labelled if self.weight is None else self.labelled * self.weight
+
+    @property
+    def taught(self) -> tf.Tensor:
+        """Of what labels say."""
+        followed = self.followed
+        return followed if self.of_class is None else followed * self.of_class
 
     def entropy(self, logits: Logits) -> tf.Tensor:
         """Returns [1]: the mean of Hn over the rows that count."""
@@ -75,24 +103,27 @@ def of_student(
     temperature: tf.Tensor,
     hard: tf.Tensor,
     state: Tensors,
+    standardize: bool = False,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns (L_s, [1], and its gradient with respect to z_s, [B, C]).
 
     Args:
       student, teacher: outputs of both.
-      target: [B, C], labels as 0 and 1.
+      target: [B, C], labels as 0 and 1, or smoothed.
       shares: of the rows.
       temperature: T, [1].
       hard: w, [1].
       state: holds the weights of the loss and its margin.
+      standardize: whether the soft part is of standardised logits.
     """
-    loss, gradient = _cross_entropy(student, target, shares.labelled)
+    loss, gradient = _cross_entropy(student, target, shares.taught)
     parts = [(state["label_weight"], loss, gradient)]
-    soft, chosen = _soft(student, teacher, temperature), _chosen(teacher.z)
-    loss, gradient = _cross_entropy(student, chosen, shares.good)
+    rows, slope = _soft_part(student, teacher, temperature, standardize)
+    told = shares.told
+    loss, gradient = _cross_entropy(student, _chosen(teacher.z), told)
     weight = state["teacher_weight"]
     parts += [
-        (weight * (1.0 - hard), total(soft[0] * shares.good), soft[1] * shares.good),
+        (weight * (1.0 - hard), total(rows * told), slope * told),
         (weight * hard, loss, gradient),
         (state["entropy_weight"], *_entropy(student, teacher, shares, state)),
     ]
@@ -108,14 +139,43 @@ def of_teacher(
     student: Logits,
     target: tf.Tensor,
     shares: Shares,
-    mutual: float,
+    mutual: tf.Tensor | float,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns (L_t, [1], and its gradient with respect to z_t, [B, C])."""
-    loss, gradient = _cross_entropy(teacher, target, shares.labelled)
+    loss, gradient = _cross_entropy(teacher, target, shares.taught)
     divergence = tf.reduce_sum(student.p * (student.log - teacher.log), 1, True)
-    loss = loss + mutual * total(divergence * shares.labelled)
-    pull = (teacher.p - student.p) * (mutual * shares.labelled)
+    loss = loss + mutual * total(divergence * shares.followed)
+    pull = (teacher.p - student.p) * (mutual * shares.followed)
     return loss, gradient + pull
+
+
+def by_temperature(
+    student: Logits,
+    teacher: Logits,
+    shares: Shares,
+    temperature: tf.Tensor,
+    standardize: bool = False,
+) -> tf.Tensor:
+    """Returns [1]: the derivative of the soft part's mean with respect to T.
+
+        d/dT T^2 KL = 2 T KL - cov(z_t, ln p_t^T - ln p_s^T) + E_t z_s - E_s z_s
+
+    E and cov being means by p^T, the covariance by p_t^T.
+    """
+    if standardize:
+        student, teacher = (
+            Logits.of(_standardized(o.z)[0]) for o in (student, teacher)
+        )
+    s, t = student.at(temperature), teacher.at(temperature)
+
+    def mean(p: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum(p * values, 1, keepdims=True)
+
+    apart = t.log - s.log
+    covariance = mean(t.p, (teacher.z - mean(t.p, teacher.z)) * apart)
+    moved = mean(t.p - s.p, student.z)
+    rows = 2.0 * temperature * mean(t.p, apart) - covariance + moved
+    return total(rows * shares.told)
 
 
 def log_softmax(z: tf.Tensor) -> tf.Tensor:
@@ -129,6 +189,25 @@ def log_softmax(z: tf.Tensor) -> tf.Tensor:
 def _cross_entropy(logits: Logits, target: tf.Tensor, share: tf.Tensor):
     loss = -tf.reduce_sum(logits.log * target, 1, keepdims=True)
     return total(loss * share), (logits.p - target) * share
+
+
+def _soft_part(student, teacher, temperature, standardize: bool):
+    """Returns what `_soft` does, of standardised logits if these are asked for."""
+    if not standardize:
+        return _soft(student, teacher, temperature)
+    u, deviation = _standardized(student.z)
+    pair = Logits.of(u), Logits.of(_standardized(teacher.z)[0])
+    rows, slope = _soft(*pair, temperature)
+    mean = functools.partial(tf.reduce_mean, axis=1, keepdims=True)
+    return rows, (slope - mean(slope) - u * mean(slope * u)) / deviation
+
+
+def _standardized(z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns (z less its mean, divided by its deviation, and that, [B, 1])."""
+    centred = z - tf.reduce_mean(z, 1, keepdims=True)
+    variance = tf.reduce_mean(centred * centred, 1, keepdims=True)
+    deviation = tf.sqrt(variance + LEAST_VARIANCE)
+    return centred / deviation, deviation
 
 
 def _soft(student: Logits, teacher: Logits, temperature: tf.Tensor):

@@ -15,19 +15,16 @@ import tf_keras
 from tflite_odl.builtin import rows
 from tflite_odl.builtin.graph import Graph
 from tflite_odl.builtin.losses.base import column
+from tflite_odl.builtin.losses.cross_entropy import smoothed
 from tflite_odl.builtin.lowering import Rows
 from tflite_odl.builtin.quantizers.rewrite import Scheme, quantized
 from tflite_odl.builtin.tape import Tape
+from tflite_odl.contract import UNLABELLED
 from tflite_odl.errors import ModelError
 from tflite_odl.methods.base import Change, Outcome, StateTensor, Tensors
 from tflite_odl.methods.distill import gap, losses, student, temperature
-from tflite_odl.methods.distill.config import (
-    FROZEN,
-    HYPERPARAMETERS,
-    RANGES,
-    DistillConfig,
-)
-from tflite_odl.methods.learner import Learner
+from tflite_odl.methods.distill.config import FROZEN, RANGES, DistillConfig
+from tflite_odl.methods.learner import Learned, Learner
 from tflite_odl.methods.network import Network, computing_in_float32
 from tflite_odl.methods.step import saturating, settle
 from tflite_odl.methods.supervised import Supervised
@@ -41,14 +38,39 @@ UPDATES = f"{PREFIX}updates"
 
 
 @dataclasses.dataclass(frozen=True)
+class _Labels:
+    """A batch's labels.
+
+    Attributes:
+      hard: [B, C], 0 and 1.
+      target: the same, smoothed.
+      shares: what each row weighs.
+      some: [1] bool, whether a row has a label.
+    """
+
+    hard: tf.Tensor
+    target: tf.Tensor
+    shares: losses.Shares
+    some: tf.Tensor
+
+
+@dataclasses.dataclass(frozen=True)
 class _Taught:
-    """What an online teacher learns of a batch: its loss and its gradient's norm, [1],
-    new values of its state, and whether to take them, [1] bool."""
+    """What an online teacher learns of a batch.
+
+    Attributes:
+      loss: L_t, [1].
+      learned: what its gradients come to.
+      update: new values of its weights.
+      learns: [1] bool, whether it does not pause.
+      due: [1] bool, whether the update is taken.
+    """
 
     loss: tf.Tensor
-    norm: tf.Tensor
+    learned: Learned
     update: dict[str, tf.Tensor]
     learns: tf.Tensor
+    due: tf.Tensor
 
 
 class Distill(Supervised):
@@ -81,7 +103,6 @@ class Distill(Supervised):
     name = "distill"
     Config = DistillConfig
     losses = ("sparse_cross_entropy",)
-    bakes = False
 
     def __init__(
         self,
@@ -101,6 +122,10 @@ class Distill(Supervised):
         # Where the file lies on this machine is nothing for a manifest.
         name = pathlib.PurePath(self.config.teacher).name
         self.config = dataclasses.replace(self.config, teacher=name)
+        if self.config.temperature == "learnable":
+            logit = np.array([temperature.FIRST_LOGIT], np.float32)
+            weights = {**self.network.learning(), temperature.LOGIT: logit}
+            self.learner = Learner(self.config, weights)
         self.teacher_learner = None
         if self.config.online:
             learning = self.teacher.learning()
@@ -183,8 +208,12 @@ class Distill(Supervised):
         setting = StateTensor.setting
         settings = [
             setting(name, getattr(self.config, name), RANGES[name])
-            for name in HYPERPARAMETERS
+            for name in self.config.settings
         ]
+        if self.config.temperature == "learnable":
+            name, about = temperature.LOGIT, "of the learnable temperature"
+            first = self.learner.weights[name]
+            settings.append(StateTensor.of(name, first, "weight", about))
         found = [*super().state_tensors(), *settings, *temperature.state_tensors()]
         if self.teacher_learner is None:
             return found
@@ -197,23 +226,37 @@ class Distill(Supervised):
         ]
 
     def train(self, state: Tensors, inputs: Tensors) -> Outcome:
+        if not self.config.use_labels:
+            inputs = {**inputs, "y": tf.fill(inputs["y"].shape, UNLABELLED)}
         batch = self.seen(state, inputs)
         record, theirs = self._forward(state, batch)
         z = theirs.output if isinstance(theirs, Tape) else theirs
         ours, teacher = losses.Logits.of(record.output), losses.Logits.of(z)
-        good = tf.reduce_sum(batch.good, keepdims=True)
-        shares = losses.Shares(
-            column(batch.good / tf.maximum(good, 1.0)), column(batch.share)
-        )
-        target = tf.one_hot(batch.y, self.num_classes)
+        labels = self._labels(batch, inputs.get("weight"))
+        shares = labels.shares
         entropies = shares.entropy(teacher), shares.entropy(ours)
         found = temperature.follow(self.config, state, *entropies)
         loss, gradient = losses.of_student(
-            ours, teacher, target, shares, found.value, found.hard, state
+            ours,
+            teacher,
+            labels.target,
+            shares,
+            found.value,
+            found.hard,
+            state,
+            self.config.standardize,
         )
         loss = self.network.penalized(state, loss, record, record.run.rows)
-        learned = self.learn(state, record.backward(gradient))
-        news = {**self.network.named(record.moved), **found.news, **learned.update}
+        gradients = record.backward(gradient)
+        if self.config.temperature == "learnable":
+            slope = losses.by_temperature(
+                ours, teacher, shares, found.value, self.config.standardize
+            )
+            gradients[temperature.LOGIT] = temperature.gradient(
+                self.config, state, state["teacher_weight"] * slope
+            )
+        learned = self.learn(state, gradients)
+        news = {**self.network.named(record.moved), **found.news, **learned.news}
         finite = [rows.finite(loss), rows.finite(learned.norm)]
         outputs = {
             "loss": loss,
@@ -224,16 +267,35 @@ class Distill(Supervised):
             "teacher_entropy": found.news["teacher_entropy"],
             "student_entropy": found.news["student_entropy"],
         }
-        changes = []
+        changes = [Change(learned.update, learned.due)]
+        if learned.due is None:
+            news, changes = {**news, **learned.update}, []
         if isinstance(theirs, Tape):
-            taught = self._teach(state, theirs, (teacher, ours, target, shares), batch)
-            news |= self.teacher.named(theirs.moved)
-            changes.append(Change(taught.update, taught.learns))
-            finite += [rows.finite(taught.loss), rows.finite(taught.norm)]
+            taught = self._teach(state, theirs, ours, teacher, labels)
+            news |= {**self.teacher.named(theirs.moved), **taught.learned.news}
+            changes.append(Change(taught.update, taught.due))
+            finite += [rows.finite(taught.loss), rows.finite(taught.learned.norm)]
             outputs["teacher_loss"] = taught.loss
             outputs["gap_mode"] = 1 - tf.cast(taught.learns, tf.int32)
         acceptable = functools.reduce(tf.logical_and, finite, self.enough(batch))
         return settle(state, outputs, [Change(news), *changes], acceptable)
+
+    def _labels(self, batch: rows.Labelled, weight: tf.Tensor | None) -> _Labels:
+        """Returns a batch's labels; a row's weight is clean where the row is good."""
+
+        def mean(chosen: tf.Tensor) -> tf.Tensor:
+            count = tf.reduce_sum(chosen, keepdims=True)
+            return column(chosen / tf.maximum(count, 1.0))
+
+        hard, of_class = tf.one_hot(batch.y, self.num_classes), None
+        if weight is not None:
+            weight = column(tf.where(batch.good > 0.0, weight, 0.0))
+        if self.config.class_weights:
+            weights = np.asarray(self.config.class_weights, np.float32)
+            of_class = tf.reduce_sum(hard * weights, 1, keepdims=True)
+        target = smoothed(hard, self.config.label_smoothing, 1.0 / self.num_classes)
+        shares = losses.Shares(mean(batch.good), mean(batch.labelled), weight, of_class)
+        return _Labels(hard, target, shares, batch.some)
 
     def _forward(self, state: Tensors, batch: rows.Labelled):
         """Returns the student's record and the teacher's, or its logits if frozen."""
@@ -244,23 +306,30 @@ class Distill(Supervised):
         return record, self.teacher.forward(state, x, good)
 
     def _teach(
-        self, state: Tensors, record: Tape, outputs: tuple, batch: rows.Labelled
+        self,
+        state: Tensors,
+        record: Tape,
+        ours: losses.Logits,
+        teacher: losses.Logits,
+        labels: _Labels,
     ) -> _Taught:
-        """Returns what an online teacher learns of a batch."""
-        teacher, ours, target, shares = outputs
-        mutual = self.config.mutual_weight
-        loss, gradient = losses.of_teacher(teacher, ours, target, shares, mutual)
+        """Returns what an online teacher learns of a batch.
+
+        Of a group of batches the last one decides whether the group is learned from.
+        """
+        shares, mutual = labels.shares, state["mutual_weight"]
+        loss, gradient = losses.of_teacher(teacher, ours, labels.target, shares, mutual)
         loss = self.teacher.penalized(state, loss, record, record.run.rows)
         gradients = self.teacher.gradients(state, record.backward(gradient))
         done = state[UPDATES]
         learned = self.teacher_learner.learn(state, gradients, state["step"], done)
-        learns = batch.some
+        learns = labels.some
         if self.config.gap_rule:
-            paused = gap.pauses(ours.p, teacher.p, target, shares.labelled)
+            paused = gap.pauses(ours.p, teacher.p, labels.hard, shares.labelled)
             learns = tf.logical_and(learns, tf.logical_not(paused))
-        return _Taught(
-            loss, learned.norm, {**learned.update, UPDATES: saturating(done, 1)}, learns
-        )
+        due = learns if learned.due is None else tf.logical_and(learns, learned.due)
+        update = {**learned.update, UPDATES: saturating(done, 1)}
+        return _Taught(loss, learned, update, learns, due)
 
     def proof(self, sample: Any = None) -> Any:
         from tflite_odl.proof.distill import DistillProof

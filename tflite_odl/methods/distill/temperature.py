@@ -9,6 +9,10 @@ With Hn = H / ln C at T = 1, averaged over a batch and then over steps by beta:
     w = 1 - (T - T_min) / (T_max - T_min), the hard weight
 
 No gradient flows through any of it. All numbers are [1] float32.
+
+A learnable temperature is T_min + (T_max - T_min) sigmoid(v) with w = 0, and v climbs
+the student's loss, by the student's optimizer, with a strength that grows from 0 to 1
+along half a cosine (CTKD: Li et al., 2022, arXiv:2211.16231).
 """
 
 from __future__ import annotations
@@ -26,6 +30,8 @@ from tflite_odl.methods.distill.config import DistillConfig
 BELOW, STEPS = 0.95, 20
 # Counts are kept up to here, where float32 still tells each from the next.
 MOST = 2.0**24
+# The learnable one's v, a weight of the student's optimizer, and where it begins.
+LOGIT, FIRST_LOGIT = "temperature_logit", 1.0
 TINY = 1e-12
 
 
@@ -97,18 +103,40 @@ def follow(
         "teacher": means["teacher_entropy"],
         "maximum": tf.maximum(means["teacher_entropy"], distance),
     }[config.drive]
+    low = state["min_temperature"]
+    # The converter must not see that it is 0: an output must come of an op.
+    zero = tf.nn.relu(-low)
     if config.temperature == "fixed":
-        u = tf.ones([1])
+        u = 1.0 - zero
     elif config.temperature == "cosine":
-        u = _cosine(tf.cast(state["step"], tf.float32) / config.cosine_steps)
+        u = _cosine(config, state)
+    elif config.temperature == "learnable":
+        u = tf.sigmoid(state[LOGIT])
     elif config.power != 1.0:
         u = tf.pow(u, config.power)
     u = tf.minimum(tf.nn.relu(u), 1.0)
-    low = state["min_temperature"]
-    span = tf.nn.relu(state["max_temperature"] - low)
-    return Temperature(low + span * u, 1.0 - u, news)
+    hard = zero if config.temperature == "learnable" else 1.0 - u
+    return Temperature(low + _span(state) * u, hard, news)
 
 
-def _cosine(progress: tf.Tensor) -> tf.Tensor:
-    """Returns 1 at the beginning of a run, 0 from its end on."""
+def gradient(config: DistillConfig, state: Tensors, slope: tf.Tensor) -> tf.Tensor:
+    """Returns [1]: what an optimizer takes for v's gradient, so that it climbs.
+
+    Args:
+      config: of the method.
+      state: before the step.
+      slope: dL/dT, [1].
+    """
+    u = tf.sigmoid(state[LOGIT])
+    strength = 1.0 - _cosine(config, state)
+    return -strength * slope * _span(state) * u * (1.0 - u)
+
+
+def _span(state: Tensors) -> tf.Tensor:
+    return tf.nn.relu(state["max_temperature"] - state["min_temperature"])
+
+
+def _cosine(config: DistillConfig, state: Tensors) -> tf.Tensor:
+    """Returns 1 at the beginning of a run, 0 from `cosine_steps` on."""
+    progress = tf.cast(state["step"], tf.float32) / config.cosine_steps
     return 0.5 + 0.5 * tf.cos(math.pi * tf.minimum(progress, 1.0))

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from tflite_odl.methods.distill.method import PREFIX
+from tflite_odl.methods.distill.temperature import LOGIT
 from tflite_odl.proof.proof import Answer, Arrays
 from tflite_odl.proof.references.optimizers import clipped
 from tflite_odl.proof.references.quantized import QuantizedModel
@@ -26,6 +27,7 @@ from tflite_odl.proof.references.supervised import (
 )
 
 PEAK_SHARE, PEAK_STEPS, MOST = 0.95, 20, 2.0**24
+LEAST_VARIANCE = 1e-7
 
 
 class DistillReference(KerasReference):
@@ -52,7 +54,17 @@ class DistillReference(KerasReference):
     def adapted(self) -> dict[str, tf.Variable]:
         """Returns the student's variables; its model quantizes from here on."""
         self.student = QuantizedModel(self.model, self.graph, self.method.schemes)
-        return self.student.named
+        if not self._learnable:
+            return self.student.named
+        return {**self.student.named, LOGIT: tf.Variable(np.zeros(1, self.dtype))}
+
+    @property
+    def _learnable(self) -> bool:
+        return self.config.temperature == "learnable"
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        return (*self.graph.trainable, *([LOGIT] if self._learnable else []))
 
     def call(self, signature: str, state: Arrays, inputs: Arrays) -> Answer:
         self.student.choices()
@@ -65,7 +77,10 @@ class DistillReference(KerasReference):
         self._load(state)
         self.teacher._load(of_teacher)
         good = self.good(batch)
-        x, y = self.seen(state, batch, good), batch.y[good]
+        x, rows = self.seen(state, batch, good), batch.rows(good)
+        if not self.config.use_labels:
+            rows = dataclasses.replace(rows, y=np.full_like(rows.y, -1))
+        y, weight = rows.y, rows.weight.astype(self.dtype)
         for one in (self, self.teacher):
             one.drawn.set(state["random"], good)
         watched = [*self.learning, *self.teacher.learning]
@@ -76,30 +91,39 @@ class DistillReference(KerasReference):
             margins: list[float] = []
             p_s, p_t = (tf.nn.softmax(z).numpy() for z in (z_s, z_t))
             controlled = self._control(state, p_t, p_s, margins)
-            loss = self._student_loss(
-                state, z_s, z_t.numpy(), y, controlled["temperature"], controlled["w"]
-            )
+            if self._learnable:
+                controlled |= {"temperature": self._learned(state), "w": 0.0}
+            t, w = controlled["temperature"], controlled["w"]
+            loss = self._student_loss(state, z_s, z_t.numpy(), rows, t, w)
             loss += self.penalties()
-            teacher_loss = self._teacher_loss(z_t, p_s, y) + self.teacher.penalties()
+            teacher_loss = self._teacher_loss(state, z_t, p_s, y, weight)
+            teacher_loss += self.teacher.penalties()
         self._note_margins(state, z_t.numpy(), p_t, p_s, margins)
         gradients = dense(
             tape.gradient(loss, self.learning, unconnected_gradients="zero")
         )
+        done, every = int(state["step"][0]), self.config.accumulate
+        if self._learnable:
+            progress = min(done / self.config.cosine_steps, 1.0)
+            gradients[-1] *= -(1 - math.cos(math.pi * progress)) / 2
+        of_batch = gradients
+        sums, gradients = self._gather(state, gradients, done)
         outputs = {
             "loss": float(loss),
             "gradient_norm": float(tf.linalg.global_norm(gradients)),
-            "step": int(state["step"][0]) + 1,
+            "step": done + 1,
             "accepted": 1,
             "rejected_rows": int(batch.count[0] - good.sum()),
-            "temperature": controlled["temperature"],
-            "hard_weight": controlled["w"],
+            "temperature": float(t),
+            "hard_weight": w,
             "teacher_entropy": controlled["news"]["teacher_entropy"],
             "student_entropy": controlled["news"]["student_entropy"],
         }
-        made_from = self._made_from(gradients, gradients)
-        optimizer = self._optimizer(state, int(state["step"][0]))
-        self._apply(state, self, optimizer, gradients)
-        after = self._new_state(state, optimizer)
+        made_from = self._made_from(gradients, of_batch)
+        optimizer = self._optimizer(state, done // every)
+        if (done + 1) % every == 0:
+            self._apply(state, self, optimizer, gradients)
+        after = {**self._new_state(state, optimizer), **sums}
         after |= as_arrays(controlled["news"])
         if self.online:
             learns = self._learns(p_s, p_t, y, margins)
@@ -108,10 +132,13 @@ class DistillReference(KerasReference):
             )
             outputs["teacher_loss"] = float(teacher_loss)
             outputs["gap_mode"] = int(not learns)
-            after |= self._teach(of_teacher, theirs, learns)
-            if learns:
-                found = self.teacher._made_from(theirs, theirs)
-                made_from |= {PREFIX + name: value for name, value in found.items()}
+            sums, mean = self.teacher._gather(of_teacher, theirs, done)
+            due = learns and (done + 1) % every == 0
+            after |= {PREFIX + name: value for name, value in sums.items()}
+            after |= self._teach(of_teacher, mean, due)
+            found = self.teacher._made_from(mean, theirs)
+            found = found if due else {name: found[name] for name in sums}
+            made_from |= {PREFIX + name: value for name, value in found.items()}
         theirs = {PREFIX + name: ulps for name, ulps in self.teacher.ulps.items()}
         margins = np.array(margins)
         ulps = {**self.ulps, **theirs}
@@ -182,23 +209,39 @@ class DistillReference(KerasReference):
         w = 1 - (t - low) / (high - low) if high > low else 1 - u
         return {"temperature": t, "w": w, "news": news}
 
-    def _student_loss(self, state, z_s, z_t, y, t: float, w: float) -> tf.Tensor:
+    def _class_weights(self) -> np.ndarray:
+        weights = self.config.class_weights or [1.0] * self.method.num_classes
+        return np.asarray(weights, np.float32).astype(self.dtype)
+
+    def _labels_loss(self, log, y: np.ndarray, weight: np.ndarray) -> tf.Tensor:
+        """Returns the sum of the cross-entropies, each row's times its weight."""
+        s, classes = self.config.label_smoothing, log.shape[1]
+        target = (1 - s) * np.eye(classes)[np.maximum(y, 0)] + s / classes
+        rows = -tf.reduce_sum(target.astype(self.dtype) * log, 1)
+        return tf.reduce_sum(rows * weight.astype(self.dtype))
+
+    def _learned(self, state: Arrays) -> tf.Tensor:
+        """Returns the learnable temperature."""
+        low, high = (float(state[f"{end}_temperature"][0]) for end in ("min", "max"))
+        return low + max(high - low, 0.0) * tf.sigmoid(self.variables[LOGIT][0])
+
+    def _student_loss(self, state, z_s, z_t, rows: Batch, t, w: float) -> tf.Tensor:
+        y, weight = rows.y, rows.weight.astype(self.dtype)
         labelled, count = y >= 0, max(int((y >= 0).sum()), 1)
         of = {name: float(state[name][0]) for name in state if name.endswith("_weight")}
         log = tf.nn.log_softmax(z_s)
-        rows = np.arange(len(y))
-        hits = np.stack([rows, np.maximum(y, 0)], 1)
-        loss = -of["label_weight"] * tf.reduce_sum(
-            tf.boolean_mask(tf.gather_nd(log, hits), labelled)
-        )
-        loss /= count
-        q = tf.nn.softmax(z_t / t)
-        cold = tf.nn.log_softmax(z_s / t)
-        soft = tf.reduce_sum(q * (tf.nn.log_softmax(z_t / t) - cold), 1)
+        told = np.where(labelled, weight * self._class_weights()[y], 0)
+        loss = of["label_weight"] / count * self._labels_loss(log, y, told)
+        u_s, u_t = z_s, tf.constant(z_t)
+        if self.config.standardize:
+            u_s, u_t = _standardized(u_s), _standardized(u_t)
+        q = tf.nn.softmax(u_t / t)
+        cold = tf.nn.log_softmax(u_s / t)
+        soft = tf.reduce_sum(q * (tf.nn.log_softmax(u_t / t) - cold), 1)
         best = tf.cast(z_t == z_t.max(1, keepdims=True), z_s.dtype)
         best /= tf.reduce_sum(best, 1, keepdims=True)
         hard = -tf.reduce_sum(best * log, 1)
-        told = tf.reduce_mean((1 - w) * t * t * soft + w * hard)
+        told = tf.reduce_mean(weight * ((1 - w) * t * t * soft + w * hard))
         ours, theirs = (
             tf.reduce_mean(-tf.reduce_sum(tf.nn.softmax(z) * tf.nn.log_softmax(z), 1))
             / math.log(z.shape[1])
@@ -208,16 +251,16 @@ class DistillReference(KerasReference):
         beyond = of["entropy_weight"] * tf.nn.relu(excess)
         return loss + of["teacher_weight"] * told + beyond
 
-    def _teacher_loss(self, z_t, p_s: np.ndarray, y: np.ndarray) -> tf.Tensor:
+    def _teacher_loss(self, state, z_t, p_s, y, weight) -> tf.Tensor:
         keep = np.flatnonzero(y >= 0)
-        if not keep.size:
+        if not keep.size or not self.online:
             return 0.0 * tf.reduce_sum(z_t)
         log = tf.gather(tf.nn.log_softmax(z_t), keep)
-        hits = np.stack([np.arange(len(keep)), y[keep]], 1)
-        q = p_s[keep]
+        q, y, weight = p_s[keep], y[keep], weight[keep]
+        labels = self._labels_loss(log, y, weight * self._class_weights()[y])
         divergence = tf.reduce_sum(q * (np.log(q) - log), 1)
-        mutual = self.config.mutual_weight
-        return tf.reduce_mean(-tf.gather_nd(log, hits) + mutual * divergence)
+        mutual = float(state["mutual_weight"][0])
+        return (labels + mutual * tf.reduce_sum(weight * divergence)) / len(keep)
 
     def _learns(self, p_s, p_t, y, margins: list[float]) -> bool:
         """Returns whether the teacher learns from this batch."""
@@ -239,6 +282,12 @@ class DistillReference(KerasReference):
         margins += [float(m) for m in best - second]
         ours, theirs = (sum(map(_entropy, p)) / len(p) for p in (p_s, p_t))
         margins.append(abs(theirs - ours) - float(state["entropy_margin"][0]))
+
+
+def _standardized(z: tf.Tensor) -> tf.Tensor:
+    """Returns logits less their mean, divided by their deviation, row by row."""
+    mean, variance = tf.nn.moments(z, [1], keepdims=True)
+    return (z - mean) / tf.sqrt(variance + tf.cast(LEAST_VARIANCE, z.dtype))
 
 
 def _entropy(p: np.ndarray) -> float:

@@ -84,13 +84,18 @@ class KerasReference(Reference):
         self.tail = Tail(method.network, self.model)
         self.loss = self.make_loss()
         self.variables = self.adapted()
-        self.learning = [self.variables[name] for name in self.graph.trainable]
+        self.learning = [self.variables[name] for name in self.trained]
         moving = {id(self.variables[name]) for name in self.graph.moving}
         self._count_learning()
         self.drawn = DrawnNoise(self.model, self.graph)
         self.ulps = dict.fromkeys(self.graph.constraints, ULPS)
         for layer in _batch_norms(self.model):
             layer.trainable = id(layer.moving_mean) in moving
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """Names of what gradients move, in the order of `learning`."""
+        return self.graph.trainable
 
     def _count_learning(self) -> None:
         """Switches off what Keras 3 penalizes only while it learns."""
@@ -256,7 +261,7 @@ class KerasReference(Reference):
         every = self.config.accumulate
         if every == 1:
             return {}, gradients
-        names = [slot_name(name, SUM) for name in self.graph.trainable]
+        names = [slot_name(name, SUM) for name in self.trained]
         if done % every:
             before = [state[name].astype(self.dtype) for name in names]
             gradients = [b + g for b, g in zip(before, gradients, strict=True)]
@@ -265,7 +270,7 @@ class KerasReference(Reference):
 
     def _made_from(self, gradients: list, of_batch: list) -> Arrays:
         """Returns {state tensor: gradient}, of weights, their slots and their sums."""
-        names = self.graph.trainable
+        names = self.trained
         found = {n: np.asarray(g) for n, g in zip(names, gradients, strict=True)}
         slots = {
             slot_name(name, slot): found[name]
@@ -298,14 +303,15 @@ class KerasReference(Reference):
             slot_name(name, slot): variable
             for slot, attribute in KERAS_SLOTS[self.config.optimizer].items()
             for name, variable in zip(
-                self.graph.trainable,
+                self.trained,
                 getattr(optimizer, attribute),
                 strict=True,
             )
         }
 
     def _new_state(self, state: Arrays, optimizer) -> dict[str, np.ndarray]:
-        news = {name: self.variables[name].numpy() for name in self.graph.stateful}
+        moved = dict.fromkeys((*self.graph.stateful, *self.trained))
+        news = {name: self.variables[name].numpy() for name in moved}
         news |= {name: slot.numpy() for name, slot in self._slots(optimizer).items()}
         counter = np.array([0, 1], np.int32)
         news |= {"step": state["step"] + 1, "random": state["random"] + counter}
