@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import tf_keras
 
 from tflite_odl.errors import ModelError
-from tflite_odl.reading import config, head, keras3, rebuild
+from tflite_odl.reading import config, head, keras3, rebuild, wrapped
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +56,8 @@ def load(
 
 def _load_file(path: Path) -> tuple[tf_keras.Model, list[str]]:
     saved = config.read(path)
+    if wrapped.found(json.dumps(saved.config)):
+        return wrapped.load(path)
     config.check_known(saved.config)
     try:
         if saved.keras3:
@@ -73,7 +76,10 @@ def _load_file(path: Path) -> tuple[tf_keras.Model, list[str]]:
 def _load_folder(path: Path) -> tuple[tf_keras.Model, list[str]]:
     if not (path / "saved_model.pb").exists():
         raise ModelError(f"folder {path} has no saved_model.pb: it is no SavedModel")
-    if not (path / "keras_metadata.pb").exists():
+    about = path / "keras_metadata.pb"
+    if about.exists() and wrapped.found(about.read_bytes()):
+        return wrapped.load(path)
+    if not about.exists():
         raise ModelError(
             f"SavedModel {path} has a graph but no Keras layers: save with "
             "model.save('my_model.keras') instead of model.export(...)"
