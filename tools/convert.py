@@ -59,12 +59,19 @@ _QUANTIZE = flags.DEFINE_string(
     "quantize",
     "float32",
     "recipe: float32 | int8_backbone (what is frozen) | of the twin: int8_serve,"
-    " int8_weights, float16, int4_dense, int2_dense",
+    " int8_weights, float16, int4_dense, int2_dense | of the weights: pruned50,"
+    " pruned80, clustered16, pruned80_clustered16_int8",
 )
 _CALIBRATE = flags.DEFINE_string(
     "calibrate",
     None,
     "dataset whose rows find the ranges of what is int8; --dataset if unset",
+)
+_COMPRESS_STEPS = flags.DEFINE_integer(
+    "compress_steps", 500, "steps on --dataset for each of pruning and clustering"
+)
+_QAT_STEPS = flags.DEFINE_integer(
+    "qat_steps", 0, "steps on --dataset with TF-MOT's fake quantization, before export"
 )
 _SERVE = flags.DEFINE_boolean(
     "serve", True, "also write serve.tflite, the serving twin that tools/bake.py fills"
@@ -103,6 +110,7 @@ def _convert(progress, console: Console) -> dict:
     dataset = _open_dataset()
     options = method_flags.options(_METHOD.value, _of_dataset(dataset))
     model, classes = _model(dataset, options.get("seed", 0), console)
+    model = _compressed(model, dataset, options.get("loss"), progress)
     kind = methods.METHODS[_METHOD.value]
     build = functools.partial(kind, model, classes=classes, **options)
     method = build(choices=_choices())
@@ -133,6 +141,35 @@ def _convert(progress, console: Console) -> dict:
         "proofs": exported.manifest.proofs,
         "seconds": round(time.perf_counter() - start, 1),
     }
+
+
+def _compressed(model, dataset, loss: str | None, progress):
+    """Returns the model pruned, clustered or trained with fake quantization, if asked.
+
+    Raises:
+      ExportError: without labelled rows, or of a loss over other labels.
+    """
+    from tflite_odl.errors import ExportError
+    from tflite_odl.exporter.compress import Teaching, compressed
+    from tflite_odl.exporter.recipes import recipe
+
+    chosen = recipe(_QUANTIZE.value)
+    if not chosen.compresses and not _QAT_STEPS.value:
+        return model
+    if dataset is None:
+        raise ExportError(
+            f"--quantize={chosen.name} --qat_steps={_QAT_STEPS.value} trains the "
+            "model: name labelled rows with --dataset"
+        )
+    teaching = Teaching.on(
+        model,
+        dataset.train.x * dataset.scale + dataset.offset,
+        dataset.train.y,
+        loss or "sparse_cross_entropy",
+        _COMPRESS_STEPS.value,
+        _QAT_STEPS.value,
+    )
+    return compressed(model, chosen, teaching, progress)
 
 
 def _calibration(dataset):

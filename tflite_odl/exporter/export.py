@@ -14,6 +14,7 @@ from tflite_odl import contract
 from tflite_odl.errors import ExportError
 from tflite_odl.exporter import artifact, int8_twin, recipes
 from tflite_odl.exporter.build import build
+from tflite_odl.exporter.compress import outcome
 from tflite_odl.exporter.goldens import golden_steps, record
 from tflite_odl.exporter.int8 import Rows, quantized
 from tflite_odl.exporter.layers import converted
@@ -95,6 +96,8 @@ def export(
         )
     if recipe.calibrated and calibrate is None:
         raise ExportError(f"recipe {quantize!r} needs rows to calibrate with")
+    if recipe.compresses:
+        quantization |= outcome(method.serving().network.graph, recipe)
     if recipe.serving in ("int8", *recipes.STORED) and not (serving and method.bakes):
         why = f"{method.name} has none" if serving else "it is left out"
         raise ExportError(f"recipe {quantize!r} is of the serving twin, and {why}")
