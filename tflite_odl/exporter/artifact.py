@@ -27,7 +27,7 @@ import numpy as np
 
 from tflite_odl import contract
 from tflite_odl.errors import ArtifactError
-from tflite_odl.exporter import flatbuffer
+from tflite_odl.exporter import delivery, flatbuffer
 
 INDEX_FILE = "index.json"
 _OWN_FILES = (contract.MANIFEST_FILE, contract.MODEL_FILE)
@@ -147,7 +147,9 @@ def _contents(
     if rejected:
         files[contract.REJECTED_FILE] = f"{rejected.rstrip()}\n".encode()
     hashes = {name: hashlib.sha256(files[name]).hexdigest() for name in files}
-    complete = dataclasses.replace(manifest, files=hashes)
+    models = {n: c for n, c in files.items() if n.endswith(".tflite")}
+    sizes = delivery.sizes(models)
+    complete = dataclasses.replace(manifest, files=hashes, delivery=sizes)
     files[contract.MANIFEST_FILE] = complete.to_json(indent=1).encode()
     return files
 
