@@ -16,6 +16,7 @@ from tflite_odl.host import (
     bake,
     checkpoint,
     embedded,
+    journal,
     labels,
     paths,
     records,
@@ -184,3 +185,13 @@ def test_records(case):
     metrics = {name: tensor(about) for name, about in case["metrics"].items()}
     found = records.record(case["batch"], metrics, case["before"], case["ms"])
     assert json.loads(json.dumps(found)) == json.loads(case["line"])
+
+
+@cases("lines")
+def test_lines(case):
+    found = journal.parse(case["line"].encode() + b"\n")
+    if case.get("refused"):
+        assert found is None
+    else:
+        assert found == json.loads(case["record"])
+        assert journal.line(found).decode() == case["line"] + "\n"

@@ -26,6 +26,7 @@ from tflite_odl.proof import encoded_twins, gate, int8_twins, layers, twins
 from tflite_odl.proof.batches import Sample
 from tflite_odl.proof.cache import Cache
 from tflite_odl.proof.proof import Arrays, Proof
+from tflite_odl.signing import Key
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,10 +45,20 @@ class Exported:
     goldens: artifact.Goldens
     twin: bytes | None = None
 
-    def save(self, folder: str | os.PathLike) -> pathlib.Path:
-        """Writes the artifact folder, whole or not at all; returns its path."""
+    def save(self, folder: str | os.PathLike, sign: Key | None = None) -> pathlib.Path:
+        """Writes the artifact folder, whole or not at all; returns its path.
+
+        Args:
+          folder: an older artifact there is replaced.
+          sign: an Ed25519 private key, a PEM file or 32 bytes; None signs nothing.
+
+        Raises:
+          ArtifactError: it cannot be written, or there is no such key; what was there
+            is as it was.
+        """
+        twin = self.twin
         return artifact.write(
-            folder, self.model, self.manifest, self.goldens, twin=self.twin
+            folder, self.model, self.manifest, self.goldens, twin=twin, sign=sign
         )
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from tflite_odl import contract
+from tflite_odl import contract, files
 from tflite_odl.errors import ArtifactError, CheckpointError
 from tflite_odl.folding import Arrays, Formula
 from tflite_odl.host import checkpoint as checkpoints
@@ -26,6 +26,17 @@ from tflite_odl.host.int8 import Int8
 from tflite_odl.host.weights import Weight
 
 LITTLE = np.dtype("<f4")
+
+# What a formula of any content can raise.
+_MALFORMED = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    StopIteration,
+    TypeError,
+    ValueError,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +98,7 @@ class Twin:
             int8 = content.get("int8")
             int8 = None if int8 is None else Int8.from_json(int8)
             return cls(weights, constants, content["bytes"], int8)
-        except (KeyError, TypeError, AttributeError) as error:
+        except _MALFORMED as error:
             raise ArtifactError(
                 f"the manifest's `serving` is incomplete: {error!r}"
             ) from error
@@ -128,10 +139,7 @@ def shipped(artifact: Artifact) -> bytes:
       ArtifactError: it is missing, or its hash is not the manifest's.
     """
     path = artifact.path / contract.SERVING_FILE
-    try:
-        model = path.read_bytes()
-    except OSError as error:
-        raise ArtifactError(f"cannot read {path}: {error.strerror}") from error
+    model = files.read(path, ArtifactError)
     expected = artifact.manifest.files.get(contract.SERVING_FILE)
     if hashlib.sha256(model).hexdigest() != expected:
         raise ArtifactError(f"{path} was altered: its sha256 is not the manifest's")
@@ -164,8 +172,13 @@ def _value(formula: Formula, sources: Arrays) -> np.ndarray:
     if missing:
         raise CheckpointError(f"the state has no {missing}: the twin is made of them")
     # What overflows is refused by name.
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        value = formula.value(sources)
+    try:
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            value = formula.value(sources)
+    except _MALFORMED as error:
+        raise ArtifactError(
+            f"the manifest makes nothing of {list(formula.sources)}: {error!r}"
+        ) from error
     if not np.isfinite(value).all():
         raise CheckpointError(
             f"the state's {list(formula.sources)} make a weight that is not finite"
