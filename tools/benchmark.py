@@ -21,7 +21,7 @@ import quiet
 import terminal
 from absl import app, flags, logging
 
-SUITES = ("speed", "coverage", "skip", "contrastive", "gate")
+SUITES = ("speed", "coverage", "skip", "contrastive", "gate", "quantize")
 
 _SUITE = flags.DEFINE_enum("suite", None, SUITES, "what to study", required=True)
 _QUICK = flags.DEFINE_boolean("quick", False, "a taste: three minutes, no page")

@@ -31,12 +31,13 @@ from tflite_odl.methods import Finetune
 from tflite_odl.proof import int8_twins
 from tflite_odl.proof.candidate import ParityError
 
-RECIPE = "int8_serve"
+RECIPE, LOSS = "int8_serve", "sparse_cross_entropy"
 
 
 def made(model: tf_keras.Model, rows=None, **options):
     """Returns (method that follows its activations, plan, twin)."""
-    method = Finetune(randomize(model), learning_rate=0.1, **options)
+    options = {"loss": LOSS, "learning_rate": 0.1, **options}
+    method = Finetune(randomize(model), **options)
     rows = nets.calibration(method) if rows is None else rows
     plan = int8_twin.planned(method.network, rows)
     method = method.observing(plan.observed)
@@ -282,7 +283,7 @@ def test_what_is_int8_is_said(build):
     said = Artifact.open(build("finetune-int8-serve")).manifest.quantization
     assert said["recipe"] == RECIPE and said["int8_share_of_multiply_adds"] == 1.0
     assert said["int8_layers"] == ["conv", "depthwise", "conv2", "head"]
-    graph = fold.folded(Finetune(nets.noisy_net()).network.graph).graph
+    graph = fold.folded(Finetune(nets.noisy_net(), loss=LOSS).network.graph).graph
     assert set(places(graph).float_layers) == {"groups", "layers"}
 
 
@@ -308,16 +309,15 @@ def test_an_int8_twin_needs_rows_and_a_twin(options, match):
         export(nets.method_of("finetune-sgd"), nets.BATCH, quantize=RECIPE, **options)
 
 
-def test_a_method_without_a_twin_refuses_its_recipe():
-    method = nets.method_of("distill-frozen")
-    if method.bakes:
-        pytest.skip("distill has a twin of its own")
-    with pytest.raises(ExportError, match="distill has none"):
+@pytest.mark.parametrize("name", ["distill-frozen", "contrastive"])
+def test_a_method_that_follows_nothing_refuses_its_recipe(name):
+    method = nets.method_of(name)
+    with pytest.raises(ExportError, match="has none|follows its activations"):
         export(method, nets.BATCH, quantize=RECIPE, calibrate=nets.calibration(method))
 
 
 def test_rows_that_overflow_are_refused():
-    method = Finetune(randomize(nets.conv_net()))
+    method = Finetune(randomize(nets.conv_net()), loss=LOSS)
     rows = np.full((4, 6, 6, 2), 3e38, np.float32)
     with pytest.raises(ExportError, match="not finite"):
         int8_twin.planned(method.network, rows)

@@ -112,6 +112,11 @@ def export(
     if recipe.serving in ("int8", *recipes.STORED) and not (serving and method.bakes):
         why = f"{method.name} has none" if serving else "it is left out"
         raise ExportError(f"recipe {quantize!r} is of the serving twin, and {why}")
+    if recipe.serving == "int8" and not method.follows:
+        raise ExportError(
+            f"recipe {quantize!r} needs a method that follows its activations, "
+            f"{method.name} does not: take 'int8_weights'"
+        )
     if recipe.serving == "int8":
         plan = int8_twin.planned(method.serving().network, calibrate, progress)
         method = method.observing(plan.observed)

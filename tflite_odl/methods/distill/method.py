@@ -79,6 +79,7 @@ class Distill(Supervised):
     """
 
     name = "distill"
+    follows = False
     Config = DistillConfig
     losses = ("sparse_cross_entropy",)
     bakes = False
