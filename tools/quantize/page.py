@@ -21,6 +21,15 @@ def page(results: dict, command: str, plots: Mapping[str, str] | None = None) ->
     ]
     lines += [
         "A net is pre-trained in Keras on one set and learns another one in LiteRT. "
+        "Accuracies are of the same held-out rows, in per cent: of the serving twin "
+        "as shipped, of the training artifact's `infer` and of the twin baked from it "
+        "after training. Sizes in kB; the twin's is given after training, too, "
+        "compressed. Times are of one thread, CPU time, the least of interleaved "
+        "rounds; `infer` and twin answer one row, a train step takes the case's batch.",
+        "",
+    ]
+    lines += [
+        "A net is pre-trained in Keras on one set and learns another one in LiteRT. "
         "Accuracies are of the same held-out rows, in per cent: of the serving twin as "
         "shipped, of the training artifact's `infer` and of the twin baked from it after "
         "training. Sizes in kB; the twin's is given after training, too, compressed. "
