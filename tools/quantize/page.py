@@ -6,6 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 
+ABOUT = (
+    "A net is pre-trained in Keras on one set and learns another one in LiteRT. "
+    "Accuracies are of the same held-out rows, in per cent: of the serving twin as "
+    "shipped, of the training artifact's `infer` and of the twin baked from it after "
+    "training. Sizes in kB; the twin's is given after training, too, compressed. Times "
+    "are of one thread, CPU time, the least of interleaved rounds; `infer` and twin "
+    "answer one row, a train step takes the case's batch."
+)
+
+
 def page(results: dict, command: str, plots: Mapping[str, str] | None = None) -> str:
     """Returns the page.
 
@@ -14,29 +24,9 @@ def page(results: dict, command: str, plots: Mapping[str, str] | None = None) ->
       command: that makes it again.
       plots: {case: file}, if they were drawn.
     """
+    versions = ", ".join(results["versions"])
     lines = ["# Recipes: size, accuracy, latency", ""]
-    lines += [
-        f"`{command}`, {results['machine']}; {', '.join(results['versions'])}.",
-        "",
-    ]
-    lines += [
-        "A net is pre-trained in Keras on one set and learns another one in LiteRT. "
-        "Accuracies are of the same held-out rows, in per cent: of the serving twin "
-        "as shipped, of the training artifact's `infer` and of the twin baked from it "
-        "after training. Sizes in kB; the twin's is given after training, too, "
-        "compressed. Times are of one thread, CPU time, the least of interleaved "
-        "rounds; `infer` and twin answer one row, a train step takes the case's batch.",
-        "",
-    ]
-    lines += [
-        "A net is pre-trained in Keras on one set and learns another one in LiteRT. "
-        "Accuracies are of the same held-out rows, in per cent: of the serving twin as "
-        "shipped, of the training artifact's `infer` and of the twin baked from it after "
-        "training. Sizes in kB; the twin's is given after training, too, compressed. "
-        "Times are of one thread, CPU time, the least of interleaved rounds; `infer` and "
-        "twin answer one row, a train step takes the batch of the case.",
-        "",
-    ]
+    lines += [f"`{command}`, {results['machine']}; {versions}.", "", ABOUT, ""]
     records = results["records"]
     for case in dict.fromkeys(record["case"] for record in records):
         lines += [f"## {case}", ""]
