@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-
 ABOUT = (
     "A net is pre-trained in Keras on one set and learns another one in LiteRT. "
     "Accuracies are of the same held-out rows, in per cent: of the serving twin as "
