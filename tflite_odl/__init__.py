@@ -15,6 +15,7 @@ _LAZY = {
     "Session": ("tflite_odl.host.session", "Session"),
     "bake": ("tflite_odl.host.bake", "bake"),
     "load": ("tflite_odl.reading.load", "load"),
+    "compressed": ("tflite_odl.exporter.compress", "compressed"),
     "export": ("tflite_odl.exporter.export", "export"),
     "methods": ("tflite_odl.methods", None),
     "models": ("tflite_odl.models", None),

@@ -21,7 +21,7 @@ from absl import app, flags, logging
 
 from tflite_odl.commands import quiet, terminal
 
-SUITES = ("speed", "coverage", "skip", "contrastive", "distill", "gate")
+SUITES = ("speed", "coverage", "skip", "contrastive", "distill", "gate", "quantize")
 
 _SUITE = flags.DEFINE_enum("suite", None, SUITES, "what to study", required=True)
 _QUICK = flags.DEFINE_boolean("quick", False, "a taste: three minutes, no page")

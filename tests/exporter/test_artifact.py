@@ -61,7 +61,7 @@ def test_every_file_is_hashed_and_the_manifest_is_in_the_model(
         assert hashlib.sha256(content).hexdigest() == digest
     inside = embedded.manifest((folder / contract.MODEL_FILE).read_bytes())
     assert inside == manifest
-    assert dataclasses.replace(shown, files={}) == manifest
+    assert dataclasses.replace(shown, files={}, delivery={}) == manifest
 
 
 def test_goldens_are_raw_and_equal_tensors_share_a_file(

@@ -31,13 +31,13 @@ from tflite_odl.methods import Finetune
 from tflite_odl.proof import int8_twins
 from tflite_odl.proof.candidate import ParityError
 
-RECIPE = "int8_serve"
-LOSS = "sparse_cross_entropy"
+RECIPE, LOSS = "int8_serve", "sparse_cross_entropy"
 
 
 def made(model: tf_keras.Model, rows=None, **options):
     """Returns (method that follows its activations, plan, twin)."""
-    method = Finetune(randomize(model), learning_rate=0.1, **{"loss": LOSS, **options})
+    options = {"loss": LOSS, "learning_rate": 0.1, **options}
+    method = Finetune(randomize(model), **options)
     rows = nets.calibration(method) if rows is None else rows
     plan = int8_twin.planned(method.network, rows)
     method = method.observing(plan.observed)
@@ -309,11 +309,10 @@ def test_an_int8_twin_needs_rows_and_a_twin(options, match):
         export(nets.method_of("finetune-sgd"), nets.BATCH, quantize=RECIPE, **options)
 
 
-def test_a_method_without_a_twin_refuses_its_recipe():
-    method = nets.method_of("distill-frozen")
-    if method.bakes:
-        pytest.skip("distill has a twin of its own")
-    with pytest.raises(ExportError, match="distill has none"):
+@pytest.mark.parametrize("name", ["distill-frozen", "contrastive"])
+def test_a_method_that_follows_nothing_refuses_its_recipe(name):
+    method = nets.method_of(name)
+    with pytest.raises(ExportError, match="has none|follows its activations"):
         export(method, nets.BATCH, quantize=RECIPE, calibrate=nets.calibration(method))
 
 

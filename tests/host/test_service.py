@@ -9,6 +9,7 @@ import pytest
 
 from tests import nets
 from tflite_odl import contract
+from tflite_odl.contract.digest import digest
 from tflite_odl.errors import ArtifactError, CheckpointError, ContractError
 from tflite_odl.host import bake, service
 from tflite_odl.host.artifact import Artifact
@@ -67,6 +68,7 @@ def test_without_rows_nothing_is_compared(trained, tmp_path):
     assert decision.taken and decision.score is decision.before is None
     note = json.loads((tmp_path / "serve.tflite.json").read_bytes())
     assert note["artifact_id"] == artifact.manifest.artifact_id
+    assert note["state"] == digest({}, state)
 
 
 @pytest.mark.parametrize("harm", ["cut", "foreign", "no note"])

@@ -5,6 +5,7 @@ tflite-odl convert --method=finetune --model=my_model.keras --out=artifacts/mine
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import os
@@ -73,12 +74,19 @@ _QUANTIZE = flags.DEFINE_string(
     "quantize",
     "float32",
     "recipe: float32 | int8_backbone (what is frozen) | of the twin: int8_serve,"
-    " int8_weights, float16, int4_dense, int2_dense",
+    " int8_weights, float16, int4_dense, int2_dense | of the weights: pruned50,"
+    " pruned80, clustered16, pruned80_clustered16_int8",
 )
 _CALIBRATE = flags.DEFINE_string(
     "calibrate",
     None,
     "dataset whose rows find the ranges of what is int8; --dataset if unset",
+)
+_COMPRESS_STEPS = flags.DEFINE_integer(
+    "compress_steps", 500, "steps on --dataset for each of pruning and clustering"
+)
+_QAT_STEPS = flags.DEFINE_integer(
+    "qat_steps", 0, "steps on --dataset with TF-MOT's fake quantization, before export"
 )
 _SERVE = flags.DEFINE_boolean(
     "serve", True, "also write serve.tflite, the serving twin that bake fills"
@@ -127,6 +135,7 @@ def _convert(progress, console: Console) -> dict:
     if _WEIGHTS.value:
         given = checkpoint.tensors(_WEIGHTS.value)
         console.out(str(weights.put(getattr(model, "model", model), given)))
+    model = _compressed(model, dataset, options.get("loss"), progress)
     kind = methods.METHODS[_METHOD.value]
     if _BACKBONE.value and hasattr(methods.config_class(_METHOD.value), "loss"):
         # These nets end in logits of classes.
@@ -169,6 +178,40 @@ def _sample(dataset):
         return None
     size = min(len(dataset.train), 256)
     return next(dataset.train.batches(size, order=_STREAM.value))
+
+
+def _compressed(model, dataset, loss: str | None, progress):
+    """Returns the model pruned, clustered or trained with fake quantization, if asked.
+
+    Raises:
+      ExportError: without labelled rows, or of a loss over other labels.
+    """
+    from tflite_odl.errors import ExportError
+    from tflite_odl.exporter.compress import Teaching, compressed
+    from tflite_odl.exporter.recipes import recipe
+    from tflite_odl.reading.load import LoadedModel
+
+    chosen = recipe(_QUANTIZE.value)
+    if not chosen.compresses and not _QAT_STEPS.value:
+        return model
+    if dataset is None:
+        raise ExportError(
+            f"--quantize={chosen.name} --qat_steps={_QAT_STEPS.value} trains the "
+            "model: name labelled rows with --dataset"
+        )
+    plain = getattr(model, "model", model)
+    teaching = Teaching.on(
+        plain,
+        dataset.train.x * dataset.scale + dataset.offset,
+        dataset.train.y,
+        loss or "sparse_cross_entropy",
+        _COMPRESS_STEPS.value,
+        _QAT_STEPS.value,
+    )
+    made = compressed(plain, chosen, teaching, progress)
+    if isinstance(model, LoadedModel):
+        return dataclasses.replace(model, model=made)
+    return made
 
 
 def _calibration(dataset):

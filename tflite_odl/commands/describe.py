@@ -76,6 +76,12 @@ def show(
         console.print(_matrix("Ops per signature", "op", manifest.ops))
     if manifest.sizes:
         console.print(_sizes(manifest.sizes))
+    if manifest.delivery:
+        sizes = {
+            file: {kind: size_text(size) for kind, size in found.items()}
+            for file, found in manifest.delivery.items()
+        }
+        console.print(_matrix("Delivery", "compressed by", sizes, sort=False))
     if manifest.memory:
         sizes = {
             name: {part: size_text(size) for part, size in parts.items()}
@@ -127,7 +133,12 @@ def _twin(serving: Mapping[str, Any]) -> str:
     if not serving:
         return ""
     size, weights = size_text(serving["bytes"]), len(serving["weights"])
-    return f"{serving['file']}, {size}, {weights} weights are baked"
+    int8 = serving.get("int8", {"layers": [], "spans": []})
+    baked = [f"{weights} weights"] if weights else []
+    if int8["layers"]:
+        layers, spans = len(int8["layers"]), len(int8["spans"])
+        baked.append(f"{layers} int8 layers and {spans} ranges")
+    return f"{serving['file']}, {size}, {' and '.join(baked)} are baked"
 
 
 def _lines(content: Mapping[str, Any], prefix: str = "") -> Iterable[str]:

@@ -36,6 +36,8 @@ class Manifest:
       versions: what made it, and the oldest runtime it was proven on.
       proofs: the parity gate's figures.
       files: {path: sha256} of every shipped file; empty in the embedded copy.
+      delivery: {model file: {"bytes", "deflate", "zstd"}}, its size as it is and
+        compressed; empty in the embedded copy.
       contract_version: the contract this artifact follows.
     """
 
@@ -56,6 +58,7 @@ class Manifest:
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
     proofs: dict[str, Any] = dataclasses.field(default_factory=dict)
     files: dict[str, str] = dataclasses.field(default_factory=dict)
+    delivery: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)
     contract_version: int = names.VERSION
 
     def __post_init__(self) -> None:

@@ -29,7 +29,7 @@ import numpy as np
 
 from tflite_odl import contract, files, signing
 from tflite_odl.errors import ArtifactError
-from tflite_odl.exporter import flatbuffer
+from tflite_odl.exporter import delivery, flatbuffer
 from tflite_odl.exporter.exchange import exchange
 from tflite_odl.signing import Key
 
@@ -158,7 +158,9 @@ def _contents(
     if rejected:
         contents[contract.REJECTED_FILE] = f"{rejected.rstrip()}\n".encode()
     hashes = {name: hashlib.sha256(contents[name]).hexdigest() for name in contents}
-    complete = dataclasses.replace(manifest, files=hashes)
+    models = {n: c for n, c in contents.items() if n.endswith(".tflite")}
+    sizes = delivery.sizes(models)
+    complete = dataclasses.replace(manifest, files=hashes, delivery=sizes)
     contents[contract.MANIFEST_FILE] = complete.to_json(indent=1).encode()
     if sign is not None:
         digest = hashlib.sha256(contents[contract.MANIFEST_FILE]).digest()

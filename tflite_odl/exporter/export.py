@@ -16,6 +16,7 @@ from tflite_odl.builtin.quantizers.weights import QUANTIZER
 from tflite_odl.errors import ExportError
 from tflite_odl.exporter import artifact, int8_twin, recipes
 from tflite_odl.exporter.build import build
+from tflite_odl.exporter.compress import outcome
 from tflite_odl.exporter.goldens import golden_steps, record
 from tflite_odl.exporter.int8 import Rows, quantized
 from tflite_odl.exporter.layers import converted
@@ -108,9 +109,16 @@ def export(
         )
     if recipe.calibrated and calibrate is None:
         raise ExportError(f"recipe {quantize!r} needs rows to calibrate with")
+    if recipe.compresses:
+        quantization |= outcome(method.serving().network.graph, recipe)
     if recipe.serving in ("int8", *recipes.STORED) and not (serving and method.bakes):
         why = f"{method.name} has none" if serving else "it is left out"
         raise ExportError(f"recipe {quantize!r} is of the serving twin, and {why}")
+    if recipe.serving == "int8" and not method.follows:
+        raise ExportError(
+            f"recipe {quantize!r} needs a method that follows its activations, "
+            f"{method.name} does not: take 'int8_weights'"
+        )
     if recipe.serving == "int8":
         _check_real(method, recipe)
         plan = int8_twin.planned(method.serving().network, calibrate, progress)

@@ -43,6 +43,11 @@ class Recipe:
         """Whether ranges of activations are needed, and so rows to find them with."""
         return "int8" in (self.backbone, self.serving)
 
+    @property
+    def compresses(self) -> bool:
+        """Whether the model's weights are changed before it is shipped."""
+        return bool(self.sparsity or self.clusters)
+
     def to_manifest(self) -> dict[str, Any]:
         """Returns what the manifest says of it, the name as `recipe`."""
         content = dataclasses.asdict(self)
@@ -98,6 +103,29 @@ RECIPES = {
             serving="int2_dense",
             bits=2,
             about="dense kernels of the twin are int2, what they read is rounded",
+        ),
+        Recipe(
+            "pruned50",
+            sparsity=0.5,
+            about="two of four neighbouring weights are 0: smaller when compressed",
+        ),
+        Recipe(
+            "pruned80",
+            sparsity=0.8,
+            about="four of five weights are 0: smaller when compressed",
+        ),
+        Recipe(
+            "clustered16",
+            clusters=16,
+            about="a layer's weights share 16 values: smaller when compressed",
+        ),
+        Recipe(
+            "pruned80_clustered16_int8",
+            serving="int8",
+            bits=8,
+            sparsity=0.8,
+            clusters=16,
+            about="all of it, in a twin that is int8",
         ),
     )
 }

@@ -66,8 +66,8 @@ def calibrated(
     """
     copy = float32_copy(model)
     front = tf_keras.Model(copy.inputs, [_output(copy, name) for name in ends])
-    quantized, unknown = _annotated(front)
-    _calibrate(quantized, x, progress)
+    quantized, unknown = annotated(front)
+    calibrate(quantized, x, progress)
     outputs, inputs = {}, []
     for layer in quantized.layers:
         known = _range(layer)
@@ -95,8 +95,12 @@ def _output(model: tf_keras.Model, name: str) -> tf.Tensor:
         ) from error
 
 
-def _annotated(front: tf_keras.Model) -> tuple[tf_keras.Model, tuple[str, ...]]:
-    """Returns (the model with fake quantization, layers that stay as they are)."""
+def annotated(front: tf_keras.Model) -> tuple[tf_keras.Model, tuple[str, ...]]:
+    """Returns (the model with fake quantization, layers that stay as they are).
+
+    Raises:
+      ExportError: TF-MOT cannot quantize it.
+    """
     import tensorflow_model_optimization as tfmot
     from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (  # noqa: E501
         default_8bit_quantize_registry,
@@ -115,9 +119,9 @@ def _annotated(front: tf_keras.Model) -> tuple[tf_keras.Model, tuple[str, ...]]:
         return layer
 
     try:
-        annotated = tf_keras.models.clone_model(front, clone_function=annotate)
-        annotated.set_weights(front.get_weights())
-        return keras.quantize_apply(annotated), tuple(unknown)
+        marked = tf_keras.models.clone_model(front, clone_function=annotate)
+        marked.set_weights(front.get_weights())
+        return keras.quantize_apply(marked), tuple(unknown)
     except (RuntimeError, ValueError, UnboundLocalError) as error:
         raise ExportError(f"TF-MOT cannot quantize the frozen part: {error}") from error
 
@@ -138,12 +142,16 @@ def _norm_of(layer: tf_keras.layers.Layer, registry) -> bool:
     return isinstance(before, folds) and linear and alone and registry.supports(before)
 
 
-def _calibrate(
+def calibrate(
     quantized: tf_keras.Model,
     x: Sequence[np.ndarray],
     progress: Callable[[str], None],
 ) -> None:
-    """Moves the ranges to where the rows are, and nothing else."""
+    """Moves the ranges to where the rows are, and nothing else.
+
+    Raises:
+      ExportError: one of them did not move.
+    """
     for layer in quantized.submodules:
         if isinstance(layer, tf_keras.layers.BatchNormalization):
             # Else it would move, and scale by the batch's statistics.

@@ -119,7 +119,7 @@ class Artifact:
                 )
         where = self.path / contract.MODEL_FILE
         inside = embedded.manifest(self.model, where, bare=False)
-        if inside != dataclasses.replace(self.manifest, files={}):
+        if inside != dataclasses.replace(self.manifest, files={}, delivery={}):
             raise ArtifactError(f"{beside} was altered: the model holds another one")
 
 

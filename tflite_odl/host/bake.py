@@ -121,7 +121,7 @@ def bake(
         finite.
     """
     opened = artifact if isinstance(artifact, Artifact) else Artifact.open(artifact)
-    state = _state(opened.manifest, checkpoint)
+    state = state_of(opened.manifest, checkpoint)
     twin = Twin.from_json(opened.manifest.serving or _no_twin(opened))
     return patched(shipped(opened), twin, state)
 
@@ -218,7 +218,12 @@ def _no_twin(artifact: Artifact) -> dict:
     )
 
 
-def _state(manifest: contract.Manifest, checkpoint: Any) -> Arrays:
+def state_of(manifest: contract.Manifest, checkpoint: Any) -> Arrays:
+    """Returns the state by name; see `bake` for what a checkpoint may be.
+
+    Raises:
+      CheckpointError: there is none, or it is of another artifact.
+    """
     if isinstance(checkpoint, Mapping):
         return checkpoint
     path = pathlib.Path(checkpoint)

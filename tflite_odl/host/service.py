@@ -1,7 +1,8 @@
 """Takes a baked twin into service, or leaves the one that is there.
 
 Beside `serve.tflite` lies `serve.tflite.json`: the file's sha256, the artifact it
-belongs to, its score. The artifact's folder is never written to.
+belongs to, the digest of the state it was baked from, its score. The artifact's folder
+is never written to.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from tflite_odl import contract, files
+from tflite_odl.contract.digest import digest
 from tflite_odl.errors import ArtifactError, ContractError
 from tflite_odl.host import bake
 from tflite_odl.host.artifact import Artifact
@@ -70,7 +72,8 @@ def serve(
         parent = path.resolve().parent
     if artifact.path.is_dir() and parent == artifact.path.resolve():
         raise ArtifactError(f"{path} is in the artifact's folder, which never changes")
-    model = bake.bake(artifact, checkpoint)
+    state = bake.state_of(artifact.manifest, checkpoint)
+    model = bake.bake(artifact, state)
     new = before = None
     if rows is not None:
         new = score(model, artifact.manifest, *rows)
@@ -82,6 +85,7 @@ def serve(
     note = {
         "sha256": hashlib.sha256(model).hexdigest(),
         "artifact_id": artifact.manifest.artifact_id,
+        "state": digest({}, state),
         "score": new,
     }
     files.write(_note(path), json.dumps(note).encode(), ArtifactError)

@@ -135,11 +135,13 @@ class Method:
       classes: class names, may be empty.
       features: the inputs an app feeds, which the host preprocesses in no way.
       bakes: whether a serving twin can be made, whose weights a host puts in place.
+      follows: whether it can follow how far activations go, as an int8 twin needs.
       notes: lines for the user, on what was taken from where.
     """
 
     name = ""
     bakes = True
+    follows = False
     notes: tuple[str, ...] = ()
     config: Any
     classes: tuple[str, ...] = ()

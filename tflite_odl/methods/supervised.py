@@ -73,6 +73,7 @@ class Supervised(Method):
     """
 
     Config = SupervisedConfig
+    follows = True
     losses: tuple[str, ...] = tuple(losses.LOSSES)
 
     def __init__(

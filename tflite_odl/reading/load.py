@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tflite_odl.reading import (
     rebuild,
     sizes,
     subclasses,
+    wrapped,
 )
 from tflite_odl.reading.precision import in_float32
 
@@ -88,6 +90,8 @@ def _load_file(
     path: Path, input_shape: Sequence[int]
 ) -> tuple[tf_keras.Model, list[str], config.SavedModel]:
     saved = config.read(path)
+    if wrapped.found(json.dumps(saved.config)):
+        return *wrapped.load(path), saved
     config.check_known(saved.config)
     own, notes = subclasses.found(saved.config)
     try:
@@ -112,7 +116,10 @@ def _load_file(
 def _load_folder(path: Path) -> tuple[tf_keras.Model, list[str], config.SavedModel]:
     if not (path / "saved_model.pb").exists():
         raise ModelError(f"folder {path} has no saved_model.pb: it is no SavedModel")
-    if not (path / "keras_metadata.pb").exists():
+    about = path / "keras_metadata.pb"
+    if about.exists() and wrapped.found(about.read_bytes()):
+        return *wrapped.load(path), config.read_folder(path)
+    if not about.exists():
         raise ModelError(
             f"SavedModel {path} has a graph but no Keras layers: save with "
             "model.save('my_model.keras') instead of model.export(...)"

@@ -101,6 +101,7 @@ class Distill(Supervised):
     """
 
     name = "distill"
+    follows = False
     Config = DistillConfig
     losses = ("sparse_cross_entropy",)
 
