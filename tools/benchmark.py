@@ -1,6 +1,7 @@
-"""Long studies: python tools/benchmark.py --suite=speed|coverage|skip|gate [--quick]
+"""Long studies: python tools/benchmark.py --suite=NAME [--quick]
 
-Each suite is a folder beside this file, with `entry.py`. A run that was stopped goes on
+Each suite (speed, coverage, skip, gate, robust) is a folder beside this file, with
+`entry.py`. A run that was stopped goes on
 where it was, and measures again what has changed since.
 """
 
@@ -21,7 +22,7 @@ import quiet
 import terminal
 from absl import app, flags, logging
 
-SUITES = ("speed", "coverage", "skip", "gate")
+SUITES = ("speed", "coverage", "skip", "gate", "robust")
 
 _SUITE = flags.DEFINE_enum("suite", None, SUITES, "what to study", required=True)
 _QUICK = flags.DEFINE_boolean("quick", False, "a taste: three minutes, no page")
@@ -33,7 +34,7 @@ _MINUTES = flags.DEFINE_float(
     "minutes", 55, "speed: after which only round one goes on"
 )
 _KEEP = flags.DEFINE_boolean(
-    "keep", False, "coverage, skip: keep what an older one made"
+    "keep", False, "coverage, skip, robust: keep what an older one made"
 )
 _WORK = flags.DEFINE_string(
     "work", None, "models, records, environments; .cache/SUITE if unset"
@@ -51,7 +52,7 @@ class Request:
       cases: names, empty for all.
       quick: three minutes; the page is only printed.
       threads, rounds, seconds, minutes: of the suite speed.
-      keep: of the suites coverage and skip.
+      keep: of the suites coverage, skip and robust.
       work: folder that keeps what is found between runs.
       out: folder of page and data.
       command: as it was typed.

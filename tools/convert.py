@@ -216,16 +216,9 @@ def _learning(method) -> str:
 
 
 def _choices() -> dict[str, str] | None:
-    from tflite_odl.errors import ModelError
+    from tflite_odl.builtin import plan
 
-    if not _PLAN.value:
-        return None
-    try:
-        with open(_PLAN.value) as file:
-            content = json.load(file)
-        return dict(content.get("plan", content))
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise ModelError(f"--plan={_PLAN.value} is not a plan: {error}") from error
+    return plan.read(_PLAN.value) if _PLAN.value else None
 
 
 if __name__ == "__main__":

@@ -1,0 +1,64 @@
+"""Tiny artifacts, one or more of each method, made once."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+CLASSES, BATCH = 3, 6
+
+
+def _mlp() -> Any:
+    import tf_keras
+    from tf_keras import layers as kl
+
+    tf_keras.utils.set_random_seed(1)
+    hidden = kl.Dense(8, activation="relu", name="hidden")
+    return tf_keras.Sequential([kl.Input((4,)), hidden, kl.Dense(CLASSES, name="head")])
+
+
+def _conv() -> Any:
+    import tf_keras
+    from tf_keras import layers as kl
+
+    tf_keras.utils.set_random_seed(2)
+    x = image = kl.Input((6, 6, 2))
+    for number in (1, 2):
+        x = kl.Conv2D(4, 3, padding="same", use_bias=False, name=f"conv{number}")(x)
+        x = kl.ReLU()(kl.BatchNormalization(name=f"norm{number}")(x))
+    x = kl.GlobalAveragePooling2D()(x)
+    return tf_keras.Model(image, kl.Dense(CLASSES, name="head")(x))
+
+
+Case = tuple[str, Callable[[], Any], dict[str, Any]]
+# {name: (method, model, options)}
+CASES: dict[str, Case] = {
+    "finetune-mlp": ("finetune", _mlp, {"optimizer": "adam", "learning_rate": 0.01}),
+    "finetune-conv": ("finetune", _conv, {"accumulate": 2, "noise": 0.1}),
+    "skip-mlp": ("skip", _mlp, {"update_period": 4, "optimizer": "momentum"}),
+    "skip-conv": ("skip", _conv, {"update_period": 4, "error_bound": 0.5}),
+    "distill-conv": ("distill", _conv, {"student": "int4", "learning_rate": 0.01}),
+}
+SMALL = "finetune-mlp"
+
+
+def artifacts(
+    folder: pathlib.Path, say: Callable[[str], None]
+) -> dict[str, pathlib.Path]:
+    """Returns the folder of each case, exported if it is not there."""
+    found = {name: folder / name for name in CASES}
+    for name, path in found.items():
+        if not (path / "manifest.json").exists():
+            say(f"export {name}")
+            _export(name, path)
+    return found
+
+
+def _export(name: str, path: pathlib.Path) -> None:
+    from tflite_odl import methods
+    from tflite_odl.exporter.export import export
+
+    method, net, options = CASES[name]
+    made = methods.METHODS[method](net(), classes=("a", "b", "c"), **options)
+    export(made, BATCH, infer_batch_size=2).save(path)
