@@ -11,6 +11,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 
+from tflite_odl import contract
 from tflite_odl.errors import OdlError
 from tflite_odl.exporter import artifact as exported
 from tflite_odl.host import loop
@@ -32,10 +33,11 @@ def study(path: pathlib.Path, work: pathlib.Path, sizes: int) -> list[dict]:
     whole = work / "whole"
     shutil.rmtree(whole, ignore_errors=True)
     _, expected = children.run(lambda: _train(path, whole), 600)
-    run_kb = _kb(whole) + _kb(path) // 4
+    # An export is as large as the model and its manifest, and done twice.
+    own = [path / name for name in (contract.MODEL_FILE, contract.MANIFEST_FILE)]
     jobs = (
-        ("run", run_kb, lambda place: _run(path, place, expected)),
-        ("export", 3 * _kb(path), lambda place: _export(path, place)),
+        ("run", _kb([*whole.rglob("*")]), lambda place: _run(path, place, expected)),
+        ("export", 2 * _kb(own), lambda place: _export(path, place)),
     )
     found = []
     for name, most_kb, job in jobs:
@@ -159,6 +161,7 @@ def _how() -> str:
     return "tmpfs" if os.geteuid() == 0 else "limit of a file's size"
 
 
-def _kb(folder: pathlib.Path) -> int:
-    sizes = [p.stat().st_size for p in folder.rglob("*") if p.is_file()]
+def _kb(paths: list[pathlib.Path]) -> int:
+    """Returns the room that files take in blocks, with some for their folders."""
+    sizes = [path.stat().st_size for path in paths if path.is_file()]
     return sum(-(-size // 4096) * 4 for size in sizes) + 16

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import pathlib
-from collections.abc import Callable
 
 from tflite_odl.errors import OdlError
 from tools.robust import children, damage, kinds
@@ -12,6 +11,7 @@ from tools.robust import children, damage, kinds
 CHUNK, MOST_SECONDS = 50, 600
 # What falls back to what was shipped, or to what is unpacked again, is refused as well.
 FALLS_BACK = "shipped"
+GOOD = ("refused", "equal", "in part", "other plan")
 
 
 def study(
@@ -37,12 +37,12 @@ def study(
 def _several(name, artifact, work, seeds, found, bad) -> None:
     """Counts what several seeds come to; one by one where their child does not end."""
     how, answer = children.run(
-        lambda: _tried(name, artifact, work, seeds), MOST_SECONDS
+        lambda: outcomes(name, artifact, work, seeds), MOST_SECONDS
     )
     if how == "done":
         for seed, outcome in zip(seeds, answer):
             found[outcome.partition(":")[0]] += 1
-            if outcome not in ("refused", "equal", "in part", "other plan"):
+            if outcome not in GOOD:
                 bad.append([seed, outcome])
     elif len(seeds) == 1:
         found[how] += 1
@@ -52,16 +52,17 @@ def _several(name, artifact, work, seeds, found, bad) -> None:
             _several(name, artifact, work, range(seed, seed + 1), found, bad)
 
 
-def _tried(name: str, artifact: pathlib.Path, work: pathlib.Path, seeds) -> list[str]:
+def outcomes(name: str, artifact: pathlib.Path, work: pathlib.Path, seeds) -> list[str]:
+    """Returns what became of the damaged file of each seed, in this process."""
     kind = kinds.prepare(name, artifact, work)
     content, expected = kind.file.read_bytes(), kind.read()
-    outcomes = []
+    found = []
     for seed in seeds:
         changed = damage.damaged(content, seed)
         kind.file.unlink(missing_ok=True)
         kind.file.write_bytes(changed)
-        outcomes.append(_outcome(kind, expected, name))
-    return outcomes
+        found.append(_outcome(kind, expected, name))
+    return found
 
 
 def _outcome(kind: kinds.Kind, expected, name: str) -> str:
@@ -80,13 +81,3 @@ def _outcome(kind: kinds.Kind, expected, name: str) -> str:
     if kind.parts and all(one in expected for one in found):
         return "in part"
     return "other numbers"
-
-
-def all_kinds(
-    artifact: pathlib.Path, work: pathlib.Path, count: int, keep: Callable
-) -> list[dict]:
-    """Returns the study of each kind; `keep` remembers those that are done."""
-    return [
-        keep(name, lambda n=name: study(n, artifact, work / "file", count))
-        for name in kinds.NAMES
-    ]

@@ -37,6 +37,7 @@ CASES: dict[str, Case] = {
     "finetune-mlp": ("finetune", _mlp, {"optimizer": "adam", "learning_rate": 0.01}),
     "finetune-conv": ("finetune", _conv, {"accumulate": 2, "noise": 0.1}),
     "skip-mlp": ("skip", _mlp, {"update_period": 4, "optimizer": "momentum"}),
+    "skip-mlp-clipped": ("skip", _mlp, {"update_period": 4, "clip_norm": 1.0}),
     "skip-conv": ("skip", _conv, {"update_period": 4, "error_bound": 0.5}),
     "distill-conv": ("distill", _conv, {"student": "int4", "learning_rate": 0.01}),
 }

@@ -82,7 +82,9 @@ NOTES = {
     'and in its range. "Failed and refused": the runtime failed, the session then '
     "refuses everything but a reset.",
     "poison": "Worst: how far the loss on held-out rows, 0.1 at most, is from that of "
-    "a run without the poison, where no row was rejected.",
+    "a run without the poison, where no row was rejected. A net without batch norms "
+    "that learns by plain gradients is ruined by a row far beyond the others but "
+    "within `--feature_limit`; `--clip_norm`, a lower limit or Adam keep it from that.",
     "long": "Growth of resident memory in kB after step 1,000, at the end and at most.",
     "kills": "Differ: runs that came to other weights, records or figures than one "
     "that was never killed.",

@@ -20,7 +20,7 @@ def study(artifacts: dict[str, pathlib.Path], steps: int = STEPS) -> list[dict]:
     for name, path in artifacts.items():
         for runtime in ("interpreter", "compiled"):
             how, answer = children.run(
-                lambda p=path, r=runtime: _tried(p, r, steps), 3600
+                lambda p=path, r=runtime: tried(p, r, steps), 3600
             )
             about = answer if how == "done" else {"failed": f"{how}: {answer}"}
             found.append({"artifact": name, "runtime": runtime, **about})
@@ -47,7 +47,8 @@ def poisons(batch: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
     return {what: {**batch, **changes} for what, changes in found.items()}
 
 
-def _tried(path: pathlib.Path, runtime: str, steps: int) -> dict:
+def tried(path: pathlib.Path, runtime: str, steps: int) -> dict:
+    """Returns what each poison came to on one runtime, in this process."""
     with Session(path, runtime, 1) as session:
         clean = _loss(session, None, steps)[0]
         found, bad = [], []

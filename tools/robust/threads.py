@@ -23,13 +23,14 @@ def study(path: pathlib.Path, calls: int) -> list[dict]:
     """
     found = []
     for runtime in ("interpreter", "compiled"):
-        how, answer = children.run(lambda r=runtime: _tried(path, r, calls), 3600)
+        how, answer = children.run(lambda r=runtime: tried(path, r, calls), 3600)
         about = answer if how == "done" else {"failed": f"{how}: {answer}"}
         found.append({"runtime": runtime, "threads": THREADS, "calls": calls, **about})
     return found
 
 
-def _tried(path: pathlib.Path, runtime: str, calls: int) -> dict:
+def tried(path: pathlib.Path, runtime: str, calls: int) -> dict:
+    """Returns the counts of one runtime, in this process."""
     artifact = Artifact.open(path)
     batches = [driving.batch(artifact.manifest, seed) for seed in range(BATCHES)]
     order: list[tuple[str, dict, str]] = []
