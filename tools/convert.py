@@ -43,14 +43,22 @@ _DATASET = flags.DEFINE_string(
 _INPUT_SHAPE = flags.DEFINE_list(
     "input_shape", None, "with --backbone, without --dataset"
 )
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "rows of a train call")
-_INFER_BATCH_SIZE = flags.DEFINE_integer("infer_batch_size", 1, "rows of an infer call")
+_BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", 16, "rows of a train call", lower_bound=1
+)
+_INFER_BATCH_SIZE = flags.DEFINE_integer(
+    "infer_batch_size", 1, "rows of an infer call", lower_bound=1
+)
 _PLAN = flags.DEFINE_string("plan", None, "JSON file {node: lowering}, or a manifest")
 _TUNE = flags.DEFINE_boolean(
     "tune", False, "choose lowerings by measuring them in LiteRT on this machine"
 )
 _MEMORY_LIMIT = flags.DEFINE_float(
-    "memory_limit_mb", None, "most memory a train call may take; refused above it"
+    "memory_limit_mb",
+    None,
+    "most memory a train call may take; refused above it",
+    lower_bound=0.0,
+    upper_bound=1e9,
 )
 _CACHE = flags.DEFINE_boolean(
     "cache", True, "take layers as proven that were proven on this machine before"
@@ -169,15 +177,25 @@ def _model(dataset, seed: int, console: Console):
             console.out(note)
         outputs = loaded.model.output_shape[-1]
         return loaded.model, classes if len(classes) == outputs else ()
-    shape = tuple(
-        map(int, _INPUT_SHAPE.value or (dataset.input_shape if dataset else ()))
-    )
+    shape = _shape(_INPUT_SHAPE.value or (dataset.input_shape if dataset else ()))
     num_classes = _NUM_CLASSES.value or len(classes)
     if not shape or not num_classes:
         raise ModelError(
             "--backbone needs --dataset, or --input_shape and --num_classes"
         )
     return models.backbone(_BACKBONE.value, shape, num_classes, seed), classes
+
+
+def _shape(sizes) -> tuple[int, ...]:
+    from tflite_odl.errors import ModelError
+
+    try:
+        found = tuple(map(int, sizes))
+    except ValueError as error:
+        raise ModelError(f"--input_shape={sizes}: needs whole numbers") from error
+    if min(found, default=1) < 1:
+        raise ModelError(f"--input_shape={list(found)}: needs sizes of 1 or more")
+    return found
 
 
 def _of_dataset(dataset) -> dict[str, Any]:
