@@ -1,6 +1,6 @@
 """No argument and no file that a user can give ends a tool with a traceback.
 
-Each tool runs all its cases in one process of its own, for the flags of two tools clash.
+Each tool runs all its cases in one process of its own: the flags of two tools clash.
 """
 
 from __future__ import annotations
