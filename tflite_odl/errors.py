@@ -35,3 +35,7 @@ class RunError(OdlError):
 
 class ExportError(OdlError):
     """The converted model was refused: the op audit or the parity gate failed."""
+
+
+class DeviceError(OdlError):
+    """A device profile, or an emulated phone, cannot be had or used here."""

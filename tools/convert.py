@@ -31,6 +31,9 @@ _METHOD = flags.DEFINE_enum(
 _BACKBONE = flags.DEFINE_string(
     "backbone", None, "a net of tflite_odl/models, untrained"
 )
+_NORM = flags.DEFINE_enum(
+    "norm", "batch", ["batch", "group"], "normalization of a --backbone"
+)
 _MODEL = flags.DEFINE_string("model", None, "your Keras model: .keras, .h5, SavedModel")
 _NUM_CLASSES = flags.DEFINE_integer(
     "num_classes", None, "with --model: replace the last Dense by a fresh one this wide"
@@ -38,10 +41,24 @@ _NUM_CLASSES = flags.DEFINE_integer(
 _DATASET = flags.DEFINE_string(
     "dataset",
     None,
-    "gives input shape, scaling, class names and the rows to prove with",
+    "gives dtype, class names and the rows to prove with; input shape and scaling of a "
+    "--backbone",
+)
+_STREAM = flags.DEFINE_string(
+    "stream",
+    "sequential",
+    "order of the dataset's rows to prove with: iid, tracks, ...",
+)
+_WEIGHTS = flags.DEFINE_string(
+    "weights",
+    None,
+    "checkpoint, or folder of a run: its weights go into the model where names and "
+    "shapes agree",
 )
 _INPUT_SHAPE = flags.DEFINE_list(
-    "input_shape", None, "with --backbone, without --dataset"
+    "input_shape",
+    None,
+    "of a row: with --backbone, without --dataset; with --model, sizes it leaves open",
 )
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size", 16, "rows of a train call", lower_bound=1
@@ -64,7 +81,10 @@ _CACHE = flags.DEFINE_boolean(
     "cache", True, "take layers as proven that were proven on this machine before"
 )
 _QUANTIZE = flags.DEFINE_string(
-    "quantize", "float32", "recipe: float32 | int8_backbone (what is frozen is int8)"
+    "quantize",
+    "float32",
+    "recipe: float32 | int8_backbone (what is frozen) | of the twin: int8_serve,"
+    " int8_weights, float16, int4_dense, int2_dense",
 )
 _CALIBRATE = flags.DEFINE_string(
     "calibrate",
@@ -105,18 +125,27 @@ def main(argv: list[str]) -> int:
 
 def _convert(progress, console: Console) -> dict:
     from tflite_odl.exporter.export import export
+    from tflite_odl.host import checkpoint
     from tflite_odl.proof.cache import Cache
+    from tflite_odl.reading import weights
 
     start = time.perf_counter()
     if _SIGN.value:  # before all the work
         signing.sign(_SIGN.value, signing.MODEL, b"")
     dataset = _open_dataset()
     options = method_flags.options(_METHOD.value, _of_dataset(dataset))
-    model, classes = _model(dataset, options.get("seed", 0), console)
+    model, classes = _model(dataset, options, console)
+    if _WEIGHTS.value:
+        given = checkpoint.tensors(_WEIGHTS.value)
+        console.out(str(weights.put(getattr(model, "model", model), given)))
     kind = methods.METHODS[_METHOD.value]
+    if _BACKBONE.value and hasattr(methods.config_class(_METHOD.value), "loss"):
+        # These nets end in logits of classes.
+        options.setdefault("loss", "sparse_cross_entropy")
     build = functools.partial(kind, model, classes=classes, **options)
     method = build(choices=_choices())
-    console.out(_learning(method))
+    for line in (_learning(method), *method.notes):
+        console.out(line)
     if _SERVE.value and not method.bakes:
         console.out(f"{_METHOD.value} has no serving twin: serve.tflite is left out")
     limit = _MEMORY_LIMIT.value and int(_MEMORY_LIMIT.value * 1e6)
@@ -126,7 +155,7 @@ def _convert(progress, console: Console) -> dict:
         method,
         _BATCH_SIZE.value,
         _INFER_BATCH_SIZE.value,
-        sample=(dataset.train.x[:256], dataset.train.y[:256]) if dataset else None,
+        sample=_sample(dataset),
         keep_rejected=_KEEP_REJECTED.value,
         memory_limit=limit,
         cache=Cache.usual() if _CACHE.value else Cache(None),
@@ -143,6 +172,14 @@ def _convert(progress, console: Console) -> dict:
         "proofs": exported.manifest.proofs,
         "seconds": round(time.perf_counter() - start, 1),
     }
+
+
+def _sample(dataset):
+    """Returns (x, y), rows to prove the artifact with; None without a dataset."""
+    if not dataset:
+        return None
+    size = min(len(dataset.train), 256)
+    return next(dataset.train.batches(size, order=_STREAM.value))
 
 
 def _calibration(dataset):
@@ -162,28 +199,40 @@ def _open_dataset():
     return streams.open(_DATASET.value) if _DATASET.value else None
 
 
-def _model(dataset, seed: int, console: Console):
-    """Returns (Keras model, class names) from the flags."""
+def _model(dataset, options: dict[str, Any], console: Console):
+    """Returns (what is trained, class names) from the flags and a method's options."""
     from tflite_odl import models
+    from tflite_odl.builtin.preprocess import Preprocessing
     from tflite_odl.errors import ModelError
     from tflite_odl.reading.load import load
+    from tflite_odl.reading.scaling import check_scaled
 
     classes = dataset.classes if dataset else ()
+    taken = options.get("preprocessing", Preprocessing())
     if (_MODEL.value is None) == (_BACKBONE.value is None):
         raise ModelError("give either --model or --backbone")
+    if _MODEL.value and _NORM.value != "batch":
+        raise ModelError("--norm is of a --backbone; a --model has its own")
     if _MODEL.value:
-        loaded = load(_MODEL.value, num_classes=_NUM_CLASSES.value)
+        loaded = load(
+            _MODEL.value,
+            num_classes=_NUM_CLASSES.value,
+            input_shape=_shape(_INPUT_SHAPE.value or ()),
+        )
         for note in loaded.notes:
             console.out(note)
+        if taken.dtype == "uint8" and not method_flags.given("scale"):
+            check_scaled(loaded.model)
         outputs = loaded.model.output_shape[-1]
-        return loaded.model, classes if len(classes) == outputs else ()
+        return loaded, classes if len(classes) == outputs else ()
     shape = _shape(_INPUT_SHAPE.value or (dataset.input_shape if dataset else ()))
     num_classes = _NUM_CLASSES.value or len(classes)
     if not shape or not num_classes:
         raise ModelError(
             "--backbone needs --dataset, or --input_shape and --num_classes"
         )
-    return models.backbone(_BACKBONE.value, shape, num_classes, seed), classes
+    choices = {"seed": options.get("seed", 0), "norm": _NORM.value}
+    return models.backbone(_BACKBONE.value, shape, num_classes, **choices), classes
 
 
 def _shape(sizes) -> tuple[int, ...]:
@@ -199,14 +248,16 @@ def _shape(sizes) -> tuple[int, ...]:
 
 
 def _of_dataset(dataset) -> dict[str, Any]:
-    """Returns what a dataset says of a method's options: scaling, an epoch's steps."""
+    """Returns what a dataset says of a method's options: dtype, an epoch's steps, and
+    how a backbone's inputs are scaled; a user's model has its own scaling."""
     from tflite_odl.builtin.preprocess import Preprocessing
 
     if not dataset:
         return {}
     dtype, epoch = str(dataset.train.x.dtype), len(dataset.train) // _BATCH_SIZE.value
+    scaling = () if _MODEL.value else (dataset.scale, dataset.offset)
     return {
-        "preprocessing": Preprocessing(dtype, dataset.scale, dataset.offset),
+        "preprocessing": Preprocessing(dtype, *scaling),
         "update_period": max(1, epoch),
     }
 

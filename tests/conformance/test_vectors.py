@@ -13,6 +13,7 @@ from tflite_odl.contract import Manifest, Signature, TensorSpec
 from tflite_odl.contract.digest import digest
 from tflite_odl.errors import ArtifactError, CheckpointError, ContractError, DataError
 from tflite_odl.host import (
+    bake,
     checkpoint,
     embedded,
     journal,
@@ -152,6 +153,22 @@ def test_manifests(case):
     assert embedded.seal(model, where).hex() == case["seal"]
     content = model[where][: -embedded.SEAL_BYTES]
     assert embedded.text(content).decode() == case["text"]
+
+
+@cases("bake")
+def test_bake(case):
+    vectors = load("bake")
+    state = {name: tensor(about) for name, about in vectors["state"].items()}
+    before = (FILES / vectors["before"]).read_bytes()
+    if case.get("refused"):
+        with pytest.raises((ArtifactError, CheckpointError)):
+            bake.patched(before, bake.Twin.from_json(case["serving"]), state)
+        return
+    twin = bake.Twin.from_json(case["serving"])
+    after = (FILES / case["after"]).read_bytes()
+    assert bake.patched(before, twin, state) == after != before
+    again = bake.Twin.from_json(json.loads(json.dumps(twin.to_json())))
+    assert again == twin
 
 
 @cases("paths")

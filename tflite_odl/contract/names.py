@@ -4,6 +4,8 @@ VERSION = 2
 
 TRAIN, INFER, EVALUATE = "train", "infer", "evaluate"
 CONFIGURE, SAVE, RESTORE = "configure", "save", "restore"
+# What methods may have beside them.
+ENROLL, CLASSIFY, REFRESH = "enroll", "classify", "refresh"
 SIGNATURES = (TRAIN, INFER, EVALUATE, CONFIGURE, SAVE, RESTORE)
 
 MODEL_FILE, MANIFEST_FILE, GOLDENS_FOLDER = "model.tflite", "manifest.json", "goldens"

@@ -126,6 +126,34 @@ def load(path: str | os.PathLike, manifest: contract.Manifest) -> Checkpoint:
         contract.
     """
     path = pathlib.Path(path)
+    header, state = _read(path)
+    _check_header(path, header, manifest)
+    _check_state(path, state, manifest)
+    return Checkpoint(state, *(_count(path, header, n) for n in ("step", "position")))
+
+
+def tensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Returns what a checkpoint of any artifact holds.
+
+    Args:
+      path: of the file, or of a folder whose newest valid one is taken.
+
+    Raises:
+      CheckpointError: missing, cut or altered.
+    """
+    path = pathlib.Path(path)
+    if not path.is_dir():
+        return _read(path)[1]
+    try:
+        return _read(path / NEWEST)[1]
+    except CheckpointError:
+        if not (path / BEFORE).exists():
+            raise
+        return _read(path / BEFORE)[1]
+
+
+def _read(path: pathlib.Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """Returns (header, tensors) of a file whose sha256 fits its content."""
     files.check_regular(path, CheckpointError)
     try:
         with safetensors.safe_open(path, "numpy") as file:
@@ -139,9 +167,7 @@ def load(path: str | os.PathLike, manifest: contract.Manifest) -> Checkpoint:
         raise CheckpointError(
             f"{path} was altered: its sha256 does not fit its content"
         )
-    _check_header(path, header, manifest)
-    _check_state(path, state, manifest)
-    return Checkpoint(state, *(_count(path, header, n) for n in ("step", "position")))
+    return header, state
 
 
 def latest(

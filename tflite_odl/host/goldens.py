@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -49,19 +50,41 @@ def check(runtime: Runtime, artifact: Artifact) -> list[Result]:
         not in their folder.
       ContractError: a call does not fit its signature.
     """
-    folder = artifact.path / contract.GOLDENS_FOLDER
-    content = files.read(folder / INDEX_FILE, ArtifactError, MOST_INDEX_BYTES)
-    try:
-        index = json.loads(content)
-        if not index["steps"]:
-            raise ArtifactError(f"{folder / INDEX_FILE} has no calls: nothing is shown")
-        specs = {name: _spec(about) for name, about in index["tensors"].items()}
+    with _opened(artifact) as (folder, index, specs):
         repeat = _Repeat(runtime, folder, specs)
         return [
             result
             for number, call in enumerate(index["steps"])
             for result in repeat(number, call)
         ]
+
+
+def inputs(artifact: Artifact, signature: str) -> list[dict[str, np.ndarray]]:
+    """Returns the inputs of each golden call of a signature, complete.
+
+    Raises:
+      ArtifactError: as `check`.
+    """
+    with _opened(artifact) as (folder, index, specs):
+        return [
+            {name: _tensor(folder, f, specs[f]) for name, f in call["inputs"].items()}
+            for call in index["steps"]
+            if call["signature"] == signature
+        ]
+
+
+@contextlib.contextmanager
+def _opened(
+    artifact: Artifact,
+) -> Iterator[tuple[pathlib.Path, Mapping[str, Any], dict[str, TensorSpec]]]:
+    """Gives the goldens' folder, their index, and what each of their files holds."""
+    folder = artifact.path / contract.GOLDENS_FOLDER
+    content = files.read(folder / INDEX_FILE, ArtifactError, MOST_INDEX_BYTES)
+    try:
+        index = json.loads(content)
+        if not index["steps"]:
+            raise ArtifactError(f"{folder / INDEX_FILE} has no calls: nothing is shown")
+        yield folder, index, {n: _spec(about) for n, about in index["tensors"].items()}
     except OdlError:
         raise
     except _MALFORMED as error:

@@ -90,7 +90,8 @@ def run(
 
 
 def _step(session: Session, x: Rows, y: np.ndarray, hide: Callable) -> Record:
-    before = session.evaluate(**_inputs(session, x, y))
+    learns_labels = session.manifest.signature(contract.TRAIN).inputs_of(LABEL)
+    before = session.evaluate(**_inputs(session, x, y)) if learns_labels else {}
     inputs = _inputs(session, x, hide(session.position, y))
     start = time.perf_counter()
     metrics = session.train(**inputs)

@@ -12,10 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from ai_edge_litert.compiled_model import CompiledModel
-from ai_edge_litert.hardware_accelerator import HardwareAccelerator
-from ai_edge_litert.interpreter import Interpreter
-from ai_edge_litert.options import CpuOptions, Options
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from tflite_odl.contract import SAVE, Manifest
 from tflite_odl.errors import ArtifactError, OdlError, RunError
@@ -93,11 +90,16 @@ class InterpreterRuntime(Runtime):
     """
 
     name = "interpreter"
+    kernels = OpResolverType.AUTO  # XNNPACK's, where it has them
 
     def _load(self, model: bytes, threads: int) -> None:
         # The interpreter reads the weights in place: the bytes must stay alive.
         self._model = model
-        self._interpreter = Interpreter(model_content=model, num_threads=threads)
+        self._interpreter = Interpreter(
+            model_content=model,
+            num_threads=threads,
+            experimental_op_resolver_type=self.kernels,
+        )
         self._calls: dict[str, Call] = {}
 
     def _run(self, signature: str, inputs: Arrays) -> dict[str, np.ndarray]:
@@ -144,12 +146,26 @@ def _public_call(runner, inputs: Arrays) -> dict[str, np.ndarray]:
     return runner(**inputs)
 
 
+class PlainRuntime(InterpreterRuntime):
+    """tflite::Interpreter without XNNPACK: TFLite's own kernels, which are slow."""
+
+    name = "plain"
+    kernels = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+
+
 class CompiledRuntime(Runtime):
     """LiteRT's CompiledModel. Tensors go by name: it lists inputs in its own order."""
 
     name = "compiled"
 
     def _load(self, model: bytes, threads: int) -> None:
+        # Not in every LiteRT that has an interpreter.
+        try:
+            from ai_edge_litert.compiled_model import CompiledModel
+            from ai_edge_litert.hardware_accelerator import HardwareAccelerator
+            from ai_edge_litert.options import CpuOptions, Options
+        except ImportError as error:
+            raise ArtifactError(f"this LiteRT has no CompiledModel: {error}") from error
         options = Options(
             hardware_accelerators=HardwareAccelerator.CPU,
             cpu_options=CpuOptions(num_threads=threads),
@@ -191,6 +207,7 @@ class CompiledRuntime(Runtime):
         self._model.close()
 
 
+# What apps use, and what proves itself on every artifact.
 RUNTIMES: dict[str, Any] = {
     kind.name: kind for kind in (InterpreterRuntime, CompiledRuntime)
 }

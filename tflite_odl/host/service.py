@@ -115,6 +115,10 @@ def score(model: bytes, manifest: contract.Manifest, x: Arrays, y: np.ndarray) -
     """
     spec = manifest.signature(contract.INFER)
     (output,) = spec.outputs
+    if output.name == "embedding":
+        raise ContractError(
+            "a twin that gives embeddings has no score by labels: leave --evaluate out"
+        )
     spec.check_names(x)
     y = np.asarray(y)
     labelled = y > contract.UNLABELLED if y.ndim == 1 else ~np.isnan(y).any(-1)

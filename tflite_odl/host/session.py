@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from tflite_odl import contract
+from tflite_odl.contract.names import CLASSIFY, ENROLL, REFRESH
 from tflite_odl.errors import CheckpointError, ContractError, RunError
 from tflite_odl.host import checkpoint, rows, totals
+from tflite_odl.host.adopt import Adopted, adopt
 from tflite_odl.host.artifact import Artifact
 from tflite_odl.host.claim import Claim
 from tflite_odl.host.runtimes import RUNTIMES, Runtime
@@ -30,7 +32,7 @@ class Session:
 
     Args:
       artifact: a folder, a bare `.tflite`, or an opened `Artifact`.
-      runtime: "interpreter" or "compiled".
+      runtime: "interpreter", "compiled", or a class of `host.runtimes`.
       threads: of the CPU kernels.
       checkpoint_dir: where `save_checkpoint` writes.
       trusted: an Ed25519 public key, a PEM file or 32 bytes; an artifact that it has
@@ -43,12 +45,13 @@ class Session:
     def __init__(
         self,
         artifact: str | os.PathLike | Artifact,
-        runtime: str = "interpreter",
+        runtime: str | type[Runtime] = "interpreter",
         threads: int = 2,
         checkpoint_dir: str | os.PathLike | None = None,
         trusted: Key | None = None,
     ) -> None:
-        if runtime not in RUNTIMES:
+        kind = RUNTIMES.get(runtime) if isinstance(runtime, str) else runtime
+        if kind is None:
             raise ContractError(f"runtime {runtime!r} is not one of {list(RUNTIMES)}")
         opened = isinstance(artifact, Artifact)
         if opened:
@@ -59,7 +62,9 @@ class Session:
         self.manifest = self.artifact.manifest
         self.checkpoint_dir = checkpoint_dir and pathlib.Path(checkpoint_dir)
         self.position = 0
-        self._kind, self._threads = RUNTIMES[runtime], threads
+        # Whether what is enrolled was embedded before the last training.
+        self._stale = True
+        self._kind, self._threads = kind, threads
         self._turn, self._files = Turns(), threading.RLock()
         self._failed, self._claim = "", None
         self._runtime: Runtime | None = self._load()
@@ -165,7 +170,7 @@ class Session:
         """
         with self._turn:
             metrics = self._run_padded(self.manifest.signature(contract.TRAIN), inputs)
-            self.position += 1
+            self.position, self._stale = self.position + 1, True
             return metrics
 
     def infer(self, /, x: Any = None, **inputs: Any) -> np.ndarray:
@@ -175,16 +180,78 @@ class Session:
           x: [n, ...], the only input.
           **inputs: each of several inputs by its name, instead.
         """
-        spec = self.manifest.signature(contract.INFER)
-        (output,) = spec.outputs
+        (found,) = self._by_rows(contract.INFER, inputs, x).values()
+        return found
+
+    def _by_rows(
+        self, signature: str, inputs: Mapping[str, Any], x: Any
+    ) -> dict[str, np.ndarray]:
+        """Returns each output of a signature, whose rows are the inputs' own."""
+        spec = self.manifest.signature(signature)
         arrays = rows.together(spec, rows.named(spec, inputs, x))
         spec.check_names(arrays)
         parts = [
-            self._run_padded(spec, part)[output.name]
+            self._run_padded(spec, part)
             for part in rows.slices(arrays, spec.inputs[0].shape[0])
         ]
-        empty = np.zeros((0, *output.shape[1:]), output.dtype)
-        return np.concatenate([empty, *parts])[: rows.length(arrays)]
+        found = {}
+        for output in spec.outputs:
+            empty = np.zeros((0, *output.shape[1:]), output.dtype)
+            whole = np.concatenate([empty, *(part[output.name] for part in parts)])
+            found[output.name] = whole[: rows.length(arrays)]
+        return found
+
+    def enroll(self, x: Any = None, y: Any = None, **inputs: Any) -> int:
+        """Takes in labelled rows, by which `classify` tells others; any number.
+
+        Args:
+          x: [n, ...], the only feature.
+          y: [n] classes, 0 or more.
+          **inputs: each of several inputs by its name, instead of x.
+
+        Returns:
+          How many are enrolled now: of a class that has most, the oldest leave where
+          there is no room.
+
+        Raises:
+          ContractError: the artifact does not enroll, or an input does not fit.
+        """
+        spec = self.manifest.signature(ENROLL)
+        arrays = rows.together(spec, rows.named(spec, inputs, x, y))
+        with self._turn:
+            found = self._embed_anew() if not rows.length(arrays) else 0
+            for part in rows.slices(arrays, spec.inputs[0].shape[0]):
+                found = int(self._run_padded(spec, part)["enrolled"][0])
+            self._stale = False
+        return found
+
+    def classify(self, x: Any = None, **inputs: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Returns (labels [n] int32, -1 where nothing is enrolled; similarities [n]).
+
+        The first call after a training embeds the enrolled rows anew.
+
+        Args:
+          x: [n, ...], the only input.
+          **inputs: each of several inputs by its name, instead.
+
+        Raises:
+          ContractError: the artifact does not classify, or an input does not fit.
+        """
+        self._refresh()
+        found = self._by_rows(CLASSIFY, inputs, x)
+        return found["label"], found["similarity"]
+
+    def _refresh(self) -> None:
+        """Embeds what is enrolled anew, where the encoder has learned since."""
+        with self._turn:
+            if REFRESH in self.manifest.signatures and self._stale:
+                self._embed_anew()
+
+    def _embed_anew(self) -> int:
+        """Returns how many rows are enrolled."""
+        self._stale = False
+        found = self.run(REFRESH, unused=np.zeros(1, np.float32))
+        return int(found["enrolled"][0])
 
     def evaluate(
         self, /, x: Any = None, y: Any = None, **inputs: Any
@@ -202,6 +269,7 @@ class Session:
         spec = self.manifest.signature(contract.EVALUATE)
         given = rows.named(spec, inputs, x, y)
         parts = rows.slices(rows.together(spec, given), spec.inputs[0].shape[0])
+        self._refresh()
         found = totals.total(spec, (self._run_padded(spec, part) for part in parts))
         if "correct" in found:
             found["accuracy"] = found["correct"] / max(found["count"], 1)
@@ -243,7 +311,28 @@ class Session:
 
     def load_state(self, state: Arrays) -> int:
         """Takes a state as `state(include_buffers=True)` gives it; returns its step."""
+        self._stale = True
         return int(self.run(contract.RESTORE, **state)["step"][0])
+
+    def adopt(self, path: str | os.PathLike) -> Adopted:
+        """Takes the weights of another artifact's checkpoint, where they fit.
+
+        Args:
+          path: of the checkpoint, or of its folder.
+
+        Returns:
+          What was taken and what was not; nothing but weights changes.
+
+        Raises:
+          CheckpointError: the file is damaged, no weight of it fits, or one is not
+            finite; the state is as it was.
+        """
+        given = checkpoint.tensors(path)
+        found = adopt(self.manifest.state, given)
+        with self._turn:
+            news = {name: given[name] for name in found.taken}
+            self.load_state({**self.state(include_buffers=True), **news})
+        return found
 
     def reset(self) -> None:
         """Returns to the shipped state, as a fresh session has it."""

@@ -135,10 +135,12 @@ class Method:
       classes: class names, may be empty.
       features: the inputs an app feeds, which the host preprocesses in no way.
       bakes: whether a serving twin can be made, whose weights a host puts in place.
+      notes: lines for the user, on what was taken from where.
     """
 
     name = ""
     bakes = True
+    notes: tuple[str, ...] = ()
     config: Any
     classes: tuple[str, ...] = ()
     features: tuple[Feature, ...] = ()
@@ -168,6 +170,14 @@ class Method:
 
         Args:
           backbone: a `builtin.quantized.Backbone` of the network's graph.
+        """
+        raise NotImplementedError(type(self).__name__)
+
+    def observing(self, observed: Any) -> Method:
+        """Returns the same method, which follows how far activations of its network go.
+
+        Args:
+          observed: a `builtin.observe.Observed` of the network's graph.
         """
         raise NotImplementedError(type(self).__name__)
 

@@ -14,11 +14,12 @@ from tflite_odl.methods.base import Change, Outcome, StateTensor, Tensors
 LARGEST_COUNT = 2**31 - 1
 
 
-def counters(seed: int) -> list[StateTensor]:
-    """Returns the state that every method has: `step` and `random`."""
+def counters(seed: int, step: int = 0) -> list[StateTensor]:
+    """Returns the state that every method has: `step`, which counts on from a number of
+    steps done before, and `random`."""
     of = StateTensor.of
     return [
-        of("step", np.int32(0), "counter", "training steps that changed the state"),
+        of("step", np.int32(step), "counter", "training steps that changed the state"),
         of("random", random.initial(seed), "random", "seed, counter"),
     ]
 

@@ -33,7 +33,9 @@ class Skip(Supervised):
     others. The gradient is (1 / B) sum w_i dL_i/dW, B = all labelled rows. Where
     nothing is kept, weights and slots stay as they are; batch norms' moving statistics
     follow the forward pass in any case. Of batches that are accumulated, those of which
-    nothing is kept count with a gradient of zero.
+    nothing is kept count with a gradient of zero. Penalties on weights are no rows':
+    they are in each batch's loss and gradient, and take part where an update is made;
+    what is measured of single rows is without them.
 
     Args:
       model, classes, choices: as for `Supervised`.
@@ -42,11 +44,19 @@ class Skip(Supervised):
 
     name = "skip"
     Config = SkipConfig
+    losses = ("sparse_cross_entropy",)
 
     def __init__(self, *args: Any, **config: Any) -> None:
         super().__init__(*args, **config)
         kind = BASELINES.get(self.config.policy, Threshold)
         self.policy: Policy = kind(self.config)
+        for node in self.network.graph.nodes:
+            if node.name in self.network.graph.activities:
+                raise ModelError(
+                    f"layer {node.layer!r} has a penalty on its output, and rows that "
+                    "are skipped would escape it: use --method=finetune, or save the "
+                    "model without that activity_regularizer"
+                )
         by_head = self.config.policy == "threshold" and not self.policy.probes
         last = self.network.graph.output
         if by_head and last.op != "dense":
@@ -77,9 +87,10 @@ class Skip(Supervised):
         return state["updates"]
 
     def train(self, state: Tensors, inputs: Tensors) -> Outcome:
-        batch = self.check(inputs)
+        batch = self.seen(state, inputs)
         record = self.forward(state, batch)
         loss, dlogits = self.loss.value(record.output, batch.y, batch.share)
+        loss = self.network.penalized(state, loss, record, record.run.rows)
         record_of = self._record_of(record)
         scores = self._scores(state, batch, record, record_of)
         weights = self._weights(state, scores)
