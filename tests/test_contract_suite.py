@@ -336,7 +336,7 @@ def test_no_sequence_of_calls_makes_the_state_absurd(session):
             for name in floats:
                 rows = slice(None) if kind == 3 else slice(0, 1)
                 inputs[name][rows] = value
-            if kind == 4:
+            if kind == 4 and "y" in inputs:
                 spoil(inputs["y"][:3])
             session.train(**inputs)
         assert not misfits(session)

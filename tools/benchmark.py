@@ -53,7 +53,7 @@ class Request:
       cases: names, empty for all.
       quick: three minutes; the page is only printed.
       threads, rounds, seconds, minutes: of the suite speed.
-      keep: of the suites coverage, skip and robust.
+      keep: of the suites coverage, skip, contrastive and robust.
       work: folder that keeps what is found between runs.
       out: folder of page and data.
       command: as it was typed.
