@@ -13,8 +13,9 @@ import sys
 
 import pytest
 
+from tflite_odl import methods
 from tflite_odl.host.runtimes import RUNTIMES
-from tools.robust import damage, kinds, mutations, page, poison, threads
+from tools.robust import damage, kinds, mutations, nets, page, poison, threads
 
 ROOT = pathlib.Path(__file__).parents[1]
 SMALL = "finetune-mlp"
@@ -123,6 +124,10 @@ def test_a_child_that_crashes_hangs_or_raises_is_told():
         ["traceback", "ZeroDivisionError: division by zero"],
         ["done", 5],
     ]
+
+
+def test_every_method_is_studied():
+    assert {method for method, _, _ in nets.CASES.values()} == set(methods.REGISTERED)
 
 
 def test_the_page_shows_what_must_not_happen():

@@ -137,9 +137,15 @@ def _long(artifacts, work, sizes, keep, say) -> None:
 
 
 def _poison(artifacts, work, sizes, keep, say) -> None:
+    from tflite_odl import contract
+    from tflite_odl.contract.names import LABEL
+    from tflite_odl.host.artifact import Artifact
     from tools.robust import poison
 
     for name, path in artifacts.items():
+        train = Artifact.open(path).manifest.signature(contract.TRAIN)
+        if not train.inputs_of(LABEL):  # no loss to be judged by
+            continue
         study = lambda n=name, p=path: poison.study({n: p}, sizes.poison)  # noqa: E731
         keep("poison", name, study)
 

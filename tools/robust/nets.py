@@ -32,7 +32,7 @@ def _conv() -> Any:
 
 
 Case = tuple[str, Callable[[], Any], dict[str, Any]]
-# {name: (method, model, options)}
+# {name: (method, model, options)}; a test holds every method of the library to be here.
 CASES: dict[str, Case] = {
     "finetune-mlp": ("finetune", _mlp, {"optimizer": "adam", "learning_rate": 0.01}),
     "finetune-conv": ("finetune", _conv, {"accumulate": 2, "noise": 0.1}),
@@ -40,6 +40,11 @@ CASES: dict[str, Case] = {
     "skip-mlp-clipped": ("skip", _mlp, {"update_period": 4, "clip_norm": 1.0}),
     "skip-conv": ("skip", _conv, {"update_period": 4, "error_bound": 0.5}),
     "distill-conv": ("distill", _conv, {"student": "int4", "learning_rate": 0.01}),
+    "contrastive-conv": (
+        "contrastive",
+        _conv,
+        {"buffer": 8, "enroll": 6, "projector_width": 8, "projection": 6},
+    ),
 }
 SMALL = "finetune-mlp"
 
