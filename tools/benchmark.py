@@ -37,6 +37,9 @@ _KEEP = flags.DEFINE_boolean(
     False,
     "coverage, skip, contrastive, robust: keep what an older one made",
 )
+_SHARE = flags.DEFINE_float(
+    "share", 1.0, "robust: how much of the full numbers", lower_bound=0, upper_bound=1
+)
 _WORK = flags.DEFINE_string(
     "work", None, "models, records, environments; .cache/SUITE if unset"
 )
@@ -54,6 +57,7 @@ class Request:
       quick: three minutes; the page is only printed.
       threads, rounds, seconds, minutes: of the suite speed.
       keep: of the suites coverage, skip, contrastive and robust.
+      share: of the suite robust.
       work: folder that keeps what is found between runs.
       out: folder of page and data.
       command: as it was typed.
@@ -67,6 +71,7 @@ class Request:
     seconds: float
     minutes: float
     keep: bool
+    share: float
     work: pathlib.Path
     out: pathlib.Path
     command: str
@@ -91,6 +96,7 @@ def main(argv: list[str]) -> int:
         _SECONDS.value,
         _MINUTES.value,
         _KEEP.value,
+        _SHARE.value,
         pathlib.Path(_WORK.value or f".cache/{suite}"),
         pathlib.Path(_OUT.value or f"docs/results/{suite}"),
         shlex.join(["python", *sys.argv]),

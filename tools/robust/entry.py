@@ -30,7 +30,13 @@ class Sizes:
     poison: int = 200
     seconds: int = 600
 
+    def scaled(self, share: float) -> Sizes:
+        """Returns a share of all numbers, a few of each at least."""
+        numbers = dataclasses.asdict(self).items()
+        return Sizes(**{n: max(FEW.get(n, 10), round(v * share)) for n, v in numbers})
 
+
+FEW = {"sizes": 12, "steps": 10_000, "poison": 60, "calls": 300}
 QUICK = Sizes(12, 40, 40, 300, 8, 10_000, 30, 5)
 
 
@@ -66,7 +72,7 @@ def main(request) -> str:
         raise KeyError(f"unknown {unknown}, there are {list(STUDIES)}")
     from tools.robust import nets, page
 
-    sizes = QUICK if request.quick else Sizes()
+    sizes = QUICK if request.quick else Sizes().scaled(request.share)
     work = (request.work / "quick" if request.quick else request.work).resolve()
     artifacts = nets.artifacts(work / "artifacts", request.say)
     facts = {"library": processes.fingerprint(), **dataclasses.asdict(sizes)}
@@ -79,6 +85,7 @@ def main(request) -> str:
         for part, result in keep.found.get(study, {}).items()
     ]
     results = {
+        "sizes": dataclasses.asdict(sizes),
         "machine": processes.machine(),
         "versions": processes.versions(),
         "records": found,

@@ -18,12 +18,16 @@ def _mlp() -> Any:
     return tf_keras.Sequential([kl.Input((4,)), hidden, kl.Dense(CLASSES, name="head")])
 
 
-def _conv() -> Any:
+def _photo() -> Any:
+    return _conv((6, 6, 3))
+
+
+def _conv(shape: tuple[int, ...] = (6, 6, 2)) -> Any:
     import tf_keras
     from tf_keras import layers as kl
 
     tf_keras.utils.set_random_seed(2)
-    x = image = kl.Input((6, 6, 2))
+    x = image = kl.Input(shape)
     for number in (1, 2):
         x = kl.Conv2D(4, 3, padding="same", use_bias=False, name=f"conv{number}")(x)
         x = kl.ReLU()(kl.BatchNormalization(name=f"norm{number}")(x))
@@ -31,6 +35,8 @@ def _conv() -> Any:
     return tf_keras.Model(image, kl.Dense(CLASSES, name="head")(x))
 
 
+# What `Preprocessing` is made of: images as a camera gives them.
+BYTES = {"preprocessing": ("uint8", 1 / 127.5, -1.0)}
 Case = tuple[str, Callable[[], Any], dict[str, Any]]
 # {name: (method, model, options)}; a test holds every method of the library to be here.
 CASES: dict[str, Case] = {
@@ -42,8 +48,8 @@ CASES: dict[str, Case] = {
     "distill-conv": ("distill", _conv, {"student": "int4", "learning_rate": 0.01}),
     "contrastive-conv": (
         "contrastive",
-        _conv,
-        {"buffer": 8, "enroll": 6, "projector_width": 8, "projection": 6},
+        _photo,
+        {"buffer": 8, "enroll": 6, "projector_width": 8, "projection": 6, **BYTES},
     ),
 }
 SMALL = "finetune-mlp"
@@ -63,8 +69,12 @@ def artifacts(
 
 def _export(name: str, path: pathlib.Path) -> None:
     from tflite_odl import methods
+    from tflite_odl.builtin.preprocess import Preprocessing
     from tflite_odl.exporter.export import export
 
     method, net, options = CASES[name]
+    if "preprocessing" in options:
+        taken = Preprocessing(*options["preprocessing"])
+        options = {**options, "preprocessing": taken}
     made = methods.METHODS[method](net(), classes=("a", "b", "c"), **options)
     export(made, BATCH, infer_batch_size=2).save(path)
