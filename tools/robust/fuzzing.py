@@ -10,7 +10,7 @@ import processes
 
 from tools.robust import kinds
 
-PACKAGES = ("atheris>=3,<4", "numpy", "safetensors", "ai-edge-litert>=2.3,<3")
+PACKAGES = ("atheris>=3,<4", "numpy", "safetensors")
 TARGETS = (
     "seal",
     "signatures",
