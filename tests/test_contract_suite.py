@@ -10,7 +10,7 @@ import pytest
 
 from tests.nets import BATCH, CASES, CLASSES
 from tflite_odl import contract
-from tflite_odl.errors import ContractError
+from tflite_odl.errors import ContractError, RunError
 from tflite_odl.host import goldens, loop
 from tflite_odl.host.artifact import Artifact
 from tflite_odl.host.runtimes import RUNTIMES
@@ -310,6 +310,76 @@ def test_loop_trains_on_several_inputs(build, tmp_path):
         summary = loop.run(session, batches, 3, tmp_path)
     assert summary.steps == 3 and summary.accuracy is None
     assert 0 < summary.absolute_error < 10 and summary.loss > 0
+
+
+def misfits(session: Session) -> list[str]:
+    state = session.state(include_buffers=True)
+    return [p for s in session.manifest.state if (p := s.misfit(state[s.name]))]
+
+
+def test_no_sequence_of_calls_makes_the_state_absurd(session):
+    """Settings at the ends of their ranges, values of every size, states kept and taken
+    back: whatever is accepted, every number stays finite and in its range."""
+    rng, kept = np.random.default_rng(8), session.state(include_buffers=True)
+    sizes = (0.0, 1e-45, 1.0, 1e4, 1e6, 1e10, 1e19, 3e38, np.inf, np.nan)
+    settings = session.manifest.signature(contract.CONFIGURE).inputs
+    for number in range(40):
+        kind, inputs = rng.integers(8), batch(session, number)
+        if kind == 0:
+            spec = settings[rng.integers(len(settings))]
+            value = (spec.low, spec.high, np.nan)[rng.integers(3)]
+            session.configure(**{spec.name: value})
+        elif kind == 1:
+            session.load_state(kept)
+        elif kind == 2:
+            kept = session.state(include_buffers=True)
+        else:
+            value = np.float32(sizes[rng.integers(len(sizes))])
+            floats = [n for n in session.features if inputs[n].dtype == np.float32]
+            for name in floats:
+                rows = slice(None) if kind == 3 else slice(0, 1)
+                inputs[name][rows] = value
+            if kind == 4 and "y" in inputs:
+                bad = CLASSES if inputs["y"].dtype == np.int32 else np.inf
+                inputs["y"][:3] = bad
+            session.train(**inputs)
+        assert not misfits(session)
+
+
+def test_a_forged_state_is_refused_before_the_graph_sees_it(session):
+    """Counters below zero, an index beyond its table, weights that are no numbers."""
+    good = session.state(include_buffers=True)
+    ranges = 0
+    for spec in session.manifest.state:
+        for end, step in ((spec.low, -1), (spec.high, 1)):
+            if end is None or spec.dtype == "float32":
+                continue
+            ranges += 1
+            forged = {**good, spec.name: np.full_like(good[spec.name], end + step)}
+            with pytest.raises(ContractError, match=f"'{spec.name}' has values out"):
+                session.load_state(forged)
+        if spec.dtype == "float32":
+            forged = {**good, spec.name: np.full_like(good[spec.name], np.inf)}
+            with pytest.raises(ContractError, match=f"'{spec.name}' has values that"):
+                session.load_state(forged)
+    assert ranges and same(good, session.state(include_buffers=True))
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_graph_that_fails_in_mid_step_locks_the_session(build, runtime):
+    """An index that only a runtime without our host's checks would take."""
+    with Session(build("skip-shared"), runtime) as session:
+        state = session.state(include_buffers=True)
+        index = {"threshold_interval": np.int32([1000])}
+        session._runtime.run(contract.RESTORE, {**state, **index})
+        with pytest.raises(RunError, match="failed in 'train'"):
+            session.train(**batch(session))
+        for call in (session.state, lambda: session.infer(batch(session)["x"])):
+            with pytest.raises(RunError, match="reset this session"):
+                call()
+        assert session.load_state(state) == 0
+        assert same(state, session.state(include_buffers=True))
+        assert session.train(**batch(session))["accepted"][0] == 1
 
 
 def test_goldens_hold(artifact):

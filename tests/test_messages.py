@@ -48,13 +48,14 @@ def test_convert_refuses_in_two_lines(folder):
     done = tool("convert", *options, f"--plan={plan}", f"--out={folder / 'out'}")
     assert done.returncode == 2 and not done.stdout
     refused, written = done.stderr.splitlines()
-    assert refused.startswith(f"ModelError: --plan={plan} is not a plan: ")
+    assert refused.startswith(f"ModelError: {plan} is not a plan: ")
     assert written == "nothing was written"
 
 
 def test_describe_keeps_paths_and_tables_whole(folder, build):
     missing = folder / "missing"
-    assert tool("describe", missing).stderr == f"describe: {missing} does not exist\n"
+    expected = f"describe: no artifact at {missing}: No such file or directory\n"
+    assert tool("describe", missing).stderr == expected
     done = tool("describe", build("finetune-mlp"))
     assert done.returncode == 0, done.stderr
     for text in ("interpreter.train_whole_tensor: ", "gradient_norm", "BATCH_MATMUL"):

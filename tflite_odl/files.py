@@ -136,11 +136,11 @@ def sync_folder(path: pathlib.Path) -> None:
 
 
 def shown(path: str | os.PathLike) -> str:
-    """Returns a path as a message can have it, short and printable."""
+    """Returns a path as a message can have it, printable and not endless."""
     text = os.fspath(path)
     text = text.decode(errors="replace") if isinstance(text, bytes) else text
     text = text.encode(errors="backslashreplace").decode().replace("\0", "\\0")
-    return text if len(text) <= 1000 else f"{text[:500]}...{text[-400:]}"
+    return text if len(text) <= 1000 else f"{text[:600]}...{text[-200:]}"
 
 
 def _regular(path: str | os.PathLike, flags: int) -> int:

@@ -1,4 +1,4 @@
-"""Long studies: python tools/benchmark.py --suite=distill [--quick]
+"""Long studies: python tools/benchmark.py --suite=NAME [--quick]
 
 Each suite is a folder beside this file, with `entry.py`; --quick is a taste of it. A
 run that was stopped goes on where it was, and measures again what has changed since.
@@ -21,7 +21,16 @@ from absl import app, flags, logging
 
 from tflite_odl.commands import quiet, terminal
 
-SUITES = ("speed", "coverage", "skip", "contrastive", "distill", "gate", "quantize")
+SUITES = (
+    "speed",
+    "coverage",
+    "skip",
+    "contrastive",
+    "distill",
+    "gate",
+    "quantize",
+    "robust",
+)
 
 _SUITE = flags.DEFINE_enum("suite", None, SUITES, "what to study", required=True)
 _QUICK = flags.DEFINE_boolean("quick", False, "a taste: three minutes, no page")
@@ -34,6 +43,9 @@ _MINUTES = flags.DEFINE_float(
 )
 _KEEP = flags.DEFINE_boolean(
     "keep", False, "but for speed: keep what an older one made"
+)
+_SHARE = flags.DEFINE_float(
+    "share", 1.0, "robust: how much of the full numbers", lower_bound=0, upper_bound=1
 )
 _SEEDS = flags.DEFINE_integer("seeds", None, "distill: how many, default the case's")
 _WORK = flags.DEFINE_string(
@@ -52,8 +64,9 @@ class Request:
       cases: names, empty for all.
       quick: three minutes; the page is only printed.
       threads, rounds, seconds, minutes: of the suite speed.
-      keep: of the suites coverage, skip and distill.
+      keep: of all suites but speed.
       seeds: of the suite distill; None takes each case's.
+      share: of the suite robust.
       work: folder that keeps what is found between runs.
       out: folder of page and data.
       command: as it was typed.
@@ -68,6 +81,7 @@ class Request:
     minutes: float
     keep: bool
     seeds: int | None
+    share: float
     work: pathlib.Path
     out: pathlib.Path
     command: str
@@ -93,6 +107,7 @@ def main(argv: list[str]) -> int:
         _MINUTES.value,
         _KEEP.value,
         _SEEDS.value,
+        _SHARE.value,
         pathlib.Path(_WORK.value or f".cache/{suite}"),
         pathlib.Path(_OUT.value or f"docs/results/{suite}"),
         shlex.join(["python", *sys.argv]),

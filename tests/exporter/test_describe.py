@@ -105,7 +105,7 @@ def test_an_artifact_of_contract_1_is_shown_with_a_note():
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("missing", None, "does not exist"),
+        ("missing", None, "no artifact at"),
         ("text.tflite", b"hello, I am a text", "no TFLite model"),
         ("foreign.tflite", "model", "holds no manifest"),
         ("folder", "folder", "no manifest.json"),

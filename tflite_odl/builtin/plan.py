@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Mapping
 
+from tflite_odl import files
 from tflite_odl.builtin.cost import TARGETS, cost
 from tflite_odl.builtin.graph import Graph, Node
 from tflite_odl.builtin.isolated import Isolated
 from tflite_odl.builtin.lowering import Lowering
 from tflite_odl.builtin.ops import FAMILIES
 from tflite_odl.errors import ModelError
+
+MOST_BYTES = 2**24  # of a manifest
 
 
 def plan(
@@ -40,6 +45,24 @@ def plan(
         node.name: _choose(graph, node, choices.get(node.name), target)
         for node in nodes
     }
+
+
+def read(path: str | os.PathLike) -> dict[str, str]:
+    """Returns the choices in a JSON file {node name: lowering name}, or in a manifest.
+
+    Raises:
+      ModelError: it cannot be read, or holds something else.
+    """
+    try:
+        content = json.loads(files.read(path, ModelError, MOST_BYTES))
+        found = dict(content.get("plan", content))
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        if isinstance(error, ModelError):
+            raise
+        raise ModelError(f"{files.shown(path)} is not a plan: {error}") from error
+    if not all(type(name) is str for name in found.values()):
+        raise ModelError(f"{files.shown(path)} is not a plan: needs names of lowerings")
+    return found
 
 
 def candidates(graph: Graph, node: Node) -> list[Lowering]:

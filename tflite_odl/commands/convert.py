@@ -58,14 +58,22 @@ _INPUT_SHAPE = flags.DEFINE_list(
     None,
     "of a row: with --backbone, without --dataset; with --model, sizes it leaves open",
 )
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "rows of a train call")
-_INFER_BATCH_SIZE = flags.DEFINE_integer("infer_batch_size", 1, "rows of an infer call")
+_BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", 16, "rows of a train call", lower_bound=1
+)
+_INFER_BATCH_SIZE = flags.DEFINE_integer(
+    "infer_batch_size", 1, "rows of an infer call", lower_bound=1
+)
 _PLAN = flags.DEFINE_string("plan", None, "JSON file {node: lowering}, or a manifest")
 _TUNE = flags.DEFINE_boolean(
     "tune", False, "choose lowerings by measuring them in LiteRT on this machine"
 )
 _MEMORY_LIMIT = flags.DEFINE_float(
-    "memory_limit_mb", None, "most memory a train call may take; refused above it"
+    "memory_limit_mb",
+    None,
+    "most memory a train call may take; refused above it",
+    lower_bound=0.0,
+    upper_bound=1e9,
 )
 _CACHE = flags.DEFINE_boolean(
     "cache", True, "take layers as proven that were proven on this machine before"
@@ -249,7 +257,7 @@ def _model(dataset, options: dict[str, Any], console: Console):
         loaded = load(
             _MODEL.value,
             num_classes=_NUM_CLASSES.value,
-            input_shape=tuple(map(int, _INPUT_SHAPE.value or ())),
+            input_shape=_shape(_INPUT_SHAPE.value or ()),
         )
         for note in loaded.notes:
             console.out(note)
@@ -257,9 +265,7 @@ def _model(dataset, options: dict[str, Any], console: Console):
             check_scaled(loaded.model)
         outputs = loaded.model.output_shape[-1]
         return loaded, classes if len(classes) == outputs else ()
-    shape = tuple(
-        map(int, _INPUT_SHAPE.value or (dataset.input_shape if dataset else ()))
-    )
+    shape = _shape(_INPUT_SHAPE.value or (dataset.input_shape if dataset else ()))
     num_classes = _NUM_CLASSES.value or len(classes)
     if not shape or not num_classes:
         raise ModelError(
@@ -267,6 +273,18 @@ def _model(dataset, options: dict[str, Any], console: Console):
         )
     choices = {"seed": options.get("seed", 0), "norm": _NORM.value}
     return models.backbone(_BACKBONE.value, shape, num_classes, **choices), classes
+
+
+def _shape(sizes) -> tuple[int, ...]:
+    from tflite_odl.errors import ModelError
+
+    try:
+        found = tuple(map(int, sizes))
+    except ValueError as error:
+        raise ModelError(f"--input_shape={sizes}: needs whole numbers") from error
+    if min(found, default=1) < 1:
+        raise ModelError(f"--input_shape={list(found)}: needs sizes of 1 or more")
+    return found
 
 
 def _of_dataset(dataset) -> dict[str, Any]:
@@ -307,16 +325,9 @@ def _learning(method) -> str:
 
 
 def _choices() -> dict[str, str] | None:
-    from tflite_odl.errors import ModelError
+    from tflite_odl.builtin import plan
 
-    if not _PLAN.value:
-        return None
-    try:
-        with open(_PLAN.value) as file:
-            content = json.load(file)
-        return dict(content.get("plan", content))
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise ModelError(f"--plan={_PLAN.value} is not a plan: {error}") from error
+    return plan.read(_PLAN.value) if _PLAN.value else None
 
 
 def run() -> None:

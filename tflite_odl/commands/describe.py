@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import json
 import pathlib
+import stat
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -39,23 +40,32 @@ def load(path: pathlib.Path) -> tuple[contract.Manifest, str]:
     Raises:
       ArtifactError: nothing there, or nothing that is an artifact.
     """
-    if path.is_dir():
-        file = path / contract.MANIFEST_FILE
-        if not file.exists():
-            raise ArtifactError(f"{path} has no {contract.MANIFEST_FILE}: no artifact")
-        mark = path / contract.REJECTED_FILE
-        rejected = mark.read_text().strip() if mark.exists() else ""
-        return contract.Manifest.from_json(file.read_bytes()), rejected
-    if not path.exists():
-        raise ArtifactError(f"{path} does not exist")
-    return embedded.manifest(path.read_bytes(), path), ""
+    with files.told(ArtifactError, f"no artifact at {files.shown(path)}"):
+        bare = not stat.S_ISDIR(path.stat().st_mode)
+    if bare:
+        return embedded.manifest(files.read(path, ArtifactError), path), ""
+    file, mark = path / contract.MANIFEST_FILE, path / contract.REJECTED_FILE
+    if not file.exists():
+        raise ArtifactError(f"{path} has no {contract.MANIFEST_FILE}: no artifact")
+    content = files.read(file, ArtifactError, embedded.MOST_MANIFEST_BYTES)
+    rejected = ""
+    if mark.exists():
+        reason = files.read(mark, ArtifactError, MOST_REASON_BYTES)
+        rejected = reason.decode(errors="replace").strip()
+    return contract.Manifest.from_json(content), rejected
 
 
-def shares(path: pathlib.Path) -> dict[str, Delegation]:
-    """Returns what XNNPACK takes of the signatures that compute."""
-    model = path / contract.MODEL_FILE if path.is_dir() else path
+def shares(path: pathlib.Path, manifest: contract.Manifest) -> dict[str, Delegation]:
+    """Returns what XNNPACK takes of the signatures that compute.
+
+    Raises:
+      ArtifactError: the model, which a runtime would see, is not whole.
+    """
+    file = path / contract.MODEL_FILE if path.is_dir() else path
+    found = Artifact(path, files.read(file, ArtifactError), manifest)
+    found.verify()
     names = (contract.TRAIN, contract.INFER, contract.EVALUATE)
-    return partitions(model.read_bytes(), names)
+    return partitions(found.model, names)
 
 
 def show(
@@ -235,7 +245,12 @@ def main(arguments: list[str]) -> int:
     if _JSON.value:
         print(manifest.to_json(indent=1))
         return 0
-    show(terminal.console(), manifest, rejected, shares(path))
+    try:
+        shared = shares(path, manifest)
+    except OdlError as error:
+        print(f"describe: {error}", file=sys.stderr)
+        return 2
+    show(terminal.console(), manifest, rejected, shared)
     return 0
 
 

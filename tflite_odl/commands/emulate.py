@@ -35,7 +35,7 @@ _OUT = flags.DEFINE_string(
 _RESUME = flags.DEFINE_boolean("resume", False, "continue the run in --out")
 _RUNTIME = flags.DEFINE_enum("runtime", "interpreter", ["interpreter", "compiled"], "")
 _THREADS = flags.DEFINE_integer("threads", 2, "of the CPU kernels")
-_SEED = flags.DEFINE_integer("seed", 0, "of the stream's order")
+_SEED = flags.DEFINE_integer("seed", 0, "of the stream's order", lower_bound=0)
 _EVERY = flags.DEFINE_integer("checkpoint_every", 100, "batches between checkpoints")
 _TRUSTED = flags.DEFINE_string(
     "trusted", None, "PEM file of the Ed25519 public key that must have signed it"

@@ -131,6 +131,11 @@ def score(model: bytes, manifest: contract.Manifest, x: Arrays, y: np.ndarray) -
         raise ContractError(
             f"the held-out rows need an input and a label each, got {count} labels"
         )
+    classes = y.ndim == 1 and output.name == "probabilities"
+    if not classes and y.shape[1:] != output.shape[1:]:
+        raise ContractError(
+            f"the held-out labels {list(y.shape)} do not fit the twin's {output}"
+        )
     found = []
     with RUNTIMES["interpreter"](model, bake.manifest_of(manifest)) as runtime:
         for at in range(0, count, size):
