@@ -43,6 +43,7 @@ TYPED = {
     "optimizer_state": ("saved", "saved"),
     "loss": ("binary_cross_entropy", "binary_cross_entropy"),
     "label_smoothing": ("0.1", 0.1),
+    "huber_delta": ("0.5", 0.5),
     "class_weights": ("1,0.5,2", (1.0, 0.5, 2.0)),
     "sample_weights": ("true", True),
     "noise": ("0.1", 0.1),

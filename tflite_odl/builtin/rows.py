@@ -32,8 +32,10 @@ class Labelled:
     Attributes:
       x: one [B, ...] float32 for each input, 0 in rows that are out of bounds.
       good: [B] float32, 1 for real rows within bounds whose label is in range.
-      labelled: [B] float32, 1 for good rows with a label.
-      share: [B] float32, sample weight / number of labelled rows; 0 for the others.
+      labelled: [B, *P] float32, 1 for places with a label in good rows; of an output
+        [C] the rows themselves.
+      share: [B, *P] float32, the row's sample weight / number of labelled places; 0 for
+        the others.
       y: the labels, 0 where there is none.
       rejected: [1] int32, real rows that are not good.
     """
@@ -48,7 +50,7 @@ class Labelled:
     @property
     def some(self) -> tf.Tensor:
         """[1] bool: whether there is anything to learn from."""
-        return tf.reduce_sum(self.labelled, keepdims=True) > 0.0
+        return _sum_of(self.labelled) > 0.0
 
 
 def counted(
@@ -92,13 +94,15 @@ def labelled(
     if weight is not None:
         fine = tf.logical_and(weight >= 0.0, weight <= LARGEST)
         good, weight = tf.logical_and(good, fine), tf.where(fine, weight, 0.0)
-    learn = tf.cast(tf.logical_and(good, labels.labelled), tf.float32)
-    total = tf.maximum(tf.reduce_sum(learn, keepdims=True), 1.0)
+    places = labels.labelled
+    learn = tf.cast(tf.logical_and(_along(good, places), places), tf.float32)
+    total = tf.maximum(_sum_of(learn), 1.0)
+    weighted = learn if weight is None else learn * _along(weight, places)
     return Labelled(
         rows.x,
         tf.cast(good, tf.float32),
         learn,
-        (learn if weight is None else learn * weight) / total,
+        weighted / tf.reshape(total, [1] * learn.shape.rank),
         labels.y,
         rejected(rows.real, good),
     )
@@ -122,6 +126,16 @@ def within(x: tf.Tensor, limit: float) -> tf.Tensor:
 def finite(value: tf.Tensor) -> tf.Tensor:
     """Returns [1] bool: whether a [1] tensor is neither NaN nor infinite."""
     return tf.abs(value) <= LARGEST
+
+
+def _along(of_rows: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+    """Returns [B] as [B, 1, ...], of the rank of the places."""
+    return tf.reshape(of_rows, [-1] + [1] * (places.shape.rank - 1))
+
+
+def _sum_of(values: tf.Tensor) -> tf.Tensor:
+    """Returns the sum of all values, [1]."""
+    return tf.reduce_sum(tf.reshape(values, [-1]), keepdims=True)
 
 
 def _sum(flags: tf.Tensor) -> tf.Tensor:

@@ -128,6 +128,7 @@ class SupervisedConfig(LearnerConfig, NetworkConfig):
       optimizer_state: "fresh", or "saved": slots and iteration go on from the file.
       label_smoothing: of the cross-entropies.
       class_weights: a factor on the loss of each class, none = 1 each.
+      huber_delta: error from which on the huber loss is a straight line.
       sample_weights: whether train and evaluate take `weight`, a factor on each row.
       noise: amplitude of uniform noise added to the preprocessed inputs in training.
     """
@@ -136,6 +137,7 @@ class SupervisedConfig(LearnerConfig, NetworkConfig):
     optimizer_state: str = "fresh"
     label_smoothing: float = 0.0
     class_weights: tuple[float, ...] = ()
+    huber_delta: float = 1.0
     sample_weights: bool = False
     noise: float = 0.0
 
@@ -148,8 +150,8 @@ class SupervisedConfig(LearnerConfig, NetworkConfig):
         check_known("optimizer_state", self.optimizer_state, ("fresh", "saved"))
         check_finite("noise", self.noise)
 
-    def make_loss(self, outputs: int) -> losses.Loss:
-        """Returns the loss for a model with so many outputs.
+    def make_loss(self, shape: tuple[int, ...]) -> losses.Loss:
+        """Returns the loss for a model whose output has this shape without the batch.
 
         Raises:
           ModelError: no loss is set, or it has no meaning for these outputs.
@@ -157,7 +159,7 @@ class SupervisedConfig(LearnerConfig, NetworkConfig):
         if self.loss is None:
             raise ModelError(f"set loss to one of {', '.join(losses.LOSSES)}")
         kind = losses.LOSSES[self.loss]
-        return kind(outputs, self.label_smoothing, self.class_weights)
+        return kind(shape, **{name: getattr(self, name) for name in losses.OPTIONS})
 
 
 def check_known(name: str, value: str, known: Collection[str]) -> None:

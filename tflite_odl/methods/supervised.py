@@ -39,7 +39,7 @@ class Supervised(Method):
     """Trains one network on labelled rows; subclasses say what a step is.
 
     Args:
-      model: a tf_keras model with one output [C], or what `reading.load.load` made of
+      model: a tf_keras model with one output, or what `reading.load.load` made of
         a file; for the cross-entropies it ends in logits, or in softmax (sparse) or
         sigmoid (binary). Loss and optimizer are as it was compiled, see
         `methods.compiled`.
@@ -50,6 +50,7 @@ class Supervised(Method):
 
     Attributes:
       losses: names of those the method can learn by.
+      any_shape: whether the output may have more axes than [C].
       source_model: the model as it was given.
       network: the model, ending in logits for the cross-entropies.
       ending: the final activation that was taken off for that.
@@ -64,6 +65,7 @@ class Supervised(Method):
 
     Config = SupervisedConfig
     losses: tuple[str, ...] = tuple(losses.LOSSES)
+    any_shape = False
 
     def __init__(
         self,
@@ -91,7 +93,7 @@ class Supervised(Method):
             state = loaded.compiled.read_state(model)
             self.start = state.batches
             self.learner.resume(state.named(self.config.optimizer))
-        self.loss = self.config.make_loss(self.num_classes)
+        self.loss = self.config.make_loss(self.network.graph.output.shape)
 
     def make_network(
         self, model: tf_keras.Model, choices: Mapping[str, str] | None
@@ -101,8 +103,11 @@ class Supervised(Method):
 
     def _check_shapes(self) -> None:
         shape = self.network.graph.output.shape
-        if len(shape) != 1:
-            raise ModelError(f"{self.name} needs an output [C], the model has {shape}")
+        if len(shape) != 1 and not self.any_shape:
+            raise ModelError(
+                f"{self.name} needs an output [C], the model has {list(shape)}: use "
+                "method finetune"
+            )
         if self.classes and len(self.classes) != self.num_classes:
             raise ModelError(
                 f"{len(self.classes)} class names for {self.num_classes} outputs"
@@ -112,8 +117,8 @@ class Supervised(Method):
 
     @property
     def num_classes(self) -> int:
-        """Outputs of the model, also where they are no classes."""
-        return self.network.graph.output.shape[0]
+        """Size of the last axis of the output, also where they are no classes."""
+        return self.network.graph.output.shape[-1]
 
     def layers(self) -> tuple[str, ...]:
         return self.network.layers

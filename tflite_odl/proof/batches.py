@@ -8,6 +8,7 @@ import numpy as np
 
 from tflite_odl.contract import UNLABELLED
 from tflite_odl.errors import ContractError
+from tflite_odl.host import labels
 from tflite_odl.proof.proof import PADDED, SPOILED, Arrays, Trial
 from tflite_odl.proof.references.losses import KERAS_LOSSES
 
@@ -29,7 +30,10 @@ class Batches:
 
     def __init__(self, method, sample: Sample | None = None) -> None:
         self.method = method
-        self.bad_label = KERAS_LOSSES[method.config.loss].bad_label
+        self.loss = KERAS_LOSSES[method.config.loss](method.config, method.loss.shape)
+        self.bad_label = self.loss.bad_label
+        # Axes of a row of labels that run over places.
+        self.between = len(method.loss.shape) - 1
         self.sample = sample and _checked(method, sample)
 
     def draw(
@@ -54,7 +58,9 @@ class Batches:
         else:
             parts = self.method.features
             batch = {p.name: _random(p, of_attempt, batch_size) for p in parts}
-            batch["y"] = self._labels(specs["y"], wanted, of_trial, seed)
+            classes = np.random.default_rng(seed).permutation(self.method.num_classes)
+            turn = classes[wanted % len(classes)]
+            batch["y"] = self.loss.draw(specs["y"].shape, turn, of_trial)
         if "weight" in specs:
             weight = of_trial.uniform(0.5, 2.0, batch_size)
             batch["weight"] = weight.astype(np.float32)
@@ -87,6 +93,10 @@ class Batches:
         def no_label(batch: Batch, row: int) -> None:
             batch["y"][row] = unlabelled(batch["y"])
 
+        def no_label_of_a_place(batch: Batch, row: int) -> None:
+            place = (row, *[0] * self.between)
+            batch["y"][place] = unlabelled(batch["y"])
+
         def bad_label(batch: Batch, row: int) -> None:
             batch["y"][row] = self.bad_label
 
@@ -117,15 +127,8 @@ class Batches:
             for spoil in (not_a_number(feature.name), too_far(feature))
         ]
         weights = [negative_weight] if self.method.config.sample_weights else []
-        return [no_label, bad_label, *floats, *weights]
-
-    def _labels(self, spec, wanted: np.ndarray, rng, seed: int) -> np.ndarray:
-        """Returns class numbers in turn, or 0 and 1, which are targets of a regression
-        as well."""
-        if spec.dtype == "int32":
-            classes = np.random.default_rng(seed).permutation(self.method.num_classes)
-            return classes[wanted % len(classes)].astype(np.int32)
-        return rng.integers(0, 2, spec.shape).astype(np.float32)
+        places = [no_label_of_a_place] if self.between else []
+        return [no_label, bad_label, *places, *floats, *weights]
 
     def _from_sample(self, wanted: np.ndarray, rng, seed: int) -> Batch:
         """Returns rows of the sample, of all its classes in turn, none twice while
@@ -133,7 +136,7 @@ class Batches:
         y = self.sample["y"]
         waiting = [int(row) for row in rng.permutation(len(y))]
         classes = None
-        if y.dtype == np.int32:
+        if y.dtype == np.int32 and y.ndim == 1:
             classes = np.random.default_rng(seed).permutation(np.unique(y))
         chosen = []
         for number in wanted:
@@ -177,8 +180,7 @@ def _checked(method, sample: Sample) -> Batch:
     parts = dict(x) if isinstance(x, Mapping) else {method.features[0].name: x}
     given = {name: np.asarray(value) for name, value in {**parts, "y": y}.items()}
     specs = {s.name: s for s in method.inputs(1) if s.name not in ("count", "weight")}
-    if given["y"].dtype.kind in "iu":
-        given["y"] = given["y"].astype(specs["y"].dtype)
+    given["y"] = labels.cast(specs["y"], given["y"])
     fits = given.keys() == specs.keys() and all(
         given[name].shape[1:] == spec.shape[1:] and given[name].dtype == spec.dtype
         for name, spec in specs.items()

@@ -75,7 +75,8 @@ class KerasReference(Reference):
         copy = float64_copy if dtype == "float64" else float32_copy
         self.model = copy(method.network.model)
         self.tail = Tail(method.network, self.model)
-        self.loss = KERAS_LOSSES[self.config.loss](self.config, method.num_classes)
+        shape = self.graph.output.shape
+        self.loss = KERAS_LOSSES[self.config.loss](self.config, shape)
         self.variables = self.adapted()
         self.learning = [self.variables[name] for name in self.graph.trainable]
         moving = {id(self.variables[name]) for name in self.graph.moving}
@@ -136,9 +137,9 @@ class KerasReference(Reference):
         batch = batch.rows(self.good(batch))
         output = self._run(self._preprocess(batch.x), training=False)
         loss = float(self._loss(output, batch))
-        keep = self.loss.labelled(batch.y)
+        z, y, _ = self._labelled_places(output, batch)
         nearly = NEARLY_EQUAL * max(1.0, abs(loss))
-        found = self.loss.metrics(output.numpy()[keep], batch.y[keep], nearly)
+        found = self.loss.metrics(z.numpy(), y, nearly)
         return Answer(
             as_arrays({"loss": loss, **found.values}), state, slack=found.slack
         )
@@ -186,9 +187,15 @@ class KerasReference(Reference):
         ]
 
     def _loss(self, output: tf.Tensor, batch: Batch) -> tf.Tensor:
-        keep = np.flatnonzero(self.loss.labelled(batch.y))
-        weight = batch.weight[keep].astype(self.dtype)
-        return self.loss.value(tf.gather(output, keep), batch.y[keep], weight)
+        return self.loss.value(*self._labelled_places(output, batch))
+
+    def _labelled_places(self, output: tf.Tensor, batch: Batch):
+        """Returns output [N, C], labels and weights [N] of the labelled places."""
+        labelled = self.loss.labelled(batch.y).reshape(len(batch.y), -1)
+        keep = np.flatnonzero(labelled)
+        weight = np.repeat(batch.weight, labelled.shape[1])[keep].astype(self.dtype)
+        z = tf.gather(tf.reshape(output, [-1, self.loss.outputs]), keep)
+        return z, self.loss.places(batch.y)[keep], weight
 
     def _gather(self, state: Arrays, gradients: list, done: int):
         """Returns (new sums by slot name, mean gradients of the group so far)."""

@@ -21,12 +21,20 @@ _CLASSES = {
         "from_logits ignore_class",
         "sparse_categorical_crossentropy",
     ),
+    "CategoricalCrossentropy": (
+        "categorical_cross_entropy",
+        "from_logits label_smoothing",
+        "categorical_crossentropy",
+    ),
     "BinaryCrossentropy": (
         "binary_cross_entropy",
         "from_logits label_smoothing",
         "binary_crossentropy",
     ),
     "MeanSquaredError": ("mean_squared_error", "", "mean_squared_error"),
+    "MeanAbsoluteError": ("mean_absolute_error", "", "mean_absolute_error"),
+    "Huber": ("huber", "delta", "huber"),
+    "CosineSimilarity": ("cosine_similarity", "", "cosine_similarity"),
 }
 _OF_FUNCTIONS = {function: kind for kind, (_, _, function) in _CLASSES.items()}
 # `fn` is the function behind the class.
@@ -84,6 +92,10 @@ def read(api: Any, identifier: Any, weights: Any, where: str) -> CompiledLoss:
     options: dict[str, Any] = {"loss": name}
     if config.get("label_smoothing"):
         options["label_smoothing"] = float(config["label_smoothing"])
+    if config.get("delta", 1.0) != 1.0:
+        options["huber_delta"] = float(config["delta"])
+    if kind == "Huber" and config and "delta" not in config:
+        named += " (Keras 3 saves no delta: it is 1 unless huber_delta says another)"
     logits = bool(config.get("from_logits")) if "from_logits" in keys else None
     return CompiledLoss(options, logits, named + _shown(options, logits))
 

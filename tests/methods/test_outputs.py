@@ -1,0 +1,154 @@
+"""Losses over outputs of any shape: artifacts against Keras' own training step."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from tests import nets
+from tflite_odl.errors import ModelError
+from tflite_odl.exporter.export import export
+from tflite_odl.host.session import Session
+from tflite_odl.methods import Finetune, Skip
+from tflite_odl.reading.graph import variables
+from tflite_odl.reading.load import load
+
+APIS = {"keras3": keras, "tf_keras": tf_keras}
+ROWS = 4
+
+
+def sequence(api, units, ending=None):
+    """An output for every step of time, [5, units]."""
+    api.utils.set_random_seed(0)
+    kl = api.layers
+    return api.Sequential(
+        [
+            kl.Input((5, 3)),
+            kl.Conv1D(6, 3, padding="same", activation="tanh", name="conv"),
+            kl.Dense(units, activation=ending, name="head"),
+        ]
+    )
+
+
+def single(api, ending):
+    api.utils.set_random_seed(0)
+    kl = api.layers
+    hidden = kl.Dense(4, activation="tanh", name="hidden")
+    return api.Sequential([kl.Input((3,)), hidden, kl.Dense(1, ending, name="head")])
+
+
+def images(api):
+    """Images from images: an autoencoder's shape, [4, 4, 2]."""
+    api.utils.set_random_seed(0)
+    kl = api.layers
+    first = kl.Conv2D(3, 3, padding="same", activation="tanh", name="conv")
+    return api.Sequential(
+        [kl.Input((4, 4, 2)), first, kl.Conv2D(2, 3, padding="same", name="head")]
+    )
+
+
+def integers(shape):
+    return np.random.default_rng(1).integers(0, 3, shape)
+
+
+def one_hot(shape):
+    return np.eye(3, dtype=np.float32)[integers(shape[:-1])]
+
+
+def bits(shape):
+    return np.random.default_rng(1).integers(0, 2, shape).astype(np.float32)
+
+
+def reals(shape):
+    return np.random.default_rng(1).normal(size=shape).astype(np.float32)
+
+
+CASES = {
+    "tagging": (
+        lambda api: sequence(api, 3, "softmax"),
+        lambda of: "sparse_categorical_crossentropy",
+        lambda: integers((ROWS, 5)),
+    ),
+    "one_hot": (
+        lambda api: sequence(api, 3),
+        lambda of: of.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1),
+        lambda: one_hot((ROWS, 5, 3)),
+    ),
+    "many_of_each_step": (
+        lambda api: sequence(api, 2, "sigmoid"),
+        lambda of: "binary_crossentropy",
+        lambda: bits((ROWS, 5, 2)),
+    ),
+    "one_unit": (
+        lambda api: single(api, "sigmoid"),
+        lambda of: of.BinaryCrossentropy(),
+        lambda: bits((ROWS,)),
+    ),
+    "one_number": (
+        lambda api: single(api, None),
+        lambda of: "mae",
+        lambda: reals(ROWS),
+    ),
+    "autoencoder": (images, lambda of: "mse", lambda: reals((ROWS, 4, 4, 2))),
+    "huber": (images, lambda of: of.Huber(0.7), lambda: reals((ROWS, 4, 4, 2))),
+    "cosine": (
+        lambda api: sequence(api, 4),
+        lambda of: of.CosineSimilarity(),
+        lambda: reals((ROWS, 5, 4)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("api", APIS)
+def test_a_step_equals_keras_own(api, name, tmp_path):
+    api, (make, loss, labels) = APIS[api], CASES[name]
+    model, y = make(api), labels()
+    model.compile(api.optimizers.SGD(0.1), loss(api.losses))
+    model.save(tmp_path / "m.keras")
+    shape = model.input_shape[1:]
+    x = np.random.default_rng(2).normal(size=(ROWS, *shape)).astype(np.float32)
+    # Keras 3 saves no delta of Huber.
+    model = api.models.load_model(tmp_path / "m.keras")
+    method = Finetune(load(tmp_path / "m.keras"))
+    export(method, ROWS).save(tmp_path / "artifact")
+    with Session(tmp_path / "artifact") as session:
+        predicted = np.asarray(model(x))
+        if method.loss.ending and method.ending == "logits":
+            predicted = tf.nn.softmax(predicted)
+        np.testing.assert_allclose(session.infer(x), predicted, atol=1e-6)
+        before = session.evaluate(x, y)
+        done = session.train(x=x, y=y)
+        after = session.state()
+    want = model.train_on_batch(x, y)
+    # A few float32 roundings of a loss of order one.
+    np.testing.assert_allclose(done["loss"], [want], rtol=2e-6)
+    np.testing.assert_allclose(before["loss"], want, rtol=2e-6)
+    for weight, value in zip(
+        variables(method.network.model), model.get_weights(), strict=True
+    ):
+        moved = np.abs(value - method.state()[weight].value).max()
+        assert moved > 1e-5
+        # Sums in another order.
+        np.testing.assert_allclose(after[weight], value, atol=1e-5 * moved + 2e-7)
+
+
+def test_skip_needs_a_class_for_each_row():
+    with pytest.raises(ModelError, match=r"skip needs an output \[C\].*\[4, 6, 3\]"):
+        Skip(nets.places_net())
+
+
+def test_a_bad_place_spoils_its_row_and_an_unlabelled_one_does_not(build):
+    with Session(build("finetune-places")) as session:
+        rng = np.random.default_rng(0)
+        x = rng.normal(size=(nets.BATCH, 4, 6, 2)).astype(np.float32)
+        y = rng.integers(0, 3, (nets.BATCH, 4, 6))
+        y[0, 1, 2], y[1, 0, 0] = 3, -1
+        done = session.train(x=x, y=y)
+        assert done["rejected_rows"] == [1] and done["accepted"] == [1]
+        found = session.evaluate(x, y)
+        assert found["count"] == 5 * 24 - 1
+        assert session.infer(x).shape == (nets.BATCH, 4, 6, 3)
