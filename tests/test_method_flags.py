@@ -41,6 +41,7 @@ TYPED = {
     "clip_weight_norm": ("0.5", 0.5),
     "clip_value": ("0.25", 0.25),
     "optimizer_state": ("saved", "saved"),
+    "loss_weights": ("cls=0.5,box=2", {"cls": 0.5, "box": 2.0}),
     "loss": ("binary_cross_entropy", "binary_cross_entropy"),
     "label_smoothing": ("0.1", 0.1),
     "huber_delta": ("0.5", 0.5),

@@ -117,7 +117,7 @@ def test_a_step_equals_keras_own(api, name, tmp_path):
     export(method, ROWS).save(tmp_path / "artifact")
     with Session(tmp_path / "artifact") as session:
         predicted = np.asarray(model(x))
-        if method.loss.ending and method.ending == "logits":
+        if method.loss.ending and "logits" in method.endings.values():
             predicted = tf.nn.softmax(predicted)
         np.testing.assert_allclose(session.infer(x), predicted, atol=1e-6)
         before = session.evaluate(x, y)
@@ -152,3 +152,113 @@ def test_a_bad_place_spoils_its_row_and_an_unlabelled_one_does_not(build):
         found = session.evaluate(x, y)
         assert found["count"] == 5 * 24 - 1
         assert session.infer(x).shape == (nets.BATCH, 4, 6, 3)
+
+
+def two(api):
+    """A class and a box of an image, and a part that only the box is made of."""
+    api.utils.set_random_seed(0)
+    kl = api.layers
+    inputs = kl.Input((4, 4, 2))
+    x = kl.Conv2D(3, 3, activation="tanh", name="conv")(inputs)
+    y = kl.Dense(4, activation="tanh", name="of_box")(kl.Flatten(name="flat")(x))
+    pooled = kl.GlobalAveragePooling2D(name="pool")(x)
+    found = kl.Dense(3, activation="softmax", name="cls")(pooled)
+    steps = kl.Reshape((2, 2), name="box")(kl.Dense(4, name="corners")(y))
+    return api.Model(inputs, [found, steps])
+
+
+def of_two(step: int = 3):
+    rng = np.random.default_rng(step)
+    x = rng.normal(size=(ROWS, 4, 4, 2)).astype(np.float32)
+    return x, rng.integers(0, 3, ROWS), reals((ROWS, 2, 2))
+
+
+LOSSES = {"cls": "sparse_categorical_crossentropy", "box": "mse"}
+
+
+@pytest.mark.parametrize("form", ["dict", "list"])
+@pytest.mark.parametrize("api", APIS)
+def test_several_outputs_learn_as_they_were_compiled(api, form, tmp_path):
+    api = APIS[api]
+    model, weights = two(api), {"cls": 0.5, "box": 2.0}
+    loss = LOSSES if form == "dict" else [*LOSSES.values()]
+    weights = weights if form == "dict" else [*weights.values()]
+    model.compile(api.optimizers.SGD(0.1), loss, loss_weights=weights)
+    model.save(tmp_path / "m.keras")
+    method = Finetune(load(tmp_path / "m.keras"))
+    assert method.config.loss == "cls:sparse_cross_entropy,box:mean_squared_error"
+    assert dict(method.config.loss_weights) == {"cls": 0.5, "box": 2.0}
+    x, y_cls, y_box = of_two()
+    export(method, ROWS).save(tmp_path / "artifact")
+    with Session(tmp_path / "artifact") as session:
+        found, wanted = session.infer(x), model.predict(x, verbose=0)
+        assert list(found) == ["probabilities_cls", "predictions_box"]
+        for one, other in zip(found.values(), wanted, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-6)
+        told = session.evaluate(x, y_cls=y_cls, y_box=y_box)
+        done = session.train(x=x, y_cls=y_cls, y_box=y_box)
+        after = session.state()
+        # Rows without a label in one of them learn by the other.
+        y_box[:2], y_box[2, 0, 0] = np.nan, np.nan
+        more = session.train(x=x, y_cls=y_cls, y_box=y_box)
+        assert more["accepted"] == [1] and more["rejected_rows"] == [1]
+        session.train(x=x, y_cls=y_cls)
+    _, y_cls, y_box = of_two()
+    want = model.train_on_batch(x, [y_cls, y_box])
+    # A few float32 roundings of a loss of order one.
+    np.testing.assert_allclose(done["loss"], np.ravel(want)[:1], rtol=2e-6)
+    assert told["count"] == told["count_cls"] == ROWS and told["count_box"] == 2 * ROWS
+    assert told["accuracy_cls"] == told["correct_cls"] / ROWS
+    off = np.abs(wanted[1] - y_box).mean()
+    np.testing.assert_allclose(told["absolute_error_box"], off, rtol=1e-5)
+    names = [*variables(method.source_model)]
+    for weight, value in zip(names, model.get_weights(), strict=True):
+        moved = np.abs(value - method.state()[weight].value).max()
+        np.testing.assert_allclose(after[weight], value, atol=1e-5 * moved + 2e-7)
+
+
+def test_one_of_several_outputs_is_learned_alone(tmp_path):
+    model = two(keras)
+    model.compile("sgd", LOSSES, loss_weights={"cls": 0.5, "box": 2.0})
+    model.save(tmp_path / "m.keras")
+    loaded = load(tmp_path / "m.keras", output="cls")
+    method = Finetune(loaded, learning_rate=0.1)
+    assert method.config.loss == "sparse_cross_entropy"
+    names = {name for name, t in method.state().items() if t.spec.role == "weight"}
+    assert names == {"conv_kernel", "conv_bias", "cls_kernel", "cls_bias"}
+    x, y_cls, _ = of_two()
+    state = {name: t.value for name, t in method.state().items()}
+    inputs = {"x": x, "y": y_cls.astype(np.int32), "count": np.array([ROWS])}
+    loss = method.train(state, inputs).outputs["loss"]
+    probabilities = np.asarray(model(x)[0])[range(ROWS), y_cls]
+    # Half of it, as in Keras' sum; two roundings of a logarithm.
+    np.testing.assert_allclose(loss, [-0.5 * np.log(probabilities).mean()], rtol=2e-6)
+    assert Skip(loaded).config.loss == "sparse_cross_entropy"
+    with pytest.raises(ModelError, match=r"skip needs one output.*'cls', 'box'.*--out"):
+        Skip(load(tmp_path / "m.keras"))
+    with pytest.raises(ModelError, match=r"no output 'claws', it has \['cls', 'box'\]"):
+        load(tmp_path / "m.keras", output="claws")
+
+
+def test_losses_of_several_outputs_are_told_by_name():
+    model = two(tf_keras)
+    with pytest.raises(ModelError, match=r"'corners'.*linear.*--loss"):
+        Finetune(model)
+    method = Finetune(model, loss="cls:sparse_cross_entropy,box:huber", huber_delta=0.5)
+    assert method.loss.parts["box"].huber_delta == 0.5
+    with pytest.raises(ModelError, match=r"each of the outputs \['cls', 'box'\]"):
+        Finetune(model, loss="cls:sparse_cross_entropy")
+    with pytest.raises(ModelError, match=r"loss_weights are for \['other'\]"):
+        Finetune(model, loss="mean_squared_error", loss_weights={"other": 1.0})
+    with pytest.raises(ModelError, match="has no label_smoothing"):
+        Finetune(model, loss="mean_squared_error", label_smoothing=0.1)
+
+
+def test_an_output_that_others_read_keeps_its_softmax():
+    tf_keras.utils.set_random_seed(0)
+    kl = tf_keras.layers
+    inputs = kl.Input((3,))
+    found = kl.Dense(3, activation="softmax", name="cls")(inputs)
+    model = tf_keras.Model(inputs, [found, kl.Dense(2, name="box")(found)])
+    with pytest.raises(ModelError, match="'cls' ends the model in softmax and is used"):
+        Finetune(model, loss="cls:sparse_cross_entropy,box:huber")

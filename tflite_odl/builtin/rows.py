@@ -33,10 +33,10 @@ class Labelled:
       x: one [B, ...] float32 for each input, 0 in rows that are out of bounds.
       good: [B] float32, 1 for real rows within bounds whose label is in range.
       labelled: [B, *P] float32, 1 for places with a label in good rows; of an output
-        [C] the rows themselves.
-      share: [B, *P] float32, the row's sample weight / number of labelled places; 0 for
-        the others.
-      y: the labels, 0 where there is none.
+        [C] the rows themselves; {output name: that} of several.
+      share: likewise, the row's sample weight / number of labelled places; 0 for the
+        others.
+      y: the labels, 0 where there is none; likewise.
       rejected: [1] int32, real rows that are not good.
     """
 
@@ -50,7 +50,7 @@ class Labelled:
     @property
     def some(self) -> tf.Tensor:
         """[1] bool: whether there is anything to learn from."""
-        return _sum_of(self.labelled) > 0.0
+        return tf.add_n([_sum_of(x) for x in tf.nest.flatten(self.labelled)]) > 0.0
 
 
 def counted(
@@ -94,15 +94,21 @@ def labelled(
     if weight is not None:
         fine = tf.logical_and(weight >= 0.0, weight <= LARGEST)
         good, weight = tf.logical_and(good, fine), tf.where(fine, weight, 0.0)
-    places = labels.labelled
-    learn = tf.cast(tf.logical_and(_along(good, places), places), tf.float32)
-    total = tf.maximum(_sum_of(learn), 1.0)
-    weighted = learn if weight is None else learn * _along(weight, places)
+
+    def learning(places: tf.Tensor) -> tf.Tensor:
+        return tf.cast(tf.logical_and(_along(good, places), places), tf.float32)
+
+    def share(learn: tf.Tensor) -> tf.Tensor:
+        total = tf.maximum(_sum_of(learn), 1.0)
+        weighted = learn if weight is None else learn * _along(weight, learn)
+        return weighted / tf.reshape(total, [1] * learn.shape.rank)
+
+    learn = tf.nest.map_structure(learning, labels.labelled)
     return Labelled(
         rows.x,
         tf.cast(good, tf.float32),
         learn,
-        weighted / tf.reshape(total, [1] * learn.shape.rank),
+        tf.nest.map_structure(share, learn),
         labels.y,
         rejected(rows.real, good),
     )

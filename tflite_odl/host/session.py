@@ -122,29 +122,33 @@ class Session:
             self.position += 1
             return metrics
 
-    def infer(self, x: Any = None, **inputs: Any) -> np.ndarray:
-        """Returns the outputs of any number of rows, [n, C].
+    def infer(self, x: Any = None, **inputs: Any) -> np.ndarray | dict[str, np.ndarray]:
+        """Returns the output of any number of rows, [n, ...]; several by their names.
 
         Args:
           x: [n, ...], the only input.
           **inputs: each of several inputs by its name, instead.
         """
         spec = self.manifest.signature(contract.INFER)
-        (output,) = spec.outputs
         arrays = rows.together(spec, rows.named(spec, inputs, x))
         spec.check_names(arrays)
         parts = [
-            self._run_padded(spec, part)[output.name]
+            self._run_padded(spec, part)
             for part in rows.slices(arrays, spec.inputs[0].shape[0])
         ]
-        empty = np.zeros((0, *output.shape[1:]), output.dtype)
-        return np.concatenate([empty, *parts])[: rows.length(arrays)]
+        found = {}
+        for output in spec.outputs:
+            empty = np.zeros((0, *output.shape[1:]), output.dtype)
+            whole = np.concatenate([empty, *(part[output.name] for part in parts)])
+            found[output.name] = whole[: rows.length(arrays)]
+        return found if len(found) > 1 else next(iter(found.values()))
 
     def evaluate(self, x: Any = None, y: Any = None, **inputs: Any) -> dict[str, float]:
         """Returns "loss", "count" and what else the artifact counts, over any rows.
 
         Unlabelled and bad rows are left out. Each output is a sum or a mean over all
-        rows, as its `total` says; of "correct" in `count` there is the "accuracy" too.
+        rows, as its `total` says; of "correct" in `count` there is the "accuracy" too,
+        of several outputs with their names behind.
 
         Args:
           x: [n, ...], the only feature.
@@ -155,8 +159,10 @@ class Session:
         given = rows.named(spec, inputs, x, y)
         parts = rows.slices(rows.together(spec, given), spec.inputs[0].shape[0])
         found = totals.total(spec, (self._run_padded(spec, part) for part in parts))
-        if "correct" in found:
-            found["accuracy"] = found["correct"] / max(found["count"], 1)
+        for name in [name for name in found if name.startswith("correct")]:
+            output = name.removeprefix("correct")
+            counted = max(found[f"count{output}"], 1)
+            found[f"accuracy{output}"] = found[name] / counted
         return found
 
     def _run_padded(self, spec: contract.Signature, inputs: Mapping[str, Any]):

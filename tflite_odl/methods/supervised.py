@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -31,8 +32,9 @@ from tflite_odl.methods.config import SupervisedConfig
 from tflite_odl.methods.learner import Learned, Learner
 from tflite_odl.methods.network import Network
 from tflite_odl.methods.step import counters, settle
+from tflite_odl.reading import outputs
 from tflite_odl.reading.load import LoadedModel
-from tflite_odl.reading.logits import as_logits
+from tflite_odl.reading.logits import all_as_logits
 
 
 class Supervised(Method):
@@ -53,7 +55,7 @@ class Supervised(Method):
       any_shape: whether the output may have more axes than [C].
       source_model: the model as it was given.
       network: the model, ending in logits for the cross-entropies.
-      ending: the final activation that was taken off for that.
+      endings: {output name: the final activation that was taken off for that}.
       learner: of its trainable weights.
       salts: of all its random draws.
       loss: of its output.
@@ -75,16 +77,21 @@ class Supervised(Method):
         **config: Any,
     ) -> None:
         loaded = LoadedModel.of(model)
+        self._check_outputs(loaded.outputs)
         resolved = resolve(config, loaded, self.losses)
         self.config, self.notes = self.Config(**resolved.options), resolved.notes
         self.source_model = model = loaded.model
-        ending = losses.LOSSES[self.config.loss].ending
-        logits, self.ending = (
-            as_logits(model, ending, resolved.logits) if ending else (model, "as it is")
-        )
+        logits, found = self._as_logits(model, loaded.outputs, resolved.logits)
+        self.endings = dict(zip(loaded.outputs, found, strict=True))
         self.classes = tuple(classes)
         self.salts = random.Salts()
-        self.network = self.make_network(logits, choices)
+        several = len(found) > 1
+        whole = outputs.joined(logits) if several else logits
+        self.network = self.make_network(whole, choices)
+        shapes = [self.network.graph.output.shape]
+        if several:
+            shapes = list(outputs.shapes(logits).values())
+        self.loss = self.config.make_loss(dict(zip(self.endings, shapes, strict=True)))
         self._check_shapes()
         self.features = self.network.features
         self.learner = Learner(self.config, self.network.learning())
@@ -93,13 +100,29 @@ class Supervised(Method):
             state = loaded.compiled.read_state(model)
             self.start = state.batches
             self.learner.resume(state.named(self.config.optimizer))
-        self.loss = self.config.make_loss(self.network.graph.output.shape)
 
     def make_network(
         self, model: tf_keras.Model, choices: Mapping[str, str] | None
     ) -> Network:
         """Returns the network that is trained; its arguments are the network's."""
         return Network(model, self.config, choices, salts=self.salts)
+
+    def _check_outputs(self, names: Sequence[str]) -> None:
+        """Raises ModelError for several outputs where the method has use for one."""
+        if len(names) > 1 and not self.any_shape:
+            raise ModelError(
+                f"{self.name} needs one output, the model has {list(names)}: choose "
+                "one (--output), or use method finetune"
+            )
+
+    def _as_logits(
+        self, model: tf_keras.Model, names: Sequence[str], said: Collection[str]
+    ) -> tuple[tf_keras.Model, list[str]]:
+        """Returns (the model, its outputs ending as their losses take them; how the
+        given one ends)."""
+        kinds = self.config.loss_of(names)
+        wanted = [losses.LOSSES[kinds[name]].ending for name in names]
+        return all_as_logits(model, wanted, [name in said for name in names])
 
     def _check_shapes(self) -> None:
         shape = self.network.graph.output.shape
@@ -108,7 +131,8 @@ class Supervised(Method):
                 f"{self.name} needs an output [C], the model has {list(shape)}: use "
                 "method finetune"
             )
-        if self.classes and len(self.classes) != self.num_classes:
+        single = len(self.endings) == 1
+        if self.classes and single and len(self.classes) != self.num_classes:
             raise ModelError(
                 f"{len(self.classes)} class names for {self.num_classes} outputs"
             )
@@ -145,7 +169,7 @@ class Supervised(Method):
         """Returns the inputs of train and evaluate: the features come first."""
         specs = (
             *self.network.specs(batch_size),
-            self.loss.target(batch_size),
+            *self.loss.targets(batch_size),
             TensorSpec("count", "int32", (1,), "count", "rows", "real leading rows"),
         )
         if not self.config.sample_weights:
@@ -164,7 +188,7 @@ class Supervised(Method):
         return Outcome(self.serving().finish(self.network.infer(state, x, every)))
 
     def serving(self) -> Serving:
-        return Serving(self.network, lambda y: {self.loss.output: self.loss.predict(y)})
+        return Serving(self.network, self.loss.predictions)
 
     def quantized(self, backbone: Backbone) -> Supervised:
         method = copy.copy(self)
@@ -181,7 +205,18 @@ class Supervised(Method):
     def check(self, inputs: Tensors) -> rows.Labelled:
         """Returns the inputs of train or evaluate, checked row by row."""
         counted, weight = self.network.counted(inputs), inputs.get("weight")
-        return rows.labelled(counted, inputs["y"], self.loss.read, weight)
+        y = self.loss.given(inputs)
+        batch = rows.labelled(counted, y, self.loss.read, weight)
+        factor = self._weight_of_only_loss()
+        if factor == 1:
+            return batch
+        return dataclasses.replace(batch, share=batch.share * factor)
+
+    def _weight_of_only_loss(self) -> float:
+        """Returns the factor on the loss of a single output."""
+        if len(self.endings) > 1:
+            return 1.0
+        return next(iter(self.config.loss_weights.values()), 1.0)
 
     def forward(self, state: Tensors, batch: rows.Labelled) -> Tape:
         """Returns the record of the forward pass in training, inputs with noise."""

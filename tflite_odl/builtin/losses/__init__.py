@@ -12,8 +12,9 @@ from tflite_odl.builtin.losses.regression import (
     MeanAbsoluteError,
     MeanSquaredError,
 )
+from tflite_odl.builtin.losses.several import Several, label_name
 
-__all__ = ["LOSSES", "OPTIONS", "Labels", "Loss"]
+__all__ = ["LOSSES", "OPTIONS", "Labels", "Loss", "Several", "label_name"]
 
 LOSSES: dict[str, type[Loss]] = {
     "sparse_cross_entropy": SparseCrossEntropy,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 from tflite_odl.builtin.lazy import tf
 from tflite_odl.builtin.rows import LARGEST
@@ -89,6 +90,14 @@ class Loss:
         """Returns what the train signature takes as `y`."""
         raise NotImplementedError(type(self).__name__)
 
+    def targets(self, batch_size: int) -> tuple[TensorSpec, ...]:
+        """Returns the labels of the train signature: one, where the output is one."""
+        return (self.target(batch_size),)
+
+    def given(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Returns the labels among the inputs of a signature."""
+        return inputs["y"]
+
     def read(self, y: tf.Tensor) -> Labels:
         raise NotImplementedError(type(self).__name__)
 
@@ -105,6 +114,10 @@ class Loss:
     def predict(self, z: tf.Tensor) -> tf.Tensor:
         """Returns what `infer` gives for an output z of the model."""
         raise NotImplementedError(type(self).__name__)
+
+    def predictions(self, z: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns the same by name."""
+        return {self.output: self.predict(z)}
 
     def metrics(
         self, z: tf.Tensor, y: tf.Tensor, labelled: tf.Tensor

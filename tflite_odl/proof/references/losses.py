@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,31 @@ class SparseCrossEntropy:
         if self.config.class_weights:
             weight = weight * np.float32(self.config.class_weights)[y]
         return loss(np.eye(self.outputs)[y], z, sample_weight=weight)
+
+    def of_rows(self, output: tf.Tensor, y: np.ndarray, weight: np.ndarray):
+        """Returns the loss of rows: output [B, *P, C], y like the signature's label,
+        weight [B]; places without a label are left out."""
+        return self.value(*self._labelled_places(output, y, weight))
+
+    def metrics_of_rows(
+        self, output: tf.Tensor, y: np.ndarray, nearly: float
+    ) -> Metrics:
+        """Returns the metrics of rows, likewise."""
+        z, y, _ = self._labelled_places(output, y, np.ones(len(y)))
+        return self.metrics(z.numpy(), y, nearly)
+
+    def _labelled_places(self, output: tf.Tensor, y: np.ndarray, weight: np.ndarray):
+        """Returns output [N, C], labels and weights [N] of the labelled places."""
+        labelled = self.labelled(y).reshape(len(y), -1)
+        keep = np.flatnonzero(labelled)
+        weight = np.repeat(weight, labelled.shape[1])[keep]
+        z = tf.gather(tf.reshape(output, [-1, self.outputs]), keep)
+        weight = weight.astype(z.dtype.as_numpy_dtype)
+        return z, self.places(y)[keep], weight
+
+    def predictions(self, z: tf.Tensor) -> dict[str, np.ndarray]:
+        """Returns what infer returns, by name."""
+        return {self.output: self.predict(z)}
 
     def predict(self, z: tf.Tensor) -> np.ndarray:
         return tf.nn.softmax(z).numpy()
@@ -211,3 +237,60 @@ KERAS_LOSSES = {
     "huber": Huber,
     "cosine_similarity": CosineSimilarity,
 }
+
+
+class Several:
+    """The losses of several outputs, joined: [B, N]; labels are a structured array with
+    a field for each output.
+
+    Args: config, the method's; shapes, {output name: shape without the batch}.
+    """
+
+    def __init__(self, config: Any, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        kinds = config.loss_of(list(shapes))
+        self.config = config
+        self.parts = {n: KERAS_LOSSES[kinds[n]](config, s) for n, s in shapes.items()}
+
+    def valid(self, y: np.ndarray) -> np.ndarray:
+        return np.all([part.valid(y[n]) for n, part in self.parts.items()], 0)
+
+    def of_rows(self, output: tf.Tensor, y: np.ndarray, weight: np.ndarray):
+        return tf.add_n(
+            [
+                part.of_rows(z, y[name], weight)
+                * self.config.loss_weights.get(name, 1.0)
+                for name, part, z in self._split(output)
+            ]
+        )
+
+    def metrics_of_rows(
+        self, output: tf.Tensor, y: np.ndarray, nearly: float
+    ) -> Metrics:
+        values, slack, some = {}, {}, np.zeros(len(y), bool)
+        for name, part, z in self._split(output):
+            found = part.metrics_of_rows(z, y[name], nearly)
+            values |= {f"{n}_{name}": v for n, v in found.values.items()}
+            slack |= {f"{n}_{name}": v for n, v in found.slack.items()}
+            some |= part.labelled(y[name]).reshape(len(y), -1).any(1)
+        return Metrics({**values, "count": some.sum()}, slack)
+
+    def predictions(self, z: tf.Tensor) -> dict[str, np.ndarray]:
+        return {
+            f"{part.output}_{name}": part.predict(output)
+            for name, part, output in self._split(z)
+        }
+
+    def _split(self, output: tf.Tensor) -> Iterator[tuple[str, Any, tf.Tensor]]:
+        sizes = [int(np.prod(part.shape)) for part in self.parts.values()]
+        pieces = tf.split(output, sizes, 1)
+        for (name, part), z in zip(self.parts.items(), pieces, strict=True):
+            yield name, part, tf.reshape(z, [-1, *part.shape])
+
+
+def of_method(method: Any) -> Any:
+    """Returns the loss of a method in Keras: of its output, or of its several ones."""
+    loss = method.loss
+    if hasattr(loss, "parts"):
+        return Several(method.config, {n: p.shape for n, p in loss.parts.items()})
+    (kind,) = method.config.loss_of(list(method.endings)).values()
+    return KERAS_LOSSES[kind](method.config, loss.shape)

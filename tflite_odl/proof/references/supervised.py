@@ -7,17 +7,20 @@ automatic gradients, in float32 or float64, on just the rows that count.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
 from tflite_odl import contract
+from tflite_odl.builtin.losses import label_name
 from tflite_odl.builtin.optimizers import SUM, slot_name
 from tflite_odl.methods.supervised import Supervised
 from tflite_odl.proof.proof import Answer, Arrays, Reference
 from tflite_odl.proof.references.backbone import Tail
-from tflite_odl.proof.references.losses import KERAS_LOSSES
+from tflite_odl.proof.references.losses import of_method
 from tflite_odl.proof.references.noise import DrawnNoise
 from tflite_odl.proof.references.optimizers import (
     KERAS_OPTIMIZERS,
@@ -33,13 +36,17 @@ from tflite_odl.reading.graph import variables
 NEARLY_EQUAL = 1e-5
 
 
+_ONE: Mapping[str, str] = MappingProxyType({})
+
+
 @dataclasses.dataclass(frozen=True)
 class Batch:
     """The inputs of train or evaluate.
 
     Attributes:
       x: {input name: rows}, the features.
-      y: labels as the loss takes them.
+      y: labels as the loss takes them; of several outputs a structured array, with a
+        field for each.
       count: [1] int32.
       weight: [B] float32 of each row, if the method takes it.
     """
@@ -50,9 +57,17 @@ class Batch:
     weight: np.ndarray | None = None
 
     @classmethod
-    def of(cls, inputs: Arrays) -> Batch:
-        x = {n: v for n, v in inputs.items() if n not in ("y", "count", "weight")}
-        return cls(x, inputs["y"], inputs["count"], inputs.get("weight"))
+    def of(cls, inputs: Arrays, labels: Mapping[str, str] = _ONE) -> Batch:
+        """Returns a batch.
+
+        Args:
+          inputs: of the signature.
+          labels: {input name: output name} of several outputs' labels.
+        """
+        others = {"count", "weight", *(n for n in inputs if n == "y" or n in labels)}
+        x = {n: v for n, v in inputs.items() if n not in others}
+        y = inputs["y"] if not labels else _structured(inputs, labels)
+        return cls(x, y, inputs["count"], inputs.get("weight"))
 
     def rows(self, chosen: np.ndarray) -> Batch:
         """Returns the chosen rows alone, each with its weight."""
@@ -75,8 +90,8 @@ class KerasReference(Reference):
         copy = float64_copy if dtype == "float64" else float32_copy
         self.model = copy(method.network.model)
         self.tail = Tail(method.network, self.model)
-        shape = self.graph.output.shape
-        self.loss = KERAS_LOSSES[self.config.loss](self.config, shape)
+        self.loss = of_method(method)
+        self.labels = labels_of(method)
         self.variables = self.adapted()
         self.learning = [self.variables[name] for name in self.graph.trainable]
         moving = {id(self.variables[name]) for name in self.graph.moving}
@@ -91,10 +106,10 @@ class KerasReference(Reference):
 
     def call(self, signature: str, state: Arrays, inputs: Arrays) -> Answer:
         if signature == contract.INFER:
-            return Answer({self.loss.output: self._predictions(state, inputs)}, state)
+            return Answer(self._predictions(state, inputs), state)
         if signature == contract.EVALUATE:
-            return self._evaluate(state, Batch.of(inputs))
-        return self._step(state, Batch.of(inputs))
+            return self._evaluate(state, Batch.of(inputs, self.labels))
+        return self._step(state, Batch.of(inputs, self.labels))
 
     def _step(self, state: Arrays, batch: Batch) -> Answer:
         self._load(state)
@@ -126,10 +141,10 @@ class KerasReference(Reference):
         after = {**self._new_state(state, optimizer), **sums}
         return Answer(as_arrays(outputs), after, gradients=made_from)
 
-    def _predictions(self, state: Arrays, x: Arrays) -> np.ndarray:
-        """Returns [N, C] from Keras' inference mode."""
+    def _predictions(self, state: Arrays, x: Arrays) -> Arrays:
+        """Returns what infer returns from Keras' inference mode."""
         self._load(state)
-        return self.loss.predict(self._run(self._preprocess(x), training=False))
+        return self.loss.predictions(self._run(self._preprocess(x), training=False))
 
     def _evaluate(self, state: Arrays, batch: Batch) -> Answer:
         """Returns loss and metrics of the labelled rows."""
@@ -137,9 +152,8 @@ class KerasReference(Reference):
         batch = batch.rows(self.good(batch))
         output = self._run(self._preprocess(batch.x), training=False)
         loss = float(self._loss(output, batch))
-        z, y, _ = self._labelled_places(output, batch)
         nearly = NEARLY_EQUAL * max(1.0, abs(loss))
-        found = self.loss.metrics(z.numpy(), y, nearly)
+        found = self.loss.metrics_of_rows(output, batch.y, nearly)
         return Answer(
             as_arrays({"loss": loss, **found.values}), state, slack=found.slack
         )
@@ -187,15 +201,10 @@ class KerasReference(Reference):
         ]
 
     def _loss(self, output: tf.Tensor, batch: Batch) -> tf.Tensor:
-        return self.loss.value(*self._labelled_places(output, batch))
-
-    def _labelled_places(self, output: tf.Tensor, batch: Batch):
-        """Returns output [N, C], labels and weights [N] of the labelled places."""
-        labelled = self.loss.labelled(batch.y).reshape(len(batch.y), -1)
-        keep = np.flatnonzero(labelled)
-        weight = np.repeat(batch.weight, labelled.shape[1])[keep].astype(self.dtype)
-        z = tf.gather(tf.reshape(output, [-1, self.loss.outputs]), keep)
-        return z, self.loss.places(batch.y)[keep], weight
+        loss = self.loss.of_rows(output, batch.y, batch.weight)
+        if len(self.method.endings) > 1:
+            return loss
+        return loss * next(iter(self.config.loss_weights.values()), 1.0)
 
     def _gather(self, state: Arrays, gradients: list, done: int):
         """Returns (new sums by slot name, mean gradients of the group so far)."""
@@ -256,6 +265,22 @@ class KerasReference(Reference):
         counter = np.array([0, 1], np.int32)
         news |= {"step": state["step"] + 1, "random": state["random"] + counter}
         return {**state, **news}
+
+
+def labels_of(method: Supervised) -> dict[str, str]:
+    """Returns {input: output name} of the labels, nothing where there is one output."""
+    if len(method.endings) == 1:
+        return {}
+    return {label_name(output): output for output in method.endings}
+
+
+def _structured(inputs: Arrays, labels: Mapping[str, str]) -> np.ndarray:
+    """Returns the labels as one array of rows, with a field for each output."""
+    fields = [(out, inputs[n].dtype, inputs[n].shape[1:]) for n, out in labels.items()]
+    y = np.zeros(len(next(iter(inputs.values()))), fields)
+    for name, output in labels.items():
+        y[output] = inputs[name]
+    return y
 
 
 def as_arrays(values: dict) -> dict[str, np.ndarray]:
