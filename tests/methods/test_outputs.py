@@ -11,6 +11,7 @@ import tf_keras
 from tests import nets
 from tflite_odl.errors import ModelError
 from tflite_odl.exporter.export import export
+from tflite_odl.host import loop
 from tflite_odl.host.session import Session
 from tflite_odl.methods import Finetune, Skip
 from tflite_odl.reading.graph import variables
@@ -262,3 +263,19 @@ def test_an_output_that_others_read_keeps_its_softmax():
     model = tf_keras.Model(inputs, [found, kl.Dense(2, name="box")(found)])
     with pytest.raises(ModelError, match="'cls' ends the model in softmax and is used"):
         Finetune(model, loss="cls:sparse_cross_entropy,box:huber")
+
+
+def test_hidden_labels_are_none_and_not_bad(tmp_path):
+    """Whole numbers 0 and 1 for a label that is marked by NaN where it is not there."""
+    method = Finetune(single(tf_keras, "sigmoid"))
+    export(method, ROWS, serving=False).save(tmp_path / "artifact")
+
+    def batches(start):
+        while True:
+            yield reals((ROWS, 3)), np.ones(ROWS, np.int64)
+
+    with Session(tmp_path / "artifact", checkpoint_dir=tmp_path) as session:
+        summary = loop.run(
+            session, batches, 2, tmp_path / "run", hide=loop.hidden(1.0, 0)
+        )
+    assert summary.rejected_rows == 0 and summary.steps == 0
