@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras
 
 from tests import nets
+from tflite_odl.builtin.preprocess import Preprocessing
 from tflite_odl.errors import ModelError
 from tflite_odl.exporter.export import export
 from tflite_odl.host import loop
@@ -241,6 +242,27 @@ def test_one_of_several_outputs_is_learned_alone(tmp_path):
         load(tmp_path / "m.keras", output="claws")
 
 
+@pytest.mark.parametrize("api", APIS)
+def test_outputs_in_a_dict_have_its_keys_for_names(api, tmp_path):
+    api = APIS[api]
+    model = two(api)
+    outputs = dict(zip(("kind", "a place"), model.outputs, strict=True))
+    model = api.Model(model.inputs, outputs)
+    losses = {"kind": LOSSES["cls"], "a place": "mse"}
+    model.compile(api.optimizers.SGD(0.1), losses, loss_weights={"a place": 3.0})
+    model.save(tmp_path / "m.keras")
+    method = Finetune(load(tmp_path / "m.keras"))
+    wanted = "a_place:mean_squared_error,kind:sparse_cross_entropy"
+    assert method.config.loss == wanted
+    x, y_cls, y_box = of_two()
+    state = {name: t.value for name, t in method.state().items()}
+    inputs = {"x": x, "y_kind": y_cls.astype(np.int32), "y_a_place": y_box}
+    outcome = method.train(state, {**inputs, "count": np.array([ROWS])})
+    want = model.train_on_batch(x, {"kind": y_cls, "a place": y_box})
+    # A few float32 roundings of a loss of order one.
+    np.testing.assert_allclose(outcome.outputs["loss"], np.ravel(want)[:1], rtol=2e-6)
+
+
 def test_losses_of_several_outputs_are_told_by_name():
     model = two(tf_keras)
     with pytest.raises(ModelError, match=r"'corners'.*linear.*--loss"):
@@ -279,3 +301,17 @@ def test_hidden_labels_are_none_and_not_bad(tmp_path):
             session, batches, 2, tmp_path / "run", hide=loop.hidden(1.0, 0)
         )
     assert summary.rejected_rows == 0 and summary.steps == 0
+
+
+def test_a_model_that_takes_bytes_is_given_bytes(tmp_path):
+    kl = keras.layers
+    stack = [kl.Input((4,), dtype="uint8"), kl.Rescaling(1 / 255)]
+    model = keras.Sequential([*stack, kl.Dense(3, activation="softmax", name="head")])
+    model.save(tmp_path / "m.keras")
+    loaded = load(tmp_path / "m.keras")
+    export(Finetune(loaded), ROWS, serving=False).save(tmp_path / "artifact")
+    x = np.random.default_rng(0).integers(0, 256, (ROWS, 4)).astype(np.uint8)
+    with Session(tmp_path / "artifact") as session:
+        np.testing.assert_allclose(session.infer(x), model(x), atol=1e-6)
+    with pytest.raises(ModelError, match="'x' of the model is uint8.*--input_dtype"):
+        Finetune(loaded, preprocessing=Preprocessing("float32"))

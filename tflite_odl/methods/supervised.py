@@ -29,6 +29,7 @@ from tflite_odl.methods.base import (
 )
 from tflite_odl.methods.compiled import SAVED, resolve
 from tflite_odl.methods.config import SupervisedConfig
+from tflite_odl.methods.features import with_bytes
 from tflite_odl.methods.learner import Learned, Learner
 from tflite_odl.methods.network import Network
 from tflite_odl.methods.step import counters, settle
@@ -79,7 +80,11 @@ class Supervised(Method):
         loaded = LoadedModel.of(model)
         self._check_outputs(loaded.outputs)
         resolved = resolve(config, loaded, self.losses)
-        self.config, self.notes = self.Config(**resolved.options), resolved.notes
+        options = dict(resolved.options)
+        taken = with_bytes(loaded.model.inputs, options.get("preprocessing"))
+        if taken is not None:
+            options["preprocessing"] = taken
+        self.config, self.notes = self.Config(**options), resolved.notes
         self.source_model = model = loaded.model
         logits, found = self._as_logits(model, loaded.outputs, resolved.logits)
         self.endings = dict(zip(loaded.outputs, found, strict=True))

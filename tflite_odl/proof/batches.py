@@ -114,7 +114,7 @@ class Batches:
 
         def bad_label(name: str) -> Callable[[Batch, int], None]:
             def spoil(batch: Batch, row: int) -> None:
-                batch[name][row] = self.losses[name].bad_label
+                batch[name][row : row + 1].flat[-1] = self.losses[name].bad_label
 
             return spoil
 

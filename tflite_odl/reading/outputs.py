@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 
 import tf_keras
 
@@ -15,8 +16,12 @@ JOINED = "joined_outputs"
 
 
 def names(model: tf_keras.Model) -> tuple[str, ...]:
-    """Returns the names of a model's outputs, letters, digits and `_` kept."""
-    found = tuple(map(clean, model.output_names))
+    """Returns the names of a model's outputs, letters, digits and `_` kept: the keys of
+    a dict of outputs, else their layers' names."""
+    made = rebuild.ends(rebuild.graph(model))[1]
+    # A dict is flattened by its sorted keys.
+    given = sorted(made) if isinstance(made, Mapping) else model.output_names
+    found = tuple(map(clean, given))
     if len(set(found)) < len(found):
         raise ModelError(f"outputs of one name in {list(found)}: rename their layers")
     return found

@@ -208,8 +208,15 @@ class MeanAbsoluteError(MeanSquaredError):
 
 
 class Huber(MeanSquaredError):
-    def keras(self) -> tf_keras.losses.Loss:
-        return tf_keras.losses.Huber(self.config.huber_delta)
+    def value(self, z: tf.Tensor, y: np.ndarray, weight: np.ndarray) -> tf.Tensor:
+        """In TensorFlow: Keras' own computes in float32, whatever it is given."""
+        error, delta = (
+            tf.abs(z - y.astype(z.dtype.as_numpy_dtype)),
+            self.config.huber_delta,
+        )
+        line = delta * error - delta * delta / 2
+        values = tf.where(error <= delta, error * error / 2, line)
+        return tf.reduce_sum(tf.reduce_mean(values, 1) * weight) / max(len(y), 1)
 
 
 class CosineSimilarity(MeanSquaredError):
