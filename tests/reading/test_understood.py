@@ -106,21 +106,6 @@ def test_a_key_that_nothing_reads_is_refused_unless_it_is_at_its_default(layer, 
         understood.check_layer(model.layers[0], "norm")
 
 
-def test_a_regularizer_is_noted_and_a_constraint_refused(tmp_path):
-    def saved(**options):
-        layers = [tf_keras.layers.Input((4,)), tf_keras.layers.Dense(3, **options)]
-        tf_keras.Sequential(layers).save(tmp_path / "m.keras")
-        return load(tmp_path / "m.keras")
-
-    with pytest.warns(UserWarning, match="kernel_regularizer left out"):
-        Finetune(saved(kernel_regularizer="l2"), loss="sparse_cross_entropy")
-    with pytest.raises(ModelError, match="kernel_constraint is not kept to"):
-        Finetune(
-            saved(kernel_constraint=tf_keras.constraints.MaxNorm(1.0)),
-            loss="sparse_cross_entropy",
-        )
-
-
 def test_keras3s_hard_sigmoid_is_its_own(tmp_path):
     """At -1 it is 1 / 3 there, .3 in tf_keras."""
     layers = [keras.layers.Input((3,)), keras.layers.Dense(3, "hard_sigmoid")]
@@ -130,3 +115,14 @@ def test_keras3s_hard_sigmoid_is_its_own(tmp_path):
     found = load(tmp_path / "m.keras").model(x)
     # A few roundings of float32.
     np.testing.assert_allclose(found, np.asarray(model(x)), atol=1e-6)
+
+
+def test_a_class_with_the_name_of_a_layer_is_not_taken_for_it():
+    class ReLU(tf_keras.layers.ReLU):
+        def call(self, x):
+            return -super().call(x)
+
+    layers = [tf_keras.layers.Input((3,)), tf_keras.layers.Dense(3), ReLU(name="mine")]
+    model = tf_keras.Sequential([*layers, tf_keras.layers.Dense(2)])
+    with pytest.raises(ModelError, match=r"layer 'mine' \(ReLU\) is of a class of its"):
+        Finetune(model, loss="sparse_cross_entropy")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 import tensorflow as tf
 
 from tflite_odl.builtin import optimizers, schedules
-from tflite_odl.methods.base import StateTensor, Tensors
+from tflite_odl.builtin.constraints import Constraint
+from tflite_odl.methods.base import Change, StateTensor, Tensors
 from tflite_odl.methods.config import LEARNER_RANGES, LearnerConfig
 
 CLIPS = ("clip_norm", "clip_weight_norm", "clip_value")
@@ -32,6 +34,16 @@ class Learned:
     update: dict[str, tf.Tensor]
     due: tf.Tensor | None
 
+    def changes(self, always: Tensors) -> list[Change]:
+        """Returns the changes of an accepted batch.
+
+        Args:
+          always: {state name: value}, what else changes at every accepted batch.
+        """
+        if self.due is None:
+            return [Change({**always, **self.news, **self.update})]
+        return [Change({**always, **self.news}), Change(self.update, self.due)]
+
 
 class Learner:
     """Optimizer, schedule, clipping and accumulation of some weights.
@@ -40,6 +52,7 @@ class Learner:
       config: which of them, with their first values.
       weights: {state name: first value} of the weights that learn.
       prefix: of its hyper-parameters' names, where a method has several learners.
+      constraints: {state name: what the weight is brought to after each update}.
     """
 
     def __init__(
@@ -47,8 +60,10 @@ class Learner:
         config: LearnerConfig,
         weights: Mapping[str, np.ndarray],
         prefix: str = "",
+        constraints: Mapping[str, Constraint] = MappingProxyType({}),
     ) -> None:
         self.config, self.weights, self.prefix = config, dict(weights), prefix
+        self.constraints = constraints
         self.optimizer = config.make_optimizer()
         self.saved: dict[str, np.ndarray] = {}
 
@@ -98,6 +113,8 @@ class Learner:
         mean = self._clipped(group.mean, norm, state)
         rate = self.config.schedule.rate(state, done)
         update = self.optimizer.update(mean, {**state, "learning_rate": rate}, done)
+        for name, constraint in self.constraints.items():
+            update[name] = constraint(update[name])
         return Learned(norm, group.sums, update, None if every == 1 else group.due)
 
     def _clipped(self, gradients: Tensors, norm: tf.Tensor, state: Tensors) -> Tensors:

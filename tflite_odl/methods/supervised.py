@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -13,13 +15,15 @@ import tf_keras
 
 from tflite_odl import contract
 from tflite_odl.builtin import losses, random, rows
+from tflite_odl.builtin.graph import Graph
 from tflite_odl.builtin.lowering import Rows
+from tflite_odl.builtin.observe import Observed
 from tflite_odl.builtin.quantized import Backbone
 from tflite_odl.builtin.tape import Tape
 from tflite_odl.contract import TensorSpec
 from tflite_odl.errors import ModelError
+from tflite_odl.methods.augmentation import View
 from tflite_odl.methods.base import (
-    Change,
     Entry,
     Method,
     Outcome,
@@ -31,11 +35,12 @@ from tflite_odl.methods.compiled import SAVED, resolve
 from tflite_odl.methods.config import SupervisedConfig
 from tflite_odl.methods.features import with_bytes
 from tflite_odl.methods.learner import Learned, Learner
-from tflite_odl.methods.network import Network
+from tflite_odl.methods.network import Network, computing_in_float32
 from tflite_odl.methods.step import counters, settle
 from tflite_odl.reading import outputs
 from tflite_odl.reading.load import LoadedModel
 from tflite_odl.reading.logits import all_as_logits
+from tflite_odl.reading.simplify import simplified
 
 
 class Supervised(Method):
@@ -54,9 +59,10 @@ class Supervised(Method):
     Attributes:
       losses: names of those the method can learn by.
       any_shape: whether the output may have more axes than [C].
-      source_model: the model as it was given.
+      source_model: the model as it was given, in float32.
       network: the model, ending in logits for the cross-entropies.
       endings: {output name: the final activation that was taken off for that}.
+      views: {input name: what is learned of it}, of inputs that are augmented.
       learner: of its trainable weights.
       salts: of all its random draws.
       loss: of its output.
@@ -64,6 +70,9 @@ class Supervised(Method):
 
     Raises:
       ModelError: the model or an option of it cannot be trained with builtin ops.
+
+    Warns:
+      UserWarning: the model has layers of 16-bit floats.
     """
 
     Config = SupervisedConfig
@@ -85,7 +94,10 @@ class Supervised(Method):
         if taken is not None:
             options["preprocessing"] = taken
         self.config, self.notes = self.Config(**options), resolved.notes
-        self.source_model = model = loaded.model
+        self.source_model = model = computing_in_float32(loaded.model)
+        model, notes = simplified(model)
+        for note in notes:
+            warnings.warn(note, stacklevel=2)
         logits, found = self._as_logits(model, loaded.outputs, resolved.logits)
         self.endings = dict(zip(loaded.outputs, found, strict=True))
         self.classes = tuple(classes)
@@ -99,7 +111,18 @@ class Supervised(Method):
         self.loss = self.config.make_loss(dict(zip(self.endings, shapes, strict=True)))
         self._check_shapes()
         self.features = self.network.features
-        self.learner = Learner(self.config, self.network.learning())
+        self._check_noise()
+        families = {part.name: self.config.family(part) for part in self.features}
+        self.views = {
+            name: View.of(family, self.salts, f"augment/{name}")
+            for name, family in families.items()
+            if family is not None
+        }
+        self.learner = Learner(
+            self.config,
+            self.network.learning(),
+            constraints=self.network.constraints(),
+        )
         self.start = 0
         if self.config.optimizer_state == SAVED:
             state = loaded.compiled.read_state(model)
@@ -144,6 +167,11 @@ class Supervised(Method):
         if not self.network.graph.trainable:
             raise ModelError("nothing to train: no layer with weights is trainable")
 
+    def _check_noise(self) -> None:
+        whole = [f.name for f in self.features if f.whole]
+        if self.config.noise and whole:
+            raise ModelError(f"noise on whole numbers, inputs {whole}: needs noise=0")
+
     @property
     def num_classes(self) -> int:
         """Size of the last axis of the output, also where they are no classes."""
@@ -162,7 +190,39 @@ class Supervised(Method):
             *counters(self.config.seed, self.start),
         ]
 
+    @property
+    def graphs(self) -> tuple[Graph, ...]:
+        """The layer graphs that run in training."""
+        return (self.network.graph,)
+
+    @property
+    def least_rows(self) -> int:
+        """How many rows must count so that a step is taken."""
+        return max(graph.least_rows for graph in self.graphs)
+
+    def _check_statistics(self, batch_size: int) -> None:
+        """Raises ModelError if batch norms would see one value, warns of one row."""
+        nodes = [node for graph in self.graphs for node in graph.of_batches]
+        if not nodes or batch_size > 1:
+            return
+        least = next((n for n in nodes if math.prod(n.shape[:-1]) == 1), nodes[0])
+        where = f"batch norm {least.layer!r}, batch_size=1"
+        instead = (
+            "take a larger --batch_size, or --batch_norm=frozen, which keeps the "
+            "moving statistics"
+        )
+        if self.least_rows > batch_size:
+            raise ModelError(
+                f"{where}: it would see one value of each channel, from which nothing "
+                f"can be learned; {instead}"
+            )
+        warnings.warn(
+            f"{where}: its statistics will be those of a single row; {instead}",
+            stacklevel=2,
+        )
+
     def entries(self, batch_size: int, infer_batch_size: int) -> list[Entry]:
+        self._check_statistics(batch_size)
         inputs = self.inputs(batch_size)
         return [
             Entry(contract.TRAIN, inputs, self.train),
@@ -200,11 +260,18 @@ class Supervised(Method):
         method.network = self.network.with_backbone(backbone)
         return method
 
+    def observing(self, observed: Observed) -> Supervised:
+        method = copy.copy(self)
+        method.network = self.network.observing(observed)
+        return method
+
     def evaluate(self, state: Tensors, inputs: Tensors) -> Outcome:
         batch = self.check(inputs)
-        output = self.network.infer(state, batch.x, Rows.of(batch.good), judged=True)
-        loss, _ = self.loss.value(output, batch.y, batch.share)
-        metrics = self.loss.metrics(output, batch.y, batch.labelled)
+        rows = Rows.of(batch.labelled_rows)
+        record = self.network.inference(state, batch.x, rows, judged=True)
+        loss, _ = self.loss.value(record.output, batch.y, batch.share)
+        loss = self.network.penalized(state, loss, record, rows)
+        metrics = self.loss.metrics(record.output, batch.y, batch.labelled)
         return Outcome({"loss": loss, **metrics})
 
     def check(self, inputs: Tensors) -> rows.Labelled:
@@ -222,6 +289,21 @@ class Supervised(Method):
         if len(self.endings) > 1:
             return 1.0
         return next(iter(self.config.loss_weights.values()), 1.0)
+
+    def seen(self, state: Tensors, inputs: Tensors) -> rows.Labelled:
+        """Returns the inputs of train, checked, their features augmented."""
+        batch = self.check(inputs)
+        if not self.views:
+            return batch
+        x = []
+        for part, one in zip(self.features, batch.x, strict=True):
+            if part.name in self.views:
+                raw = tf.cast(inputs[part.name], tf.float32)
+                good = tf.reshape(batch.good, [-1] + [1] * len(part.shape)) > 0.0
+                raw = tf.where(good, raw, 0.0)
+                one = part.preprocessing(self.views[part.name](state["random"], raw))
+            x.append(one)
+        return dataclasses.replace(batch, x=x)
 
     def forward(self, state: Tensors, batch: rows.Labelled) -> Tape:
         """Returns the record of the forward pass in training, inputs with noise."""
@@ -245,8 +327,9 @@ class Supervised(Method):
         return state["step"] // self.config.accumulate
 
     def learn(self, state: Tensors, gradients: Tensors) -> Learned:
-        """Returns what the gradients, {weight name: gradient}, come to."""
-        gradients = self.network.named(gradients)
+        """Returns what the gradients of the loss, {weight name: gradient}, come to;
+        those of the penalties on weights are added."""
+        gradients = self.network.gradients(state, gradients)
         done = self.updates(state)
         return self.learner.learn(state, gradients, state["step"], done)
 
@@ -278,11 +361,13 @@ class Supervised(Method):
             "gradient_norm": learned.norm,
             **metrics,
         }
-        always = {**self.network.named(moved), **learned.news, **news}
-        changes = [Change(always), Change(learned.update, learned.due)]
-        if learned.due is None:
-            changes = [Change({**always, **learned.update})]
-        return settle(state, outputs, changes, tf.logical_and(batch.some, whole))
+        changes = learned.changes({**self.network.named(moved), **news})
+        enough = tf.logical_and(batch.some, self.enough(batch))
+        return settle(state, outputs, changes, tf.logical_and(enough, whole))
+
+    def enough(self, batch: rows.Labelled) -> tf.Tensor:
+        """Returns [1] bool: whether enough rows count for the batch norms."""
+        return tf.reduce_sum(batch.good, keepdims=True) >= float(self.least_rows)
 
     def proof(self, sample: Any = None) -> Any:
         from tflite_odl.proof.supervised import SupervisedProof

@@ -38,7 +38,7 @@ class Batches:
         # Of each label the loss in Keras: it knows good and bad ones.
         parts = {out: loss.parts[out] for out in labels_of(method).values()}
         self.losses = {label_name(n): part for n, part in parts.items()} or {"y": loss}
-        self.sample = sample and _checked(method, sample)
+        self.sample = sample and checked(method, sample)
 
     def draw(
         self, trial: Trial, number: int, batch_size: int, attempt: int, seed: int
@@ -61,7 +61,7 @@ class Batches:
             batch = self._from_sample(wanted, of_attempt, seed)
         else:
             parts = self.method.features
-            batch = {p.name: _random(p, of_attempt, batch_size) for p in parts}
+            batch = {p.name: random_rows(p, of_attempt, batch_size) for p in parts}
 
             def turn(loss) -> np.ndarray:
                 """Returns classes in turn, every one in as many rows."""
@@ -74,8 +74,9 @@ class Batches:
             weight = of_trial.uniform(0.5, 2.0, batch_size)
             batch["weight"] = weight.astype(np.float32)
         batch["count"] = np.array([batch_size], np.int32)
-        if trial.filling == PADDED and batch_size > 1:
-            real = batch_size - max(1, batch_size // 4)
+        least = self.method.least_rows
+        if trial.filling == PADDED and batch_size > least:
+            real = max(batch_size - max(1, batch_size // 4), least)
             batch["count"][0] = real
             for name in batch.keys() - {"count", *self.losses}:
                 batch[name][real:] = 0
@@ -88,15 +89,15 @@ class Batches:
 
     def spoils(self, batch_size: int) -> int:
         """Returns how many batches it takes until every kind of bad row has come."""
-        fitting = batch_size - 1
-        return -(-len(self._bad_rows()) // fitting) if fitting else 0
+        fitting = batch_size - self.method.least_rows
+        return -(-len(self._bad_rows()) // fitting) if fitting > 0 else 0
 
     def _spoil(self, batch: Batch, part: int) -> None:
         """Makes rows unlabelled and bad, each in another way, from the last one on; the
-        first row stays good."""
-        rows = len(batch[self.method.features[0].name])
-        kinds = self._bad_rows()[part * (rows - 1) :]
-        for place, spoil in zip(range(rows - 1, 0, -1), kinds):
+        first row stays good, or as many as a step needs."""
+        rows, least = len(batch[self.method.features[0].name]), self.method.least_rows
+        kinds = self._bad_rows()[part * (rows - least) :]
+        for place, spoil in zip(range(rows - 1, least - 1, -1), kinds):
             spoil(batch, place)
 
     def _bad_rows(self) -> list[Callable[[Batch, int], None]]:
@@ -121,38 +122,34 @@ class Batches:
         def negative_weight(batch: Batch, row: int) -> None:
             batch["weight"][row] = -1
 
-        def not_a_number(name: str) -> Callable[[Batch, int], None]:
+        def put(name: str, number: int) -> Callable[[Batch, int], None]:
             def spoil(batch: Batch, row: int) -> None:
-                batch[name][row].flat[0] = np.nan
+                batch[name][row].flat[-1] = number
 
             return spoil
 
-        def too_far(feature) -> Callable[[Batch, int], None]:
-            def spoil(batch: Batch, row: int) -> None:
-                settings, far = (
-                    feature.preprocessing,
-                    2 * self.method.config.feature_limit,
-                )
-                raw = (far - np.asarray(settings.offset)) / np.asarray(settings.scale)
-                batch[feature.name][row].flat[-1] = raw.flat[-1]
-
-            return spoil
-
+        limit = self.method.config.feature_limit
         floats = [
             spoil
             for feature in self.method.features
             if feature.preprocessing.dtype == "float32"
-            for spoil in (not_a_number(feature.name), too_far(feature))
+            for spoil in (not_a_number(feature.name), too_far(feature, limit))
+        ]
+        places = [
+            put(feature.name, number)
+            for feature in self.method.features
+            if feature.below is not None and feature.preprocessing.dtype != "uint8"
+            for number in (-1, feature.below)
         ]
         weights = [negative_weight] if self.method.config.sample_weights else []
         several = len(self.losses) > 1
-        parts = [
+        partly = [
             no_label_of(name)
             for name, loss in self.losses.items()
             if several or len(loss.shape) > 1
         ]
         bad = [bad_label(name) for name in self.losses]
-        return [no_label, *bad, *parts, *floats, *weights]
+        return [no_label, *bad, *partly, *floats, *places, *weights]
 
     def _from_sample(self, wanted: np.ndarray, rng, seed: int) -> Batch:
         """Returns rows of the sample, of all its classes in turn, none twice while
@@ -174,6 +171,26 @@ class Batches:
         return {name: value[chosen] for name, value in self.sample.items()}
 
 
+def not_a_number(name: str) -> Callable[[Batch, int], None]:
+    """Returns what makes a row of a feature bad."""
+
+    def spoil(batch: Batch, row: int) -> None:
+        batch[name][row].flat[0] = np.nan
+
+    return spoil
+
+
+def too_far(feature, limit: float) -> Callable[[Batch, int], None]:
+    """Returns what puts a row of a feature beyond the limit."""
+
+    def spoil(batch: Batch, row: int) -> None:
+        settings = feature.preprocessing
+        raw = (2 * limit - np.asarray(settings.offset)) / np.asarray(settings.scale)
+        batch[feature.name][row].flat[-1] = raw.flat[-1]
+
+    return spoil
+
+
 def unlabelled(y: np.ndarray) -> np.generic:
     """Returns what marks a row of such labels as unlabelled."""
     return y.dtype.type(UNLABELLED if y.dtype.kind == "i" else np.nan)
@@ -187,8 +204,9 @@ def taken(method, batch: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> Batch
     for feature in method.features:
         settings = feature.preprocessing
         x = batch[feature.name] * np.asarray(settings.scale) + settings.offset
+        (low, high), flat = feature.bounds(limit), x.reshape(rows, -1)
         with np.errstate(invalid="ignore"):
-            fitting &= (np.abs(x.reshape(rows, -1)) <= limit).all(1)
+            fitting &= ((flat >= low) & (flat <= high)).all(1)
     whole = all(batch[name].shape == shape for name, shape in shapes.items())
     if whole and "count" in shapes:
         return {name: batch[name] for name in shapes}
@@ -198,7 +216,7 @@ def taken(method, batch: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> Batch
     }
 
 
-def _checked(method, sample: Sample) -> Batch:
+def checked(method, sample: Sample) -> Batch:
     """Returns the sample by input name, its class labels as int32."""
     x, y = sample
     parts = dict(x) if isinstance(x, Mapping) else {method.features[0].name: x}
@@ -221,9 +239,28 @@ def _checked(method, sample: Sample) -> Batch:
     return given
 
 
-def _random(part, rng: np.random.Generator, rows: int) -> np.ndarray:
+def random_rows(part, rng: np.random.Generator, rows: int) -> np.ndarray:
+    """Returns so many rows of a feature, about unit range after preprocessing."""
     shape, settings = (rows, *part.shape), part.preprocessing
+    if part.whole:
+        return _whole(part, rng, shape)
     if settings.dtype == "uint8":
         return rng.integers(0, 256, shape).astype(np.uint8)
     x = (rng.normal(size=shape) - settings.offset) / settings.scale
     return x.astype(np.float32)
+
+
+def _whole(part, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Returns whole numbers, of a model that only takes flags 0 and 1; some rows end in
+    zeros, which a model may mask, but none begins with one."""
+    below = 2 if part.below is None else part.below
+    if part.preprocessing.dtype == "uint8":
+        below = min(below, 256)
+    x = rng.integers(min(1, below - 1), below, shape)
+    if part.below is None:
+        x = rng.integers(0, 2, shape)
+    elif len(shape) > 1 and shape[1] > 1:
+        lengths = rng.integers(1, shape[1] + 1, (shape[0], *[1] * (len(shape) - 1)))
+        places = np.arange(shape[1]).reshape(1, -1, *[1] * (len(shape) - 2))
+        x = np.where(places < lengths, x, 0)
+    return x.astype(part.preprocessing.dtype)

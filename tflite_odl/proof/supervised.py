@@ -106,7 +106,8 @@ class SupervisedProof(Proof):
         return batches.taken(self.method, batch, shapes)
 
     def rejected(self, batch: Arrays) -> Sequence[Rejected]:
-        """Returns calls with only bad labels, without labels, and with only padding."""
+        """Returns calls with only bad labels, without labels, with only padding, and of
+        one row where batch norms need two."""
         count, losses = batch["count"], self.batches.losses
         wrong = {
             n: np.full_like(batch[n], loss.bad_label) for n, loss in losses.items()
@@ -114,10 +115,12 @@ class SupervisedProof(Proof):
         none = {n: np.full_like(batch[n], batches.unlabelled(batch[n])) for n in losses}
         zero = np.zeros_like(count)
         bad = int(count[0])
+        few = self.method.least_rows > 1
         return [
             self._rejected({**batch, **wrong}, bad),
             self._rejected({**batch, **none}, None),
             self._rejected({**batch, "count": zero}, 0),
+            *([self._rejected({**batch, "count": zero + 1}, None)] * few),
         ]
 
     def _rejected(self, inputs: Arrays, rows: int | None) -> Rejected:

@@ -14,6 +14,7 @@ import tf_keras
 from tf_keras.protobuf import saved_metadata_pb2
 
 from tflite_odl.errors import ModelError
+from tflite_odl.reading import subclasses
 
 _OWN = ("keras", "tf_keras", "builtins")
 # Functions of TensorFlow that Keras 3 saves by their own names, and Keras' for them.
@@ -139,7 +140,7 @@ def _layers(config: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
 def _foreign(entry: dict[str, Any]) -> str | None:
     """Returns the first class or function of an entry that Keras does not have."""
     kind = entry["class_name"]
-    if not _is_own(entry, kind):
+    if not _is_own(entry, kind) and not subclasses.is_own(entry):
         return kind
     waiting = [
         (k, v) for k, v in entry["config"].items() if k not in ("layers", "layer")

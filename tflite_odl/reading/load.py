@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import tf_keras
 
 from tflite_odl.errors import ModelError
-from tflite_odl.reading import compiled, config, head, keras3, outputs, rebuild
+from tflite_odl.reading import (
+    compiled,
+    config,
+    head,
+    keras3,
+    outputs,
+    rebuild,
+    sizes,
+    subclasses,
+)
+from tflite_odl.reading.precision import in_float32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +62,7 @@ def load(
     seed: int = 0,
     output: str | None = None,
     head_layer: str | None = None,
+    input_shape: Sequence[int] = (),
 ) -> LoadedModel:
     """Loads a model saved whole by tf_keras or by Keras 3.
 
@@ -62,6 +74,7 @@ def load(
       head_layer: path of the Dense to replace, where it is not the only last one.
       output: name of the only output to learn by, the others and what makes them are
         left out; None keeps all.
+      input_shape: of a row, for an input whose sizes the model leaves open.
 
     Raises:
       ModelError: no model at this path, one without weights, or one with a layer that
@@ -72,7 +85,10 @@ def load(
         raise ModelError(
             f"no model at {path}: needs a .keras or .h5 file or a SavedModel"
         )
-    model, notes, saved = _load_folder(path) if path.is_dir() else _load_file(path)
+    model, notes, saved = (
+        _load_folder(path) if path.is_dir() else _load_file(path, input_shape)
+    )
+    model = sizes.fixed(model, input_shape)
     if not any(layer.weights for _, layer in rebuild.all_layers(model)):
         raise ModelError(f"{path}: model {model.name!r} has no weights to train")
     of_file = compiled.of_file(path, saved, model)
@@ -86,17 +102,23 @@ def load(
     return LoadedModel(model, tuple(notes), of_file, output or "")
 
 
-def _load_file(path: Path) -> tuple[tf_keras.Model, list[str], config.SavedModel]:
+def _load_file(
+    path: Path, input_shape: Sequence[int]
+) -> tuple[tf_keras.Model, list[str], config.SavedModel]:
     saved = config.read(path)
     config.check_known(saved.config)
+    own, notes = subclasses.found(saved.config)
     try:
         if saved.keras3:
-            model, notes = keras3.load(str(path))
+            model, more = keras3.load(str(path), own, input_shape)
             version = saved.keras_version
-            notes = [f"rebuilt in tf_keras from Keras {version}", *notes]
+            notes = [f"rebuilt in tf_keras from Keras {version}", *notes, *more]
             return model, notes, saved
-        model = tf_keras.models.load_model(path, compile=False, safe_mode=True)
-        return model, [], saved
+        options = {"custom_objects": subclasses.stand_ins(own, tf_keras.Model)}
+        model, more = in_float32(
+            tf_keras.models.load_model(path, compile=False, safe_mode=True, **options)
+        )
+        return model, [*notes, *more], saved
     except ModelError:
         raise
     except Exception as error:  # Keras raises what it meets, without a common base
@@ -118,7 +140,7 @@ def _load_folder(path: Path) -> tuple[tf_keras.Model, list[str], config.SavedMod
     except Exception as error:  # as above
         raise ModelError(f"SavedModel {path} cannot be loaded: {error}") from error
     _check_revived(model)
-    return model, [], config.read_folder(path)
+    return *in_float32(model), config.read_folder(path)
 
 
 def _check_revived(model: tf_keras.Model) -> None:

@@ -99,6 +99,13 @@ def _check_removable(found: Ending, ending: str) -> None:
             f"layer {found.path!r} ends the model in {ending} and is used elsewhere "
             f"too, where the {ending} must stay: give the output a layer of its own"
         )
+    for layer in (found.layer, *found.behind):
+        if getattr(layer, "activity_regularizer", None) is not None:
+            raise ModelError(
+                f"layer {layer.name!r} ({type(layer).__name__}) has an "
+                f"activity_regularizer on the model's {ending}, which the loss takes "
+                "in: end the model in a layer without one"
+            )
     for layer in found.behind:
         kind = type(layer).__name__
         if kind == "Dropout" and layer.rate:

@@ -2,8 +2,9 @@
 
 Three layouts are known, by their keys:
 
-1. rows:   x_train, x_test [N, ...] uint8 or float32; y_train, y_test [N] integers, or
-           [N, C] floats; class_names [C] text and track_train [N] if there are any.
+1. rows:   x_train, x_test [N, ...] uint8, float32 or int32; y_train, y_test [N]
+           integers, or [N, C] floats; class_names [C] text and track_train [N] if
+           there are any.
 2. JPEG:   jpeg_train, jpeg_test uint8, files end to end; offsets_train, offsets_test
            [N + 1]; y_train, y_test [N]; class_names. Decoded with Pillow to RGB uint8.
 3. phone:  phone_signal [N, 6] int16 and scale [6] (SI units); phone_y, phone_subject,
@@ -18,10 +19,15 @@ import hashlib
 import io
 import os
 import pathlib
+import struct
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Mapping
 
 import numpy as np
 
+from tflite_odl import files
 from tflite_odl.errors import DataError
 from tflite_odl.streams import packed
 from tflite_odl.streams.dataset import Dataset, Split
@@ -31,6 +37,25 @@ WINDOW, HOP, LAST_TRAINING_PERSON = 128, 32, 18
 ROWS = ("x_train", "y_train", "x_test", "y_test")
 JPEG = ("jpeg_train", "offsets_train", "y_train", "jpeg_test", "offsets_test", "y_test")
 PHONE = ("phone_signal", "scale", "phone_y", "phone_subject", "phone_execution")
+
+# What unpacking a file of any content can raise: of zip, of npy, of JPEG, of NumPy.
+_MALFORMED = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -44,8 +69,7 @@ def load(
       DataError: no such file, not an npz, or keys of no known layout.
     """
     path = pathlib.Path(path)
-    if not path.is_file():
-        raise DataError(f"no file {path}")
+    files.check_regular(path, DataError)
     place = _cache(cache_dir) / f"{path.stem}-{_content(path)}.v{VERSION}.stream"
     try:
         arrays, about = packed.read(place)
@@ -54,17 +78,16 @@ def load(
         packed.write(place, unpacked, about)
         arrays, about = packed.read(place)
     groups = {part: arrays.get(f"group_{part}") for part in ("train", "test")}
-    splits = {
-        part: Split(arrays[f"x_{part}"], arrays[f"y_{part}"], groups[part])
-        for part in groups
-    }
-    return Dataset(
-        path.stem,
-        tuple(about["classes"].split("\n")),
-        **splits,
-        scale=float(about["scale"]),
-        offset=float(about["offset"]),
-    )
+    try:
+        splits = {
+            part: Split(arrays[f"x_{part}"], arrays[f"y_{part}"], groups[part])
+            for part in groups
+        }
+        classes = tuple(about["classes"].split("\n"))
+        scale, offset = float(about["scale"]), float(about["offset"])
+    except (KeyError, ValueError) as error:
+        raise DataError(f"{place} is no unpacked recording: {error!r}") from error
+    return Dataset(path.stem, classes, **splits, scale=scale, offset=offset)
 
 
 def _cache(cache_dir: str | os.PathLike | None) -> pathlib.Path:
@@ -73,18 +96,30 @@ def _cache(cache_dir: str | os.PathLike | None) -> pathlib.Path:
 
 
 def _content(path: pathlib.Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    total = hashlib.sha256()
+    with files.told(DataError, f"cannot read {files.shown(path)}"):
+        with files.opened(path) as file:
+            while part := file.read(2**20):
+                total.update(part)
+    return total.hexdigest()[:16]
 
 
 def _unpack(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError) as error:
+    except _MALFORMED as error:
         raise DataError(f"{path} is no npz of plain arrays: {error}") from error
     for keys, layout in ((JPEG, _jpeg), (PHONE, _phone), (ROWS, _rows)):
         if all(key in arrays for key in keys):
-            return layout(arrays)
+            try:
+                return layout(arrays)
+            except DataError:
+                raise
+            except _MALFORMED as error:
+                raise DataError(
+                    f"{path}: its arrays do not fit each other: {error!r}"
+                ) from error
     raise DataError(
         f"{path} has keys {sorted(arrays)}; "
         f"known layouts need {ROWS}, {JPEG} or {PHONE}"
@@ -94,8 +129,10 @@ def _unpack(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 def _rows(arrays: Arrays) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     found = {key: arrays[key] for key in ROWS}
     for key in ("x_train", "x_test"):
-        if found[key].dtype not in (np.uint8, np.float32):
-            raise DataError(f"{key} is {found[key].dtype}, needs uint8 or float32")
+        if found[key].dtype not in (np.uint8, np.float32, np.int32):
+            raise DataError(
+                f"{key} is {found[key].dtype}, needs uint8, float32 or int32"
+            )
     if "track_train" in arrays:
         found["group_train"] = arrays["track_train"].astype(np.int32)
     return _finish(found, arrays, found["x_train"].dtype == np.uint8)
@@ -159,6 +196,8 @@ def _finish(
     given = arrays.get("class_names")
     classes = map(str, range(count) if given is None else given.tolist())
     scale, offset = (1 / 127.5, -1.0) if pixels else _standard(found["x_train"])
+    if found["x_train"].dtype == np.int32:  # places in tables, which have no scale
+        scale, offset = 1.0, 0.0
     about = {
         "classes": "\n".join(classes),
         "scale": repr(scale),

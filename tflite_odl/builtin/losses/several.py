@@ -9,7 +9,8 @@ import operator
 from collections.abc import Iterator, Mapping
 
 from tflite_odl.builtin.lazy import tf
-from tflite_odl.builtin.losses.base import Labels, Loss, column, count
+from tflite_odl.builtin.losses.base import Labels, Loss, count
+from tflite_odl.builtin.rows import any_place
 from tflite_odl.contract import TensorSpec
 
 Parts = Mapping[str, "tf.Tensor"]
@@ -74,7 +75,7 @@ class Several:
         for name, part, output in self._split(z):
             of_part = part.metrics(output, y[name], labelled[name])
             found |= {f"{metric}_{name}": value for metric, value in of_part.items()}
-        rows = (_any_place(places) for places in labelled.values())
+        rows = map(any_place, labelled.values())
         return {**found, "count": count(functools.reduce(tf.maximum, rows))}
 
     def _split(self, z: tf.Tensor) -> Iterator[tuple[str, Loss, tf.Tensor]]:
@@ -89,8 +90,3 @@ class Several:
 def label_name(output: str) -> str:
     """Returns the input that takes the labels of an output."""
     return f"y_{output}"
-
-
-def _any_place(labelled: tf.Tensor) -> tf.Tensor:
-    """Returns [B] float32: 1 for rows with a place, [B, *P] float32, that counts."""
-    return tf.reduce_max(column(labelled), list(range(1, labelled.shape.rank + 1)))

@@ -45,6 +45,10 @@ class SparseCrossEntropy:
         """Returns [B, *P] bool: places with a label."""
         return y >= 0
 
+    def labelled_rows(self, y: np.ndarray) -> np.ndarray:
+        """Returns [B] bool: rows with a label of some place."""
+        return self.labelled(y).reshape(len(y), -1).any(1)
+
     def places(self, y: np.ndarray) -> np.ndarray:
         """Returns labels place by place, [N] or [N, C]."""
         return y.reshape(-1)
@@ -273,13 +277,15 @@ class Several:
     def metrics_of_rows(
         self, output: tf.Tensor, y: np.ndarray, nearly: float
     ) -> Metrics:
-        values, slack, some = {}, {}, np.zeros(len(y), bool)
+        values, slack = {}, {}
         for name, part, z in self._split(output):
             found = part.metrics_of_rows(z, y[name], nearly)
             values |= {f"{n}_{name}": v for n, v in found.values.items()}
             slack |= {f"{n}_{name}": v for n, v in found.slack.items()}
-            some |= part.labelled(y[name]).reshape(len(y), -1).any(1)
-        return Metrics({**values, "count": some.sum()}, slack)
+        return Metrics({**values, "count": self.labelled_rows(y).sum()}, slack)
+
+    def labelled_rows(self, y: np.ndarray) -> np.ndarray:
+        return np.any([p.labelled_rows(y[n]) for n, p in self.parts.items()], 0)
 
     def predictions(self, z: tf.Tensor) -> dict[str, np.ndarray]:
         return {
