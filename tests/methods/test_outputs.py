@@ -249,7 +249,9 @@ def test_outputs_in_a_dict_have_its_keys_for_names(api, tmp_path):
     outputs = dict(zip(("kind", "a place"), model.outputs, strict=True))
     model = api.Model(model.inputs, outputs)
     losses = {"kind": LOSSES["cls"], "a place": "mse"}
-    model.compile(api.optimizers.SGD(0.1), losses, loss_weights={"kind": 1, "a place": 3})
+    model.compile(
+        api.optimizers.SGD(0.1), losses, loss_weights={"kind": 1, "a place": 3}
+    )
     model.save(tmp_path / "m.keras")
     method = Finetune(load(tmp_path / "m.keras"))
     wanted = "a_place:mean_squared_error,kind:sparse_cross_entropy"
