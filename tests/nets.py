@@ -140,6 +140,17 @@ def sequence_net(shape=(12, 2)) -> tf_keras.Model:
     )
 
 
+def places_net(ending="softmax", shape=(4, 6, 2)) -> tf_keras.Model:
+    """A class of every pixel: down, up again, and a convolution of size 1."""
+    tf_keras.utils.set_random_seed(6)
+    inputs = kl.Input(shape)
+    x = kl.Conv2D(4, 3, padding="same", use_bias=False, name="conv")(inputs)
+    x = kl.ReLU(name="relu")(kl.BatchNormalization(name="norm")(x))
+    y = kl.Conv2D(5, 3, 2, "same", activation="relu", name="down")(x)
+    x = kl.Concatenate(name="skip")([kl.UpSampling2D(2, name="up")(y), x])
+    return tf_keras.Model(inputs, kl.Conv2D(CLASSES, 1, activation=ending)(x))
+
+
 def binary_net(shape=(6, 6, 2)) -> tf_keras.Model:
     """Binary layers with shortcuts: one stage of Bi-Real blocks, real at both ends."""
     tf_keras.utils.set_random_seed(5)
@@ -328,6 +339,10 @@ CASES = {
         },
     ),
     "finetune-gated": Case(gated_net, {"learning_rate": 0.1}),
+    "finetune-places": Case(
+        places_net,
+        {"learning_rate": 0.1, "class_weights": (0.5, 1, 2), "sample_weights": True},
+    ),
     "finetune-noisy": Case(noisy_net, {"learning_rate": 0.1}),
     "finetune-carried": Case(carried_net, {"learning_rate": 0.1, "trainable": "head"}),
     "finetune-text": Case(text_net, {"learning_rate": 0.1, "optimizer": "adam"}),

@@ -130,7 +130,7 @@ def test_infer_takes_any_number_of_rows(session):
     (output,) = session.manifest.signature(contract.INFER).outputs
     assert found.shape == (5, *output.shape[1:])
     if session.manifest.method["config"].get("loss") == "sparse_cross_entropy":
-        np.testing.assert_allclose(found.sum(1), 1, rtol=1e-5)
+        np.testing.assert_allclose(found.sum(-1), 1, rtol=1e-5)
     if output.name == "embedding":
         np.testing.assert_allclose(np.square(found).sum(1), 1, rtol=1e-5)
     none = session.infer(**{name: value[:0] for name, value in x.items()})

@@ -12,7 +12,7 @@ from tflite_odl.contract import Signature, TensorSpec
 from tflite_odl.methods.base import Entry, Method, Tensors
 
 # Outputs of evaluate that add up over calls; the others are means.
-SUMS = ("count", "correct")
+SUMS = ("count", "correct")  # those of several outputs have their names behind
 UNUSED = TensorSpec("unused", "float32", (1,), about="any value; Java needs an input")
 
 
@@ -108,5 +108,5 @@ def _spec(
         return state[name]
     total = ""
     if signature == contract.EVALUATE:
-        total = "sum" if name in SUMS else "mean"
+        total = "sum" if name.startswith(SUMS) else "mean"
     return TensorSpec(name, tensor.dtype.name, tuple(tensor.shape), total=total)

@@ -2,9 +2,11 @@
 
 import math
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 from tflite_odl.builtin import rows
 from tflite_odl.builtin.losses import LOSSES
@@ -19,29 +21,128 @@ THIRD = tf.constant([1 / 3, 1 / 3, 0, 1 / 3])
 OPTIONS = [
     ("sparse_cross_entropy", {}),
     ("sparse_cross_entropy", {"label_smoothing": 0.2, "class_weights": (0.5, 2, 1)}),
+    ("categorical_cross_entropy", {}),
+    ("categorical_cross_entropy", {"label_smoothing": 0.2}),
     ("binary_cross_entropy", {}),
     ("binary_cross_entropy", {"label_smoothing": 0.2, "class_weights": (0.5, 2, 1)}),
     ("mean_squared_error", {}),
+    ("mean_absolute_error", {}),
+    ("huber", {}),
+    ("huber", {"huber_delta": 0.5}),
+    ("cosine_similarity", {}),
 ]
+# Of an output [C], of a sequence, of an image.
+SHAPES = {"rows": (3,), "steps": (5, 3), "pixels": (2, 4, 3)}
 
 
-@pytest.mark.parametrize(("name", "options"), OPTIONS)
-def test_value_and_gradient_equal_keras(name, options):
-    rng = np.random.default_rng(0)
-    z = tf.constant(rng.normal(size=(4, 3)) * 5, tf.float32)
-    y = rng.uniform(size=(4, 3)).astype(np.float32)
+def labels(name: str, shape: tuple[int, ...], rng) -> np.ndarray:
+    """Returns labels of four rows, each another."""
     if name == "sparse_cross_entropy":
-        y = np.int32([2, 0, 1, 1])
+        return rng.integers(0, 3, (4, *shape[:-1])).astype(np.int32)
+    y = rng.uniform(size=(4, *shape)).astype(np.float32)
+    one = name == "categorical_cross_entropy"
+    return y / y.sum(-1, keepdims=True) if one else y
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize(("name", "options"), OPTIONS)
+def test_value_and_gradient_equal_keras(name, options, shape):
+    rng = np.random.default_rng(0)
+    z = tf.constant(rng.normal(size=(4, *shape)) * 5, tf.float32)
+    y, loss = labels(name, shape, rng), LOSSES[name](shape, **options)
     weight, keep = np.float32([1.0, 0.25, 9.0, 3.0]), [0, 1, 3]
-    value, gradient = LOSSES[name](3, **options).value(z, y, weight * THIRD)
-    keras = KERAS_LOSSES[name](SupervisedConfig(**options), 3)
+    places = math.prod(shape[:-1])
+    share = weight * [1, 1, 0, 1] / (3 * places)
+    share = share.reshape(-1, *[1] * (len(shape) - 1)) * np.ones(shape[:-1])
+    value, gradient = loss.value(z, y, tf.constant(share, tf.float32))
+    keras = KERAS_LOSSES[name](SupervisedConfig(**options), shape)
     wide = tf.Variable(tf.cast(z, tf.float64))
     with tf.GradientTape() as tape:
-        expected = keras.value(tf.gather(wide, keep), y[keep], weight[keep])
+        flat = tf.reshape(tf.gather(wide, keep), [-1, 3])
+        repeated = np.repeat(weight[keep], places)
+        expected = keras.value(flat, keras.places(y[keep]), repeated)
     # float32 roundings of exponentials and logarithms of order one
     np.testing.assert_allclose(value, [expected], rtol=1e-6)
     slope = tf.convert_to_tensor(tape.gradient(expected, wide))
     np.testing.assert_allclose(gradient, slope, atol=1e-6 * np.abs(slope).max())
+
+
+KERAS = {
+    "sparse_cross_entropy": lambda of: of.SparseCategoricalCrossentropy(True),
+    "categorical_cross_entropy": lambda of: of.CategoricalCrossentropy(True),
+    "binary_cross_entropy": lambda of: of.BinaryCrossentropy(True),
+    "mean_squared_error": lambda of: of.MeanSquaredError(),
+    "mean_absolute_error": lambda of: of.MeanAbsoluteError(),
+    "huber": lambda of: of.Huber(),
+    "cosine_similarity": lambda of: of.CosineSimilarity(),
+}
+
+
+@pytest.mark.parametrize("api", [keras, tf_keras], ids=["keras3", "tf_keras"])
+@pytest.mark.parametrize("name", KERAS)
+def test_the_mean_over_all_places_is_that_of_either_keras(name, api):
+    """On the whole tensors, as `fit` calls its loss, weights of rows included."""
+    shape, rng = (2, 4, 3), np.random.default_rng(1)
+    z = tf.constant(rng.normal(size=(4, *shape)), tf.float32)
+    y, loss = labels(name, shape, rng), LOSSES[name](shape)
+    weight = np.float32([1.0, 0.5, 2.0, 0.0])
+    counted = rows.Counted([z], *[tf.ones([4], tf.bool)] * 2)
+    found = rows.labelled(counted, tf.constant(y), loss.read, tf.constant(weight))
+    value, _ = loss.value(z, found.y, found.share)
+    expected = KERAS[name](api.losses)(y, z, sample_weight=weight[:, None, None])
+    np.testing.assert_allclose(value, [np.asarray(expected)], rtol=2e-6)
+
+
+def test_places_without_a_label_are_left_out_as_by_ignore_class():
+    shape, rng = (5, 3), np.random.default_rng(2)
+    z = tf.constant(rng.normal(size=(4, *shape)), tf.float32)
+    y = labels("sparse_cross_entropy", shape, rng)
+    y[0, 1:4] = y[2] = -1
+    y[3, 2] = 7  # no class: its row is bad
+    counted = rows.Counted([z], *[tf.ones([4], tf.bool)] * 2)
+    found = rows.labelled(counted, tf.constant(y), SPARSE(shape).read)
+    value, _ = SPARSE(shape).value(z, found.y, found.share)
+    of_keras = tf_keras.losses.SparseCategoricalCrossentropy(True, ignore_class=-1)
+    np.testing.assert_allclose(value, [of_keras(y[:3], z[:3])], rtol=1e-6)
+    np.testing.assert_array_equal(found.good, [1, 1, 1, 0])
+    np.testing.assert_array_equal(found.labelled[0], [1, 0, 0, 0, 1])
+    metrics = SPARSE(shape).metrics(z, found.y, found.labelled)
+    assert metrics["count"].numpy() == [2 + 5]
+    nan = np.full(3, np.nan, np.float32)
+    floats = rng.uniform(size=(4, *shape)).astype(np.float32)
+    floats[0, 1], floats[1, 2, 0], floats[2] = nan, np.nan, nan
+    read = SQUARED(shape).read(tf.constant(floats))
+    np.testing.assert_array_equal(read.valid, [1, 0, 1, 1])
+    np.testing.assert_array_equal(read.labelled[0], [1, 0, 1, 1, 1])
+    assert not read.labelled.numpy()[2].any()
+
+
+@pytest.mark.parametrize(
+    "name", ["binary_cross_entropy", "mean_squared_error", "huber"]
+)
+def test_labels_of_a_single_unit_are_one_number_a_row(name):
+    loss = LOSSES[name]((1,))
+    assert loss.target(4).shape == (4,)
+    read = loss.read(tf.constant([0.0, 1.0, np.nan, np.inf]))
+    assert read.y.shape == (4, 1)
+    np.testing.assert_array_equal(read.labelled, [1, 1, 0, 0])
+    np.testing.assert_array_equal(read.valid, [1, 1, 1, 0])
+
+
+def test_probabilities_that_do_not_add_up_are_no_label():
+    read = LOSSES["categorical_cross_entropy"]((2,)).read
+    found = read(tf.constant([[0.25, 0.75], [1, 1], [0, 0], [np.nan] * 2, [1.5, -0.5]]))
+    np.testing.assert_array_equal(found.labelled, [1, 0, 0, 0, 0])
+    np.testing.assert_array_equal(found.valid, [1, 0, 0, 1, 0])
+
+
+def test_a_direction_of_zeros_has_a_finite_gradient():
+    loss = LOSSES["cosine_similarity"]((2,))
+    z = tf.constant([[0.0, 0.0], [3.0, 4.0]])
+    y = tf.constant([[1.0, 0.0], [0.0, 0.0]])
+    value, gradient = loss.value(z, y, tf.constant([0.5, 0.5]))
+    assert value.numpy() == [0]
+    np.testing.assert_allclose(gradient, [[-0.5e6, 0], [0, 0]])
 
 
 def test_cross_entropy_equals_loops():
@@ -51,29 +152,29 @@ def test_cross_entropy_equals_loops():
     total = 0.0
     for z, label, weight in zip(logits.astype(float), labels, counts, strict=True):
         total -= weight * math.log(math.exp(z[label]) / sum(map(math.exp, z)))
-    loss, _ = SPARSE(3).value(tf.constant(logits), labels, THIRD)
+    loss, _ = SPARSE((3,)).value(tf.constant(logits), labels, THIRD)
     np.testing.assert_allclose(loss, [total / 3], rtol=1e-6)  # float32 roundings
 
 
 def test_cross_entropies_of_extreme_logits_are_finite():
     logits = tf.constant([[1e4, -1e4], [1e4, -1e4]])
-    loss, gradient = SPARSE(2).value(logits, [0, 1], tf.constant([0.5, 0.5]))
+    loss, gradient = SPARSE((2,)).value(logits, [0, 1], tf.constant([0.5, 0.5]))
     np.testing.assert_allclose(loss, [1e4])  # the second row's 2e4, averaged
     np.testing.assert_allclose(gradient, [[0, 0], [0.5, -0.5]], atol=1e-7)
     y = tf.constant([[1.0, 0.0], [0.0, 1.0]])
-    loss, gradient = BINARY(2).value(logits, y, tf.constant([0.5, 0.5]))
+    loss, gradient = BINARY((2,)).value(logits, y, tf.constant([0.5, 0.5]))
     np.testing.assert_allclose(loss, [5e3])
     np.testing.assert_allclose(gradient, [[0, 0], [0.25, -0.25]], atol=1e-7)
 
 
 def test_metrics_count_labelled_rows_only():
     z, labelled = tf.constant([[2.0, -1.0], [3.0, 1.0], [0.0, 9.0]]), [1.0, 1.0, 0.0]
-    found = SPARSE(2).metrics(z, tf.constant([0, 1, 0]), tf.constant(labelled))
+    found = SPARSE((2,)).metrics(z, tf.constant([0, 1, 0]), tf.constant(labelled))
     assert found["correct"].numpy() == [1] and found["count"].numpy() == [2]
     y = tf.constant([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
-    found = BINARY(2).metrics(z, y, tf.constant(labelled))
+    found = BINARY((2,)).metrics(z, y, tf.constant(labelled))
     assert found["correct"].numpy() == [3] and found["count"].numpy() == [4]
-    found = SQUARED(2).metrics(z, y, tf.constant(labelled))
+    found = SQUARED((2,)).metrics(z, y, tf.constant(labelled))
     assert found["absolute_error"].numpy() == [(1 + 1 + 3 + 0) / 4]
     assert found["count"].numpy() == [2]
 
@@ -83,7 +184,7 @@ def test_rows_that_do_not_count():
     x[1, 0, 0], x[2, 1, 1], x[3] = np.nan, -np.inf, 1e6
     y = tf.constant([0, 1, 1, 2, -1, 3, -2])
     counted = rows.counted([tf.constant(x)], tf.constant([6]), [(-1e6, 1e6)])
-    checked = rows.labelled(counted, y, SPARSE(3).read)
+    checked = rows.labelled(counted, y, SPARSE((3,)).read)
     np.testing.assert_array_equal(counted.real, [1, 1, 1, 1, 1, 1, 0])
     np.testing.assert_array_equal(counted.good, [1, 0, 0, 1, 1, 1, 0])
     np.testing.assert_array_equal(checked.good, [1, 0, 0, 1, 1, 0, 0])
@@ -112,7 +213,7 @@ def test_rows_need_all_inputs_and_a_weight():
     weight = tf.constant([2.0, 1.0, -1.0, np.nan])
     y, count = tf.zeros([4], tf.int32), tf.constant([4])
     counted = rows.counted([tf.constant(a), tf.constant(b)], count, [None, (-1e6, 1e6)])
-    checked = rows.labelled(counted, y, SPARSE(3).read, weight)
+    checked = rows.labelled(counted, y, SPARSE((3,)).read, weight)
     np.testing.assert_array_equal(checked.good, [1, 0, 0, 0])
     np.testing.assert_array_equal(checked.share, [2, 0, 0, 0])
 
@@ -121,23 +222,23 @@ def test_rows_need_all_inputs_and_a_weight():
 def test_a_row_of_nan_is_unlabelled_and_part_of_one_is_bad(kind, largest):
     nan, inf = np.nan, np.inf
     y = [[0, largest], [nan, nan], [nan, 1], [inf, 1], [-inf, 0], [0.5, 0]]
-    labels = kind(2).read(tf.constant(y, tf.float32))
+    labels = kind((2,)).read(tf.constant(y, tf.float32))
     np.testing.assert_array_equal(labels.valid, [1, 1, 0, 0, 0, 1])
     np.testing.assert_array_equal(labels.labelled, [1, 0, 0, 0, 0, 1])
     assert np.isfinite(labels.y).all()
-    outside = kind(2).read(tf.constant([[1.5, 0], [0, -0.5]]))
+    outside = kind((2,)).read(tf.constant([[1.5, 0], [0, -0.5]]))
     np.testing.assert_array_equal(outside.valid, [kind is SQUARED] * 2)
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: SQUARED(3, 0.1), "has no label_smoothing"),
-        (lambda: SQUARED(3, class_weights=(1, 1, 1)), "has no class_weights"),
-        (lambda: SPARSE(1), "needs 2 outputs or more"),
-        (lambda: SPARSE(3, 1.0), "below 1"),
-        (lambda: SPARSE(3, class_weights=(1, 2)), "2 class_weights for 3"),
-        (lambda: SPARSE(3, class_weights=(1, 2, -1)), "not negative"),
+        (lambda: SQUARED((3,), 0.1), "has no label_smoothing"),
+        (lambda: SQUARED((3,), class_weights=(1, 1, 1)), "has no class_weights"),
+        (lambda: SPARSE((1,)), "needs 2 outputs or more"),
+        (lambda: SPARSE((3,), 1.0), "below 1"),
+        (lambda: SPARSE((3,), class_weights=(1, 2)), "2 class_weights for 3"),
+        (lambda: SPARSE((3,), class_weights=(1, 2, -1)), "not negative"),
     ],
 )
 def test_options_without_meaning_are_refused(make, message):

@@ -139,6 +139,15 @@ def binary_images() -> tuple[np.ndarray, np.ndarray]:
     return x, rng.integers(0, CLASSES, 64).astype(np.int32)
 
 
+def two_outputs() -> tf_keras.Model:
+    """A class and a box, of the same hidden layer."""
+    tf_keras.utils.set_random_seed(5)
+    inputs = kl.Input((4,))
+    x = kl.Dense(8, activation="tanh", name="hidden")(inputs)
+    outputs = [kl.Dense(CLASSES, name="cls")(x), kl.Dense(4, name="box")(x)]
+    return tf_keras.Model(inputs, outputs)
+
+
 @dataclasses.dataclass(frozen=True)
 class Net:
     """A method on a net, at a batch size, proven with a sample or random rows."""
@@ -191,6 +200,15 @@ NETS = {
             "loss": "binary_cross_entropy",
             "class_weights": (0.5, 1, 2),
             "sample_weights": True,
+        },
+    ),
+    "places": Net(nets.places_net, RATE),
+    "outputs": Net(
+        two_outputs,
+        {
+            **RATE,
+            "loss": "cls:sparse_cross_entropy,box:huber",
+            "loss_weights": {"box": 0.9},
         },
     ),
     "noise": Net(nets.two_inputs, {**RATE, "noise": 0.1}),

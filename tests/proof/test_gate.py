@@ -106,7 +106,7 @@ def test_a_gradient_that_only_rounding_makes_is_held_loosely_and_named():
 @pytest.mark.parametrize("ending", ["softmax", None])
 def test_the_model_as_it_was_given_is_compared(monkeypatch, ending):
     """A slip in what is done to a model before it is read shows in no reference."""
-    right = supervised.as_logits
+    right = supervised.all_as_logits
 
     def wrong(model, *options):
         logits, found = right(model, *options)
@@ -114,7 +114,7 @@ def test_the_model_as_it_was_given_is_compared(monkeypatch, ending):
         other.set_weights([w * 1.001 for w in logits.get_weights()])
         return other, found
 
-    monkeypatch.setattr(supervised, "as_logits", wrong)
+    monkeypatch.setattr(supervised, "all_as_logits", wrong)
     with pytest.raises(ParityError, match="as it was given"):
         exported(Finetune(nets.mlp(ending), loss="sparse_cross_entropy"), 6)
 

@@ -314,7 +314,7 @@ def test_a_loss_that_takes_linear_values_for_probabilities_is_refused(tmp_path):
     loaded = load(save(model, tmp_path))
     with pytest.raises(ModelError, match="takes probabilities.*--loss"):
         Finetune(loaded)
-    assert Finetune(loaded, loss="sparse_cross_entropy").ending == "logits"
+    assert Finetune(loaded, loss="sparse_cross_entropy").endings == {"head": "logits"}
 
 
 def test_without_a_word_the_ending_says_the_loss():

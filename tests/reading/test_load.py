@@ -395,6 +395,56 @@ def test_new_head_needs_a_dense_at_the_end(tmp_path):
         load(tmp_path / "m.keras", num_classes=0)
 
 
+def _ending(last, tmp_path):
+    """A file whose end is made of several Dense layers, or of one sigmoid unit."""
+    kl = keras.layers
+    inputs = kl.Input((4,))
+    x = kl.Dense(5, activation="relu", name="hidden")(inputs)
+    outputs = last(kl, x)
+    keras.Model(inputs, outputs).save(tmp_path / "m.keras")
+    return tmp_path / "m.keras"
+
+
+def _gate(kl, x):
+    z = kl.Dense(4, name="logits")(x)
+    gate = kl.Dense(4, activation="sigmoid", name="gate")(z)
+    return kl.Softmax()(kl.Multiply()([z, gate]))
+
+
+def _two_heads(kl, x):
+    heads = [kl.Dense(4, name="head_a")(x), kl.Dense(4, name="head_b")(x)]
+    return kl.Softmax()(kl.Add()(heads))
+
+
+def _unit(kl, x):
+    return kl.Dense(1, activation="sigmoid", name="unit")(x)
+
+
+@pytest.mark.parametrize(
+    ("last", "message"),
+    [
+        (_gate, r"made of 'gate' \(Dense\), 'logits' \(Dense\).*--head, of \['hidden'"),
+        (_two_heads, r"'head_b' \(Dense\), 'head_a' \(Dense\), not of one.*--head"),
+        (_unit, r"'unit' is one sigmoid unit.*--head=unit"),
+        (lambda kl, x: [_unit(kl, x), kl.Dense(3)(x)], "has 2 outputs.*--output"),
+    ],
+)
+def test_a_head_that_is_not_clear_is_asked_for(last, message, tmp_path):
+    with pytest.raises(ModelError, match=message):
+        load(_ending(last, tmp_path), num_classes=3)
+
+
+def test_a_head_is_replaced_by_its_name(tmp_path):
+    path = _ending(_unit, tmp_path)
+    loaded = load(path, num_classes=3, head_layer="unit")
+    assert loaded.num_classes == 3 and "'unit': 1 outputs" in loaded.notes[-1]
+    assert load(path, num_classes=5, head_layer="hidden").num_classes == 1
+    with pytest.raises(ModelError, match=r"'tail' is no Dense.*\['hidden', 'unit'\]"):
+        load(path, num_classes=3, head_layer="tail")
+    with pytest.raises(ModelError, match="needs num_classes"):
+        load(path, head_layer="unit")
+
+
 def test_comparison_refuses_other_weights():
     """Were the comparison blind, a wrong translation would pass."""
     model = nets.conv(keras)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 
 from tflite_odl.builtin.lazy import tf
@@ -32,9 +33,11 @@ class Labelled:
     Attributes:
       x: one [B, ...] float32 for each input, 0 in rows that are out of bounds.
       good: [B] float32, 1 for real rows within bounds whose label is in range.
-      labelled: [B] float32, 1 for good rows with a label.
-      share: [B] float32, sample weight / number of labelled rows; 0 for the others.
-      y: the labels, 0 where there is none.
+      labelled: [B, *P] float32, 1 for places with a label in good rows; of an output
+        [C] the rows themselves; {output name: that} of several.
+      share: likewise, the row's sample weight / number of labelled places; 0 for the
+        others.
+      y: the labels, 0 where there is none; likewise.
       rejected: [1] int32, real rows that are not good.
     """
 
@@ -48,7 +51,13 @@ class Labelled:
     @property
     def some(self) -> tf.Tensor:
         """[1] bool: whether there is anything to learn from."""
-        return tf.reduce_sum(self.labelled, keepdims=True) > 0.0
+        return tf.add_n([_sum_of(x) for x in tf.nest.flatten(self.labelled)]) > 0.0
+
+    @property
+    def labelled_rows(self) -> tf.Tensor:
+        """[B] float32: 1 for rows with a labelled place, in any of the outputs."""
+        places = map(any_place, tf.nest.flatten(self.labelled))
+        return functools.reduce(tf.maximum, places)
 
 
 def counted(
@@ -94,13 +103,21 @@ def labelled(
     if weight is not None:
         fine = tf.logical_and(weight >= 0.0, weight <= LARGEST)
         good, weight = tf.logical_and(good, fine), tf.where(fine, weight, 0.0)
-    learn = tf.cast(tf.logical_and(good, labels.labelled), tf.float32)
-    total = tf.maximum(tf.reduce_sum(learn, keepdims=True), 1.0)
+
+    def learning(places: tf.Tensor) -> tf.Tensor:
+        return tf.cast(tf.logical_and(_along(good, places), places), tf.float32)
+
+    def share(learn: tf.Tensor) -> tf.Tensor:
+        total = tf.maximum(_sum_of(learn), 1.0)
+        weighted = learn if weight is None else learn * _along(weight, learn)
+        return weighted / tf.reshape(total, [1] * learn.shape.rank)
+
+    learn = tf.nest.map_structure(learning, labels.labelled)
     return Labelled(
         rows.x,
         tf.cast(good, tf.float32),
         learn,
-        (learn if weight is None else learn * weight) / total,
+        tf.nest.map_structure(share, learn),
         labels.y,
         rejected(rows.real, good),
     )
@@ -125,6 +142,23 @@ def within(x: tf.Tensor, low: float, high: float) -> tf.Tensor:
 def finite(value: tf.Tensor) -> tf.Tensor:
     """Returns [1] bool: whether a [1] tensor is neither NaN nor infinite."""
     return tf.abs(value) <= LARGEST
+
+
+def any_place(flags: tf.Tensor) -> tf.Tensor:
+    """Returns [B] float32: 1 for rows with a place, [B, *P] float32, that is set."""
+    if flags.shape.rank == 1:
+        return flags
+    return tf.reduce_max(flags, list(range(1, flags.shape.rank)))
+
+
+def _along(of_rows: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+    """Returns [B] as [B, 1, ...], of the rank of the places."""
+    return tf.reshape(of_rows, [-1] + [1] * (places.shape.rank - 1))
+
+
+def _sum_of(values: tf.Tensor) -> tf.Tensor:
+    """Returns the sum of all values, [1]."""
+    return tf.reduce_sum(tf.reshape(values, [-1]), keepdims=True)
 
 
 def _sum(flags: tf.Tensor) -> tf.Tensor:

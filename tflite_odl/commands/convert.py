@@ -36,6 +36,12 @@ _MODEL = flags.DEFINE_string("model", None, "your Keras model: .keras, .h5, Save
 _NUM_CLASSES = flags.DEFINE_integer(
     "num_classes", None, "with --model: replace the last Dense by a fresh one this wide"
 )
+_HEAD = flags.DEFINE_string(
+    "head", None, "with --num_classes: the Dense to replace, where several could be"
+)
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "with --model: learn by this output alone, of several"
+)
 _DATASET = flags.DEFINE_string(
     "dataset",
     None,
@@ -161,7 +167,7 @@ def _convert(progress, console: Console) -> dict:
         method,
         _BATCH_SIZE.value,
         _INFER_BATCH_SIZE.value,
-        sample=_sample(dataset),
+        sample=_sample(dataset, method),
         keep_rejected=_KEEP_REJECTED.value,
         memory_limit=limit,
         cache=Cache.usual() if _CACHE.value else Cache(None),
@@ -180,9 +186,10 @@ def _convert(progress, console: Console) -> dict:
     }
 
 
-def _sample(dataset):
-    """Returns (x, y), rows to prove the artifact with; None without a dataset."""
-    if not dataset:
+def _sample(dataset, method):
+    """Returns (x, y), rows to prove the artifact with; None without a data set, or if
+    its one label for each row is not enough."""
+    if dataset is None or len(method.endings) > 1:
         return None
     size = min(len(dataset.train), 256)
     return next(dataset.train.batches(size, order=_STREAM.value))
@@ -258,13 +265,16 @@ def _model(dataset, options: dict[str, Any], console: Console):
             _MODEL.value,
             num_classes=_NUM_CLASSES.value,
             input_shape=_shape(_INPUT_SHAPE.value or ()),
+            output=_OUTPUT.value,
+            head_layer=_HEAD.value,
         )
         for note in loaded.notes:
             console.out(note)
         if taken.dtype == "uint8" and not method_flags.given("scale"):
             check_scaled(loaded.model)
-        outputs = loaded.model.output_shape[-1]
-        return loaded, classes if len(classes) == outputs else ()
+        single = len(loaded.outputs) == 1
+        fitting = single and len(classes) == loaded.num_classes
+        return loaded, classes if fitting else ()
     shape = _shape(_INPUT_SHAPE.value or (dataset.input_shape if dataset else ()))
     num_classes = _NUM_CLASSES.value or len(classes)
     if not shape or not num_classes:

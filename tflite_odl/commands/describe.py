@@ -20,12 +20,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tflite_odl import contract
+from tflite_odl import contract, files
 from tflite_odl.commands import parsing, quiet, terminal
 from tflite_odl.contract import version1
 from tflite_odl.errors import ArtifactError, OdlError
 from tflite_odl.exporter.partitions import Delegation, partitions
 from tflite_odl.host import embedded
+from tflite_odl.host.artifact import MOST_REASON_BYTES, Artifact
 
 _JSON = flags.DEFINE_bool(
     "json", False, "Print the manifest as JSON instead of tables."

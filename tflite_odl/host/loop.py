@@ -13,7 +13,7 @@ import numpy as np
 from tflite_odl import contract
 from tflite_odl.contract.names import LABEL
 from tflite_odl.errors import ContractError, DataError
-from tflite_odl.host import journal, records, rows
+from tflite_odl.host import journal, labels, records, rows
 from tflite_odl.host.claim import Claim
 from tflite_odl.host.journal import Record
 from tflite_odl.host.records import RECORDS, Summary
@@ -92,11 +92,19 @@ def run(
 def _step(session: Session, x: Rows, y: np.ndarray, hide: Callable) -> Record:
     learns_labels = session.manifest.signature(contract.TRAIN).inputs_of(LABEL)
     before = session.evaluate(**_inputs(session, x, y)) if learns_labels else {}
-    inputs = _inputs(session, x, hide(session.position, y))
+    inputs = _inputs(session, x, hide(session.position, _as_taken(session, y)))
     start = time.perf_counter()
     metrics = session.train(**inputs)
     ms = (time.perf_counter() - start) * 1e3
     return records.record(session.position, metrics, before, ms)
+
+
+def _as_taken(session: Session, y: np.ndarray) -> np.ndarray:
+    """Returns labels in the dtype of the only label of train: it says what marks a row
+    as unlabelled."""
+    train = session.manifest.signature(contract.TRAIN)
+    specs = [spec for spec in train.inputs if spec.role == LABEL]
+    return labels.cast(specs[0], y) if len(specs) == 1 else y
 
 
 def hidden(fraction: float, seed: int) -> Callable[[int, np.ndarray], np.ndarray]:

@@ -118,14 +118,24 @@ def score(model: bytes, manifest: contract.Manifest, x: Arrays, y: np.ndarray) -
       ContractError: the rows do not fit the twin.
     """
     spec = manifest.signature(contract.INFER)
-    (output,) = spec.outputs
-    if output.name == "embedding":
+    if spec.outputs[0].name == "embedding":
         raise ContractError(
             "a twin that gives embeddings has no score by labels: leave --evaluate out"
         )
+    asked = manifest.signature(contract.EVALUATE).inputs
+    labels = [one for one in asked if one.role == contract.names.LABEL]
+    if len(spec.outputs) > 1 or len(labels) > 1:
+        raise ContractError(
+            "held-out rows judge a model of one output, this one has "
+            f"{[one.name for one in spec.outputs]}: bake without --evaluate"
+        )
+    (output,), (label,) = spec.outputs, labels
     spec.check_names(x)
     y = np.asarray(y)
-    labelled = y > contract.UNLABELLED if y.ndim == 1 else ~np.isnan(y).any(-1)
+    classes = label.dtype == "int32"
+    if not classes:
+        y = y.reshape(len(y), *output.shape[1:])
+    labelled = y > contract.UNLABELLED if classes else ~np.isnan(y).any(-1)
     count, size = len(y), spec.inputs[0].shape[0]
     if not labelled.any() or any(len(value) != count for value in x.values()):
         raise ContractError(
@@ -147,7 +157,7 @@ def score(model: bytes, manifest: contract.Manifest, x: Arrays, y: np.ndarray) -
     predictions, y = np.concatenate(found)[:count][labelled], y[labelled]
     if output.name != "probabilities":
         return -float(np.abs(predictions - y).mean())
-    if y.ndim == 1:
+    if classes:
         return float((predictions.argmax(-1) == y).mean())
     return float(((predictions > 0.5) == (y > 0.5)).mean())
 

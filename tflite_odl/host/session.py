@@ -173,15 +173,17 @@ class Session:
             self.position, self._stale = self.position + 1, True
             return metrics
 
-    def infer(self, /, x: Any = None, **inputs: Any) -> np.ndarray:
-        """Returns the outputs of any number of rows, [n, C].
+    def infer(
+        self, /, x: Any = None, **inputs: Any
+    ) -> np.ndarray | dict[str, np.ndarray]:
+        """Returns the output of any number of rows, [n, ...]; several by their names.
 
         Args:
           x: [n, ...], the only input.
           **inputs: each of several inputs by its name, instead.
         """
-        (found,) = self._by_rows(contract.INFER, inputs, x).values()
-        return found
+        found = self._by_rows(contract.INFER, inputs, x)
+        return found if len(found) > 1 else next(iter(found.values()))
 
     def _by_rows(
         self, signature: str, inputs: Mapping[str, Any], x: Any
@@ -259,7 +261,8 @@ class Session:
         """Returns "loss", "count" and what else the artifact counts, over any rows.
 
         Unlabelled and bad rows are left out. Each output is a sum or a mean over all
-        rows, as its `total` says; of "correct" in `count` there is the "accuracy" too.
+        rows, as its `total` says; of "correct" in `count` there is the "accuracy" too,
+        of several outputs with their names behind.
 
         Args:
           x: [n, ...], the only feature.
@@ -271,8 +274,10 @@ class Session:
         parts = rows.slices(rows.together(spec, given), spec.inputs[0].shape[0])
         self._refresh()
         found = totals.total(spec, (self._run_padded(spec, part) for part in parts))
-        if "correct" in found:
-            found["accuracy"] = found["correct"] / max(found["count"], 1)
+        for name in [name for name in found if name.startswith("correct")]:
+            output = name.removeprefix("correct")
+            counted = max(found[f"count{output}"], 1)
+            found[f"accuracy{output}"] = found[name] / counted
         return found
 
     def _run_padded(self, spec: contract.Signature, inputs: Mapping[str, Any]):

@@ -7,9 +7,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import tf_keras
-
-from tflite_odl.builtin.losses import LOSSES
+from tflite_odl.builtin.losses import LOSSES, OPTIONS
 from tflite_odl.builtin.schedules import Schedule
 from tflite_odl.errors import ModelError
 from tflite_odl.reading import endings
@@ -28,12 +26,12 @@ class Resolved:
     Attributes:
       options: fields of the configuration.
       notes: a line on the loss, and one on the optimizer.
-      logits: whether the model was compiled with a loss that takes logits.
+      logits: names of the outputs that were compiled with a loss that takes logits.
     """
 
     options: dict[str, Any]
     notes: tuple[str, ...]
-    logits: bool = False
+    logits: frozenset[str] = frozenset()
 
 
 def resolve(
@@ -69,14 +67,15 @@ def resolve(
             "with, and its state in the file: leave optimizer (--optimizer) out, or "
             "start fresh"
         )
-    return Resolved(options, (of_loss, of_optimizer), _takes_logits(loaded.compiled))
+    return Resolved(options, (of_loss, of_optimizer), _taking_logits(loaded))
 
 
-def _takes_logits(compiled: Compiled | None) -> bool:
+def _taking_logits(loaded: LoadedModel) -> frozenset[str]:
+    compiled = loaded.compiled
     if compiled is None or compiled.loss is None:
-        return False
-    found = _readable(compiled.supervision)
-    return found is not None and bool(found.from_logits)
+        return frozenset()
+    found = _readable(lambda: compiled.supervision(loaded.outputs)) or {}
+    return frozenset(name for name, loss in found.items() if loss.from_logits)
 
 
 def _same_optimizer(compiled: Compiled | None, options: Mapping[str, Any]) -> bool:
@@ -89,42 +88,96 @@ def _loss(
     told: Mapping[str, Any], loaded: LoadedModel, losses: Sequence[str]
 ) -> tuple[dict[str, Any], str]:
     """Returns (options of the loss, a line on it)."""
-    compiled = loaded.compiled
+    compiled, outputs = loaded.compiled, loaded.outputs
     known = compiled is not None and compiled.loss is not None
     if "loss" in told:
-        name = told["loss"]
-        found = _readable(compiled.supervision) if known else None
+        what = f"loss {told['loss']}"
+        found = _readable(lambda: compiled.supervision(outputs)) if known else None
         if found is None:
-            return {}, f"loss {name}: as told"
-        if found.options["loss"] == name:
-            return _rest(found.options, told, f"loss {name}", found.named)
-        return {}, f"loss {name}: as told; {found.named}"
+            return {}, f"{what}: as told"
+        options, source = _options(found), _named(found)
+        if options["loss"] == told["loss"]:
+            return _rest(options, told, what, source)
+        return {}, f"{what}: as told; {source}"
     if known:
-        found = compiled.supervision()
-        _check_probabilities(loaded.model, found)
-        name = f"loss {found.options['loss']}"
-        return _rest(found.options, told, name, found.named)
+        found = compiled.supervision(outputs)
+        _check_probabilities(loaded, found)
+        options = _options(found)
+        return _rest(options, told, f"loss {options['loss']}", _named(found))
     if len(losses) == 1:
         return {"loss": losses[0]}, f"loss {losses[0]}: the only one of this method"
-    ending = endings.find(loaded.model)
-    if ending.activation not in BY_ENDING:
-        raise ModelError(
-            f"model {loaded.model.name!r} was not compiled with a loss, and layer "
-            f"{ending.path!r}, which ends it, is {ending.activation} and does not say "
-            f"one: set loss (--loss) to one of {', '.join(losses)}"
-        )
-    loss = BY_ENDING[ending.activation]
-    return {"loss": loss}, f"loss {loss}: the model ends in {ending.activation}"
+    return _by_endings(loaded, losses)
 
 
-def _check_probabilities(model: tf_keras.Model, found: CompiledLoss) -> None:
+def _by_endings(
+    loaded: LoadedModel, losses: Sequence[str]
+) -> tuple[dict[str, Any], str]:
+    """Returns the same by how the outputs end."""
+    found = {}
+    for place, name in enumerate(loaded.outputs):
+        ending = endings.find(loaded.model, place)
+        if ending.activation not in BY_ENDING:
+            raise ModelError(
+                f"model {loaded.model.name!r} was not compiled with a loss, and layer "
+                f"{ending.path!r}, which ends it, is {ending.activation} and does not "
+                f"say one: set loss (--loss) to one of {', '.join(losses)}"
+            )
+        found[name] = ending.activation
+    loss = _joined({name: BY_ENDING[ending] for name, ending in found.items()})
+    return {"loss": loss}, f"loss {loss}: the model ends in {_joined(found)}"
+
+
+def _joined(texts: Mapping[str, str]) -> str:
+    """Returns "output:text,...", or the text of a single output."""
+    if len(texts) == 1:
+        return next(iter(texts.values()))
+    return ",".join(f"{name}:{text}" for name, text in texts.items())
+
+
+def _named(found: Mapping[str, CompiledLoss]) -> str:
+    return "; ".join(dict.fromkeys(loss.named for loss in found.values()))
+
+
+def _options(found: Mapping[str, CompiledLoss]) -> dict[str, Any]:
+    """Returns the fields of a configuration that the losses of all outputs say.
+
+    Raises:
+      ModelError: an option is set in two ways, which a configuration cannot say.
+    """
+    options: dict[str, Any] = {}
+    for option in OPTIONS:
+        kinds = [loss for loss in found.values() if option in _kind(loss).options]
+        said = {loss.options.get(option) for loss in kinds}
+        if len(said) > 1:
+            raise ModelError(
+                f"{_named(found)}: {option} differs, {said}; choose an output "
+                f"(--output), or set loss (--loss) and {option} (--{option})"
+            )
+        value = next(iter(said), None)
+        if value is not None:
+            options[option] = value
+    options["loss"] = _joined({n: loss.options["loss"] for n, loss in found.items()})
+    weights = {name: loss.weight for name, loss in found.items() if loss.weight != 1}
+    return options | ({"loss_weights": weights} if weights else {})
+
+
+def _kind(loss: CompiledLoss) -> type:
+    return LOSSES[loss.options["loss"]]
+
+
+def _check_probabilities(
+    loaded: LoadedModel, found: Mapping[str, CompiledLoss]
+) -> None:
     """Raises ModelError if a loss takes a linear ending for probabilities."""
-    if found.from_logits is False and endings.find(model).activation == "linear":
-        raise ModelError(
-            f"{found.named}, which takes probabilities, but the model ends in linear "
-            f"values: to train these as logits set loss (--loss) to "
-            f"{found.options['loss']}, else to another of {', '.join(LOSSES)}"
-        )
+    for place, loss in enumerate(found.values()):
+        if loss.from_logits is not False:
+            continue
+        if endings.find(loaded.model, place).activation == "linear":
+            raise ModelError(
+                f"{loss.named}, which takes probabilities, but the model ends in "
+                "linear values: to train these as logits set loss (--loss) to "
+                f"{loss.options['loss']}, else to another of {', '.join(LOSSES)}"
+            )
 
 
 def _learning(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -125,19 +125,24 @@ class SupervisedConfig(AugmentConfig, LearnerConfig, NetworkConfig):
     `AugmentConfig`.
 
     Attributes:
-      loss: key of `losses.LOSSES`; it says what labels are. None: what the model was
-        compiled with, else what its softmax or sigmoid says.
+      loss: key of `losses.LOSSES`; it says what labels are. Of several outputs one for
+        each, as "cls:huber,box:mean_squared_error", or one for all. None: what the
+        model was compiled with, else what its softmax or sigmoid says.
+      loss_weights: factor on the loss of an output, by its name; 1 where there is none.
       optimizer_state: "fresh", or "saved": slots and iteration go on from the file.
       label_smoothing: of the cross-entropies.
       class_weights: a factor on the loss of each class, none = 1 each.
+      huber_delta: error from which on the huber loss is a straight line.
       sample_weights: whether train and evaluate take `weight`, a factor on each row.
       noise: amplitude of uniform noise added to the preprocessed inputs in training.
     """
 
     loss: str | None = None
+    loss_weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
     optimizer_state: str = "fresh"
     label_smoothing: float = 0.0
     class_weights: tuple[float, ...] = ()
+    huber_delta: float = 1.0
     sample_weights: bool = False
     noise: float = 0.0
 
@@ -145,21 +150,67 @@ class SupervisedConfig(AugmentConfig, LearnerConfig, NetworkConfig):
         for kind in (NetworkConfig, LearnerConfig, AugmentConfig):
             kind.__post_init__(self)
         object.__setattr__(self, "class_weights", tuple(self.class_weights))
-        if self.loss is not None:
-            check_known("loss", self.loss, losses.LOSSES)
+        for loss in [] if self.loss is None else _by_output(self.loss).values():
+            check_known("loss", loss, losses.LOSSES)
+        for weight in self.loss_weights.values():
+            check_finite("loss_weights", weight)
         check_known("optimizer_state", self.optimizer_state, ("fresh", "saved"))
         check_finite("noise", self.noise)
 
-    def make_loss(self, outputs: int) -> losses.Loss:
-        """Returns the loss for a model with so many outputs.
+    def loss_of(self, outputs: Sequence[str]) -> dict[str, str]:
+        """Returns {output name: key of `losses.LOSSES`}.
+
+        Raises:
+          ModelError: an output has none, or a name is none of an output.
+        """
+        told = _by_output(self.loss or "")
+        if "" in told:
+            return dict.fromkeys(outputs, told[""])
+        if told.keys() != set(outputs):
+            raise ModelError(
+                f"set loss to one of {', '.join(losses.LOSSES)}, for each of the "
+                f"outputs {list(outputs)}; got {self.loss!r}"
+            )
+        return {name: told[name] for name in outputs}
+
+    def make_loss(
+        self, shapes: Mapping[str, tuple[int, ...]]
+    ) -> losses.Loss | losses.Several:
+        """Returns the loss for a model.
+
+        Args:
+          shapes: {output name: shape without the batch}.
 
         Raises:
           ModelError: no loss is set, or it has no meaning for these outputs.
         """
-        if self.loss is None:
-            raise ModelError(f"set loss to one of {', '.join(losses.LOSSES)}")
-        kind = losses.LOSSES[self.loss]
-        return kind(outputs, self.label_smoothing, self.class_weights)
+        unknown = sorted(set(self.loss_weights) - set(shapes))
+        if unknown:
+            raise ModelError(
+                f"loss_weights are for {unknown}, the outputs are {list(shapes)}"
+            )
+        kinds = {n: losses.LOSSES[k] for n, k in self.loss_of(list(shapes)).items()}
+        options = {name: getattr(self, name) for name in losses.OPTIONS}
+        if len(kinds) == 1:
+            ((name, kind),) = kinds.items()
+            return kind(shapes[name], **options)
+        # An option is of the losses that have it; where none has, the first refuses.
+        known = {option for kind in kinds.values() for option in kind.options}
+        parts = {}
+        for name, kind in kinds.items():
+            others = known.difference(kind.options)
+            own = {n: value for n, value in options.items() if n not in others}
+            parts[name] = kind(shapes[name], **own)
+        weights = {name: float(self.loss_weights.get(name, 1.0)) for name in parts}
+        return losses.Several(parts, weights)
+
+
+def _by_output(loss: str) -> dict[str, str]:
+    """Returns {output name: loss} of "output:loss,..."; {"": loss} of one for all."""
+    if ":" not in loss:
+        return {"": loss} if loss else {}
+    pairs = (part.partition(":") for part in loss.split(","))
+    return {name.strip(): kind.strip() for name, _, kind in pairs}
 
 
 def check_known(name: str, value: str, known: Collection[str]) -> None:

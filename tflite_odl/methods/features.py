@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -96,6 +97,36 @@ def features(
         _feature(name, node, preprocessing.get(name, Preprocessing()))
         for name, node in zip(names, nodes, strict=True)
     )
+
+
+def with_bytes(
+    inputs: Sequence[Any], given: Preprocessing | Mapping[str, Preprocessing] | None
+) -> Preprocessing | Mapping[str, Preprocessing] | None:
+    """Returns the preprocessing with that of a model's uint8 inputs: none, of bytes.
+
+    Args:
+      inputs: symbolic inputs of the Keras model.
+      given: as it is told; None: it is not.
+
+    Raises:
+      ModelError: another dtype, a scale or an offset is told for such an input.
+    """
+    names = [_name(t.name.split(":")[0]) for t in inputs] if len(inputs) > 1 else [ONLY]
+    kinds = zip(names, inputs, strict=True)
+    whole = [name for name, tensor in kinds if tensor.dtype.name == "uint8"]
+    if not whole:
+        return given
+    as_it_is = Preprocessing("uint8")
+    told = given or {}
+    if isinstance(told, Preprocessing):
+        told = dict.fromkeys(names, told)
+    for name in whole:
+        if told.get(name, as_it_is) != as_it_is:
+            raise ModelError(
+                f"input {name!r} of the model is uint8: it takes bytes as they are "
+                f"(--input_dtype=uint8, no scale, no offset), got {told[name]}"
+            )
+    return {**told, **dict.fromkeys(whole, as_it_is)}
 
 
 def _feature(name: str, node: Node, given: Preprocessing) -> Feature:

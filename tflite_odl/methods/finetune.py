@@ -15,6 +15,7 @@ class Finetune(Supervised):
     """
 
     name = "finetune"
+    any_shape = True
 
     def train(self, state: Tensors, inputs: Tensors) -> Outcome:
         batch = self.seen(state, inputs)

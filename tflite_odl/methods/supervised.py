@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -33,11 +33,13 @@ from tflite_odl.methods.base import (
 )
 from tflite_odl.methods.compiled import SAVED, resolve
 from tflite_odl.methods.config import SupervisedConfig
+from tflite_odl.methods.features import with_bytes
 from tflite_odl.methods.learner import Learned, Learner
 from tflite_odl.methods.network import Network, computing_in_float32
 from tflite_odl.methods.step import counters, settle
+from tflite_odl.reading import outputs
 from tflite_odl.reading.load import LoadedModel
-from tflite_odl.reading.logits import as_logits
+from tflite_odl.reading.logits import all_as_logits
 from tflite_odl.reading.simplify import simplified
 
 
@@ -45,7 +47,7 @@ class Supervised(Method):
     """Trains one network on labelled rows; subclasses say what a step is.
 
     Args:
-      model: a tf_keras model with one output [C], or what `reading.load.load` made of
+      model: a tf_keras model with one output, or what `reading.load.load` made of
         a file; for the cross-entropies it ends in logits, or in softmax (sparse) or
         sigmoid (binary). Loss and optimizer are as it was compiled, see
         `methods.compiled`.
@@ -56,9 +58,10 @@ class Supervised(Method):
 
     Attributes:
       losses: names of those the method can learn by.
+      any_shape: whether the output may have more axes than [C].
       source_model: the model as it was given, in float32.
       network: the model, ending in logits for the cross-entropies.
-      ending: the final activation that was taken off for that.
+      endings: {output name: the final activation that was taken off for that}.
       views: {input name: what is learned of it}, of inputs that are augmented.
       learner: of its trainable weights.
       salts: of all its random draws.
@@ -75,6 +78,7 @@ class Supervised(Method):
     Config = SupervisedConfig
     follows = True
     losses: tuple[str, ...] = tuple(losses.LOSSES)
+    any_shape = False
 
     def __init__(
         self,
@@ -84,19 +88,28 @@ class Supervised(Method):
         **config: Any,
     ) -> None:
         loaded = LoadedModel.of(model)
+        self._check_outputs(loaded.outputs)
         resolved = resolve(config, loaded, self.losses)
-        self.config, self.notes = self.Config(**resolved.options), resolved.notes
+        options = dict(resolved.options)
+        taken = with_bytes(loaded.model.inputs, options.get("preprocessing"))
+        if taken is not None:
+            options["preprocessing"] = taken
+        self.config, self.notes = self.Config(**options), resolved.notes
         self.source_model = model = computing_in_float32(loaded.model)
         model, notes = simplified(model)
         for note in notes:
             warnings.warn(note, stacklevel=2)
-        ending = losses.LOSSES[self.config.loss].ending
-        logits, self.ending = (
-            as_logits(model, ending, resolved.logits) if ending else (model, "as it is")
-        )
+        logits, found = self._as_logits(model, loaded.outputs, resolved.logits)
+        self.endings = dict(zip(loaded.outputs, found, strict=True))
         self.classes = tuple(classes)
         self.salts = random.Salts()
-        self.network = self.make_network(logits, choices)
+        several = len(found) > 1
+        whole = outputs.joined(logits) if several else logits
+        self.network = self.make_network(whole, choices)
+        shapes = [self.network.graph.output.shape]
+        if several:
+            shapes = list(outputs.shapes(logits).values())
+        self.loss = self.config.make_loss(dict(zip(self.endings, shapes, strict=True)))
         self._check_shapes()
         self.features = self.network.features
         self._check_noise()
@@ -116,7 +129,6 @@ class Supervised(Method):
             state = loaded.compiled.read_state(model)
             self.start = state.batches
             self.learner.resume(state.named(self.config.optimizer))
-        self.loss = self.config.make_loss(self.num_classes)
 
     def make_network(
         self, model: tf_keras.Model, choices: Mapping[str, str] | None
@@ -124,11 +136,32 @@ class Supervised(Method):
         """Returns the network that is trained; its arguments are the network's."""
         return Network(model, self.config, choices, salts=self.salts)
 
+    def _check_outputs(self, names: Sequence[str]) -> None:
+        """Raises ModelError for several outputs where the method has use for one."""
+        if len(names) > 1 and not self.any_shape:
+            raise ModelError(
+                f"{self.name} needs one output, the model has {list(names)}: choose "
+                "one (--output), or use method finetune"
+            )
+
+    def _as_logits(
+        self, model: tf_keras.Model, names: Sequence[str], said: Collection[str]
+    ) -> tuple[tf_keras.Model, list[str]]:
+        """Returns (the model, its outputs ending as their losses take them; how the
+        given one ends)."""
+        kinds = self.config.loss_of(names)
+        wanted = [losses.LOSSES[kinds[name]].ending for name in names]
+        return all_as_logits(model, wanted, [name in said for name in names])
+
     def _check_shapes(self) -> None:
         shape = self.network.graph.output.shape
-        if len(shape) != 1:
-            raise ModelError(f"{self.name} needs an output [C], the model has {shape}")
-        if self.classes and len(self.classes) != self.num_classes:
+        if len(shape) != 1 and not self.any_shape:
+            raise ModelError(
+                f"{self.name} needs an output [C], the model has {list(shape)}: use "
+                "method finetune"
+            )
+        single = len(self.endings) == 1
+        if self.classes and single and len(self.classes) != self.num_classes:
             raise ModelError(
                 f"{len(self.classes)} class names for {self.num_classes} outputs"
             )
@@ -142,8 +175,8 @@ class Supervised(Method):
 
     @property
     def num_classes(self) -> int:
-        """Outputs of the model, also where they are no classes."""
-        return self.network.graph.output.shape[0]
+        """Size of the last axis of the output, also where they are no classes."""
+        return self.network.graph.output.shape[-1]
 
     def layers(self) -> tuple[str, ...]:
         return self.network.layers
@@ -202,7 +235,7 @@ class Supervised(Method):
         """Returns the inputs of train and evaluate: the features come first."""
         specs = (
             *self.network.specs(batch_size),
-            self.loss.target(batch_size),
+            *self.loss.targets(batch_size),
             TensorSpec("count", "int32", (1,), "count", "rows", "real leading rows"),
         )
         if not self.config.sample_weights:
@@ -221,7 +254,7 @@ class Supervised(Method):
         return Outcome(self.serving().finish(self.network.infer(state, x, every)))
 
     def serving(self) -> Serving:
-        return Serving(self.network, lambda y: {self.loss.output: self.loss.predict(y)})
+        return Serving(self.network, self.loss.predictions)
 
     def quantized(self, backbone: Backbone) -> Supervised:
         method = copy.copy(self)
@@ -235,7 +268,7 @@ class Supervised(Method):
 
     def evaluate(self, state: Tensors, inputs: Tensors) -> Outcome:
         batch = self.check(inputs)
-        rows = Rows.of(batch.labelled)
+        rows = Rows.of(batch.labelled_rows)
         record = self.network.inference(state, batch.x, rows, judged=True)
         loss, _ = self.loss.value(record.output, batch.y, batch.share)
         loss = self.network.penalized(state, loss, record, rows)
@@ -245,7 +278,18 @@ class Supervised(Method):
     def check(self, inputs: Tensors) -> rows.Labelled:
         """Returns the inputs of train or evaluate, checked row by row."""
         counted, weight = self.network.counted(inputs), inputs.get("weight")
-        return rows.labelled(counted, inputs["y"], self.loss.read, weight)
+        y = self.loss.given(inputs)
+        batch = rows.labelled(counted, y, self.loss.read, weight)
+        factor = self._weight_of_only_loss()
+        if factor == 1:
+            return batch
+        return dataclasses.replace(batch, share=batch.share * factor)
+
+    def _weight_of_only_loss(self) -> float:
+        """Returns the factor on the loss of a single output."""
+        if len(self.endings) > 1:
+            return 1.0
+        return next(iter(self.config.loss_weights.values()), 1.0)
 
     def seen(self, state: Tensors, inputs: Tensors) -> rows.Labelled:
         """Returns the inputs of train, checked, their features augmented."""

@@ -6,12 +6,17 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from tflite_odl.builtin.losses import label_name
 from tflite_odl.contract import UNLABELLED
+from tflite_odl.contract.names import LABEL
 from tflite_odl.errors import ContractError
+from tflite_odl.host import labels
 from tflite_odl.proof.proof import PADDED, SPOILED, Arrays, Trial
-from tflite_odl.proof.references.losses import KERAS_LOSSES
+from tflite_odl.proof.references.losses import of_method
+from tflite_odl.proof.references.supervised import labels_of
 
-Sample = tuple[np.ndarray | Mapping[str, np.ndarray], np.ndarray]
+Rows = np.ndarray | Mapping[str, np.ndarray]
+Sample = tuple[Rows, Rows]
 Batch = dict[str, np.ndarray]
 
 
@@ -20,7 +25,7 @@ class Batches:
 
     Args:
       method: gives the inputs and what labels are.
-      sample: (x [N, ...] or {input name: [N, ...]}, y [N, ...]) to draw rows from; else
+      sample: (x, y) to draw rows from, each [N, ...] or {input name: [N, ...]}; else
         random ones.
 
     Raises:
@@ -29,7 +34,10 @@ class Batches:
 
     def __init__(self, method, sample: Sample | None = None) -> None:
         self.method = method
-        self.bad_label = KERAS_LOSSES[method.config.loss].bad_label
+        loss = of_method(method)
+        # Of each label the loss in Keras: it knows good and bad ones.
+        parts = {out: loss.parts[out] for out in labels_of(method).values()}
+        self.losses = {label_name(n): part for n, part in parts.items()} or {"y": loss}
         self.sample = sample and checked(method, sample)
 
     def draw(
@@ -54,7 +62,14 @@ class Batches:
         else:
             parts = self.method.features
             batch = {p.name: random_rows(p, of_attempt, batch_size) for p in parts}
-            batch["y"] = self._labels(specs["y"], wanted, of_trial, seed)
+
+            def turn(loss) -> np.ndarray:
+                """Returns classes in turn, every one in as many rows."""
+                classes = np.random.default_rng(seed).permutation(loss.outputs)
+                return classes[wanted % len(classes)]
+
+            for name, loss in self.losses.items():
+                batch[name] = loss.draw(specs[name].shape, turn(loss), of_trial)
         if "weight" in specs:
             weight = of_trial.uniform(0.5, 2.0, batch_size)
             batch["weight"] = weight.astype(np.float32)
@@ -63,12 +78,13 @@ class Batches:
         if trial.filling == PADDED and batch_size > least:
             real = max(batch_size - max(1, batch_size // 4), least)
             batch["count"][0] = real
-            for name in batch.keys() - {"y", "count"}:
+            for name in batch.keys() - {"count", *self.losses}:
                 batch[name][real:] = 0
         if trial.filling == SPOILED:
             self._spoil(batch, trial.spoil)
         if trial.labelled is not None:
-            batch["y"][trial.labelled :] = unlabelled(batch["y"])
+            for name in self.losses:
+                batch[name][trial.labelled :] = unlabelled(batch[name])
         return batch
 
     def spoils(self, batch_size: int) -> int:
@@ -79,17 +95,29 @@ class Batches:
     def _spoil(self, batch: Batch, part: int) -> None:
         """Makes rows unlabelled and bad, each in another way, from the last one on; the
         first row stays good, or as many as a step needs."""
-        rows, least = len(batch["y"]), self.method.least_rows
+        rows, least = len(batch[self.method.features[0].name]), self.method.least_rows
         kinds = self._bad_rows()[part * (rows - least) :]
         for place, spoil in zip(range(rows - 1, least - 1, -1), kinds):
             spoil(batch, place)
 
     def _bad_rows(self) -> list[Callable[[Batch, int], None]]:
         def no_label(batch: Batch, row: int) -> None:
-            batch["y"][row] = unlabelled(batch["y"])
+            for name in self.losses:
+                batch[name][row] = unlabelled(batch[name])
 
-        def bad_label(batch: Batch, row: int) -> None:
-            batch["y"][row] = self.bad_label
+        def no_label_of(name: str) -> Callable[[Batch, int], None]:
+            def spoil(batch: Batch, row: int) -> None:
+                """Of the first place of one output, if there are others."""
+                first = (row, *[0] * (len(self.losses[name].shape) - 1))
+                batch[name][first] = unlabelled(batch[name])
+
+            return spoil
+
+        def bad_label(name: str) -> Callable[[Batch, int], None]:
+            def spoil(batch: Batch, row: int) -> None:
+                batch[name][row : row + 1].flat[-1] = self.losses[name].bad_label
+
+            return spoil
 
         def negative_weight(batch: Batch, row: int) -> None:
             batch["weight"][row] = -1
@@ -114,23 +142,22 @@ class Batches:
             for number in (-1, feature.below)
         ]
         weights = [negative_weight] if self.method.config.sample_weights else []
-        return [no_label, bad_label, *floats, *places, *weights]
-
-    def _labels(self, spec, wanted: np.ndarray, rng, seed: int) -> np.ndarray:
-        """Returns class numbers in turn, or 0 and 1, which are targets of a regression
-        as well."""
-        if spec.dtype == "int32":
-            classes = np.random.default_rng(seed).permutation(self.method.num_classes)
-            return classes[wanted % len(classes)].astype(np.int32)
-        return rng.integers(0, 2, spec.shape).astype(np.float32)
+        several = len(self.losses) > 1
+        partly = [
+            no_label_of(name)
+            for name, loss in self.losses.items()
+            if several or len(loss.shape) > 1
+        ]
+        bad = [bad_label(name) for name in self.losses]
+        return [no_label, *bad, *partly, *floats, *places, *weights]
 
     def _from_sample(self, wanted: np.ndarray, rng, seed: int) -> Batch:
         """Returns rows of the sample, of all its classes in turn, none twice while
         there are others: equal rows would tie where a method ranks them."""
-        y = self.sample["y"]
+        y = self.sample[next(iter(self.losses))]
         waiting = [int(row) for row in rng.permutation(len(y))]
         classes = None
-        if y.dtype == np.int32:
+        if y.dtype == np.int32 and y.ndim == 1:
             classes = np.random.default_rng(seed).permutation(np.unique(y))
         chosen = []
         for number in wanted:
@@ -172,7 +199,7 @@ def unlabelled(y: np.ndarray) -> np.generic:
 def taken(method, batch: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> Batch:
     """Returns a signature's inputs from a batch of as many rows, or of others: then
     the rows whose features are within the method's limit, in turn."""
-    rows = len(batch["y"])
+    rows = len(batch[method.features[0].name])
     limit, fitting = method.config.feature_limit, np.ones(rows, bool)
     for feature in method.features:
         settings = feature.preprocessing
@@ -181,7 +208,7 @@ def taken(method, batch: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> Batch
         with np.errstate(invalid="ignore"):
             fitting &= ((flat >= low) & (flat <= high)).all(1)
     whole = all(batch[name].shape == shape for name, shape in shapes.items())
-    if whole and "y" in shapes:
+    if whole and "count" in shapes:
         return {name: batch[name] for name in shapes}
     good = np.flatnonzero(fitting)
     return {
@@ -193,10 +220,12 @@ def checked(method, sample: Sample) -> Batch:
     """Returns the sample by input name, its class labels as int32."""
     x, y = sample
     parts = dict(x) if isinstance(x, Mapping) else {method.features[0].name: x}
-    given = {name: np.asarray(value) for name, value in {**parts, "y": y}.items()}
+    parts |= dict(y) if isinstance(y, Mapping) else {"y": y}
+    given = {name: np.asarray(value) for name, value in parts.items()}
     specs = {s.name: s for s in method.inputs(1) if s.name not in ("count", "weight")}
-    if given["y"].dtype.kind in "iu":
-        given["y"] = given["y"].astype(specs["y"].dtype)
+    for name, spec in specs.items():
+        if name in given and spec.role == LABEL:
+            given[name] = labels.cast(spec, given[name])
     fits = given.keys() == specs.keys() and all(
         given[name].shape[1:] == spec.shape[1:] and given[name].dtype == spec.dtype
         for name, spec in specs.items()

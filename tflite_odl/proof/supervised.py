@@ -29,6 +29,7 @@ from tflite_odl.proof.references.supervised import KerasReference
 # A learning rate at which updates are so much larger than weights that what a gradient
 # makes of them is seen to the last digit; a power of two, which rounds nothing.
 LOUD = 2.0**20
+_SQUASH = {"softmax": tf.nn.softmax, "sigmoid": tf.sigmoid}
 
 
 class SupervisedProof(Proof):
@@ -107,15 +108,17 @@ class SupervisedProof(Proof):
     def rejected(self, batch: Arrays) -> Sequence[Rejected]:
         """Returns calls with only bad labels, without labels, with only padding, and of
         one row where batch norms need two."""
-        count, y = batch["count"], batch["y"]
-        wrong = np.full_like(y, self.batches.bad_label)
-        none = np.full_like(y, batches.unlabelled(y))
+        count, losses = batch["count"], self.batches.losses
+        wrong = {
+            n: np.full_like(batch[n], loss.bad_label) for n, loss in losses.items()
+        }
+        none = {n: np.full_like(batch[n], batches.unlabelled(batch[n])) for n in losses}
         zero = np.zeros_like(count)
         bad = int(count[0])
         few = self.method.least_rows > 1
         return [
-            self._rejected({**batch, "y": wrong}, bad),
-            self._rejected({**batch, "y": none}, None),
+            self._rejected({**batch, **wrong}, bad),
+            self._rejected({**batch, **none}, None),
             self._rejected({**batch, "count": zero}, 0),
             *([self._rejected({**batch, "count": zero + 1}, None)] * few),
         ]
@@ -135,12 +138,15 @@ class SupervisedProof(Proof):
         # An int8 backbone is off by what quantization costs; `backbones` compares it.
         if signature != contract.INFER or self.method.network.backbone is not None:
             return {}
-        name, probabilities = self.method.loss.output, self.method.loss.ending
-        output = given(self.method, inputs)
-        if self.method.ending == "logits":
-            squash = {"softmax": tf.nn.softmax, "sigmoid": tf.sigmoid}[probabilities]
-            output = squash(output).numpy()
-        return {name: output}
+        loss, found = self.method.loss, given(self.method, inputs)
+        parts = getattr(loss, "parts", None) or dict.fromkeys(self.method.endings, loss)
+        outputs = {}
+        for output, (name, part) in zip(found, parts.items(), strict=True):
+            if self.method.endings[name] == "logits":
+                output = _SQUASH[part.ending](output).numpy()
+            suffix = f"_{name}" if len(parts) > 1 else ""
+            outputs[part.output + suffix] = output
+        return outputs
 
     def kinds(self) -> Mapping[str, str]:
         graph, config = self.method.network.graph, self.method.config
@@ -157,16 +163,16 @@ class SupervisedProof(Proof):
         return {**dict.fromkeys(graph.trainable, "weight"), **kinds}
 
 
-def given(method, inputs: Arrays) -> np.ndarray:
-    """Returns what a method's model, as it was given, puts out for raw inputs."""
+def given(method, inputs: Arrays) -> list[np.ndarray]:
+    """Returns the outputs of a method's model, as it was given, for raw inputs."""
     x = [
         inputs[feature.name].astype(np.float32)
         * np.float32(feature.preprocessing.scale)
         + np.float32(feature.preprocessing.offset)
         for feature in method.features
     ]
-    output = method.source_model(x if len(x) > 1 else x[0], training=False)
-    return np.asarray(output, np.float64)
+    found = method.source_model(x if len(x) > 1 else x[0], training=False)
+    return [np.asarray(output, np.float64) for output in tf.nest.flatten(found)]
 
 
 def loud(state: Arrays) -> Arrays:

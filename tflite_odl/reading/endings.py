@@ -47,6 +47,12 @@ class _Frame:
         used = sum(call.layer is layer for call in rebuild.calls(self.model))
         return used if self.outer is None else used * self.outer.uses(self.model)
 
+    def readers(self, tensor: Any) -> int:
+        """Returns how often a tensor is read in this model, its outputs included."""
+        read = [tf.nest.flatten((c.args, c.kwargs)) for c in rebuild.calls(self.model)]
+        read.append(rebuild.graph(self.model).outputs)
+        return sum(leaf is tensor for leaves in read for leaf in leaves)
+
 
 @dataclasses.dataclass(frozen=True)
 class Ending:
@@ -57,7 +63,7 @@ class Ending:
       path: of it.
       activation: its final activation, "linear" if it has none.
       behind: what hands its values on to the output, from the output on.
-      shared: whether the layer is called elsewhere, too.
+      shared: whether the layer is called elsewhere, or its values are read there.
       squashed: the layer behind which values are squashed though this one is linear, as
         "softmax of layer 'a'"; "" if there is none.
     """
@@ -78,7 +84,8 @@ def find(model: tf_keras.Model, output: int = 0) -> Ending:
     """
     frame, tensor = _Frame(model), rebuild.graph(model).outputs[output]
     behind: list[Any] = []
-    while (found := _made(tensor, frame)) is not None:
+    passed: list[tuple[Any, _Frame]] = []
+    while (found := _made(tensor, frame, passed)) is not None:
         call, frame = found
         if not _passes(call.layer):
             return Ending(
@@ -86,12 +93,36 @@ def find(model: tf_keras.Model, output: int = 0) -> Ending:
                 frame.path + call.layer.name,
                 activation(call.layer),
                 tuple(behind),
-                frame.uses(call.layer) > 1,
+                frame.uses(call.layer) > 1
+                or any(where.readers(one) > 1 for one, where in passed),
                 _squashed(call, frame),
             )
         behind.append(call.layer)
         tensor = tf.nest.flatten(call.args)[0]
     raise ModelError(f"model {model.name!r} has no layer that computes anything")
+
+
+def weighted(model: tf_keras.Model, output: int = 0) -> dict[str, Any]:
+    """Returns {path: layer} of the layers with kernels that an output is made of, all
+    that are not behind another one of them on their way to it; a gate and what it
+    gates are two."""
+    found: dict[str, Any] = {}
+    seen: set[tuple[int, str]] = set()
+    waiting = [(rebuild.graph(model).outputs[output], _Frame(model))]
+    while waiting:
+        made = _made(*waiting.pop())
+        if made is None:
+            continue
+        call, frame = made
+        place = (id(call.outputs[0]), frame.path)
+        if place in seen:
+            continue
+        seen.add(place)
+        if _mixes(call.layer):
+            found[frame.path + call.layer.name] = call.layer
+        else:
+            waiting += _leaves(call, frame)
+    return found
 
 
 def activation(layer: Any) -> str:
@@ -112,10 +143,20 @@ def _passes(layer: Any) -> bool:
     return type(layer).__name__ in _PASSIVE and activation(layer) == "linear"
 
 
-def _made(tensor: Any, frame: _Frame) -> tuple[rebuild.Call, _Frame] | None:
+def _made(
+    tensor: Any, frame: _Frame, passed: list[tuple[Any, _Frame]] | None = None
+) -> tuple[rebuild.Call, _Frame] | None:
     """Returns the call of a layer that makes a tensor and the model it is in, nested
-    ones entered and left; None for an input of the whole model."""
+    ones entered and left; None for an input of the whole model.
+
+    Args:
+      tensor: of the model.
+      frame: the model.
+      passed: takes the tensors that are this one, each with the model it is in.
+    """
     while True:
+        if passed is not None:
+            passed.append((tensor, frame))
         call = frame.maker(tensor)
         if call is None:
             if frame.outer is None:
@@ -145,11 +186,16 @@ def _squashed(call: rebuild.Call, frame: _Frame) -> str:
 
 
 def _sources(call: rebuild.Call, frame: _Frame) -> Iterator[tuple]:
-    for leaf in tf.nest.flatten((call.args, call.kwargs)):
-        if hasattr(leaf, "_keras_history"):
-            found = _made(leaf, frame)
-            if found is not None:
-                yield found
+    for leaf, where in _leaves(call, frame):
+        found = _made(leaf, where)
+        if found is not None:
+            yield found
+
+
+def _leaves(call: rebuild.Call, frame: _Frame) -> list[tuple[Any, _Frame]]:
+    """Returns the tensors that a call reads, each with the model it is in."""
+    leaves = tf.nest.flatten((call.args, call.kwargs))
+    return [(leaf, frame) for leaf in leaves if hasattr(leaf, "_keras_history")]
 
 
 def _mixes(layer: Any) -> bool:

@@ -15,6 +15,7 @@ from tflite_odl.reading import (
     config,
     head,
     keras3,
+    outputs,
     rebuild,
     sizes,
     subclasses,
@@ -31,11 +32,18 @@ class LoadedModel:
       model: of tf_keras.
       notes: what the user should know of it.
       compiled: what it was compiled with; None: it was not.
+      output: name of the only output that was chosen; "" if all are there.
     """
 
     model: tf_keras.Model
     notes: tuple[str, ...] = ()
     compiled: compiled.Compiled | None = None
+    output: str = ""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the model's outputs."""
+        return (self.output,) if self.output else outputs.names(self.model)
 
     @classmethod
     def of(cls, model: tf_keras.Model | LoadedModel) -> LoadedModel:
@@ -46,14 +54,16 @@ class LoadedModel:
 
     @property
     def num_classes(self) -> int:
-        """Size of the last axis of the model's output."""
-        return int(self.model.output_shape[-1])
+        """Size of the last axis of the model's first output."""
+        return int(rebuild.graph(self.model).outputs[0].shape[-1])
 
 
 def load(
     path: str | Path,
     num_classes: int | None = None,
     seed: int = 0,
+    output: str | None = None,
+    head_layer: str | None = None,
     input_shape: Sequence[int] = (),
 ) -> LoadedModel:
     """Loads a model saved whole by tf_keras or by Keras 3.
@@ -63,6 +73,9 @@ def load(
       num_classes: the last Dense is replaced by a fresh one of so many classes; None
         keeps the model's own output.
       seed: of the fresh Dense.
+      head_layer: path of the Dense to replace, where it is not the only last one.
+      output: name of the only output to learn by, the others and what makes them are
+        left out; None keeps all.
       input_shape: of a row, for an input whose sizes the model leaves open.
 
     Raises:
@@ -80,10 +93,15 @@ def load(
     model = sizes.fixed(model, input_shape)
     if not any(layer.weights for _, layer in rebuild.all_layers(model)):
         raise ModelError(f"{path}: model {model.name!r} has no weights to train")
+    of_file = compiled.of_file(path, saved, model)
+    if output is not None:
+        model = outputs.select(model, output)
+    if num_classes is None and head_layer is not None:
+        raise ModelError(f"head {head_layer!r} needs num_classes (--num_classes)")
     if num_classes is not None:
-        model, note = head.replace_head(model, num_classes, seed)
+        model, note = head.replace_head(model, num_classes, seed, head_layer)
         notes = [*notes, note]
-    return LoadedModel(model, tuple(notes), compiled.of_file(path, saved))
+    return LoadedModel(model, tuple(notes), of_file, output or "")
 
 
 def _load_file(

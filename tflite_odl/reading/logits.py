@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import tf_keras
@@ -40,16 +41,36 @@ def as_logits(
     outputs = len(rebuild.graph(model).outputs)
     if outputs != 1:
         raise ModelError(f"model {model.name!r} has {outputs} outputs, needs one")
-    found = endings.find(model)
-    _check_linear(found, ending, said)
-    if found.activation != ending:
-        return model, "logits"
-    _check_removable(found, ending)
+    changed, (found,) = all_as_logits(model, [ending], [said])
+    return changed, found
+
+
+def all_as_logits(
+    model: tf_keras.Model, wanted: Sequence[str], said: Sequence[bool]
+) -> tuple[tf_keras.Model, list[str]]:
+    """Returns the same of a model of several outputs, for each what `as_logits` takes;
+    an output whose wanted ending is "" stays as it is."""
+    found, opened = [], []
+    for output, (ending, logits) in enumerate(zip(wanted, said, strict=True)):
+        if not ending:
+            found.append("as it is")
+            continue
+        end = endings.find(model, output)
+        _check_linear(end, ending, logits)
+        if end.activation != ending:
+            found.append("logits")
+            continue
+        _check_removable(end, ending)
+        opened.append(end.layer)
+        found.append(ending)
+    if not opened:
+        return model, found
 
     def make(old: Any, where: str) -> tf_keras.layers.Layer:
-        return _linear(old) if old is found.layer else copy_layer(old)
+        opens = any(old is layer for layer in opened)
+        return _linear(old) if opens else copy_layer(old)
 
-    return rebuild.rebuild(model, make, copy_input), ending
+    return rebuild.rebuild(model, make, copy_input), found
 
 
 def _check_linear(found: Ending, ending: str, said: bool) -> None:

@@ -131,7 +131,7 @@ def rebuild(
     for where, old, new in made.values():
         if not is_model(old):
             fill(old, new, where)
-    inputs, outputs = _mapped(_ends(source), known)
+    inputs, outputs = _mapped(ends(source), known)
     # Of a Keras 3 model the layers alone say what is frozen; the twin's own flag would
     # freeze them all.
     trainable = model.trainable if isinstance(model, tf_keras.Model) else True
@@ -180,7 +180,7 @@ def _mapped(structure: Any, known: dict[int, Any]) -> Any:
     return tf.nest.map_structure(lambda leaf: known.get(id(leaf), leaf), structure)
 
 
-def _ends(source: Any) -> tuple[Any, Any]:
+def ends(source: Any) -> tuple[Any, Any]:
     """Returns (inputs, outputs): the inputs one or a list, the outputs single or nested
     as the model was made."""
     if hasattr(source, "_inputs_struct"):  # Keras 3

@@ -7,11 +7,11 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from tflite_odl.builtin.losses import cross_entropy
+from tflite_odl.builtin.losses import Several, cross_entropy
 from tflite_odl.builtin.tape import Tape
 from tflite_odl.methods import finetune
 from tflite_odl.methods.supervised import Supervised
-from tflite_odl.proof.faults.fault import Fault, answer
+from tflite_odl.proof.faults.fault import Fault, answer, given
 
 Sparse, Binary = cross_entropy.SparseCrossEntropy, cross_entropy.BinaryCrossEntropy
 
@@ -71,7 +71,19 @@ def _with_output(name: str, value):
     return answer(change)
 
 
+def _unweighted(loss, z, y, share):
+    return (
+        dataclasses.replace(loss, weights=dict.fromkeys(loss.weights, 1)),
+        z,
+        y,
+        share,
+    )
+
+
 FAULTS = (
+    Fault(
+        "an output's weight left out", "outputs", Several, "value", given(_unweighted)
+    ),
     scaled("a kernel's gradient 1 % too large", "image", "conv_kernel", 1.01),
     scaled("a kernel's gradient .1 % too large", "image", "conv_kernel", 1.001),
     scaled("a kernel that never learns", "image", "conv_kernel", 0),

@@ -7,7 +7,7 @@ import dataclasses
 import tensorflow as tf
 
 from tflite_odl.builtin import rows
-from tflite_odl.builtin.losses import cross_entropy
+from tflite_odl.builtin.losses import Several, cross_entropy
 from tflite_odl.builtin.lowering import Rows
 from tflite_odl.methods.supervised import Supervised
 from tflite_odl.proof.faults.fault import Fault, answer, given
@@ -68,6 +68,32 @@ FAULTS = (
         _read(
             valid=lambda labels: tf.ones_like(labels.valid),
             y=lambda labels: tf.where(labels.valid, labels.y, 0),
+        ),
+    ),
+    Fault(
+        "a place without a label counts",
+        "places",
+        Sparse,
+        "read",
+        _read(labelled=lambda labels: labels.labelled | labels.valid[:, None, None]),
+    ),
+    Fault(
+        "a bad place leaves its row good",
+        "places",
+        cross_entropy,
+        "all_rows",
+        answer(lambda found, flags: flags[:, 0, 0]),
+    ),
+    Fault(
+        "labels of one output taken for another's rows",
+        "outputs",
+        Several,
+        "read",
+        _read(
+            labelled=lambda labels: {
+                **labels.labelled,
+                "box": labels.labelled["box"] & labels.labelled["cls"],
+            }
         ),
     ),
     Fault(

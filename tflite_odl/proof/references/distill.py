@@ -46,7 +46,8 @@ class DistillReference(KerasReference):
             learner=method.teacher_learner,
             config=method.config,
             features=method.teacher.features,
-            num_classes=method.num_classes,
+            loss=method.loss,
+            endings=method.endings,
             salts=method.salts,
         )
         self.teacher = KerasReference(theirs, dtype)

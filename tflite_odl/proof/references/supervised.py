@@ -7,18 +7,21 @@ automatic gradients, in float32 or float64, on just the rows that count.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
 from tflite_odl import contract
+from tflite_odl.builtin.losses import label_name
 from tflite_odl.builtin.optimizers import SUM, slot_name
 from tflite_odl.methods.supervised import Supervised
 from tflite_odl.proof.proof import Answer, Arrays, Reference
 from tflite_odl.proof.references.augment import augmented
 from tflite_odl.proof.references.backbone import Tail
-from tflite_odl.proof.references.losses import KERAS_LOSSES
+from tflite_odl.proof.references.losses import of_method
 from tflite_odl.proof.references.noise import DrawnNoise
 from tflite_odl.proof.references.optimizers import (
     KERAS_OPTIMIZERS,
@@ -40,13 +43,17 @@ ULPS = 4
 NEARLY_EQUAL = 1e-5
 
 
+_ONE: Mapping[str, str] = MappingProxyType({})
+
+
 @dataclasses.dataclass(frozen=True)
 class Batch:
     """The inputs of train or evaluate.
 
     Attributes:
       x: {input name: rows}, the features.
-      y: labels as the loss takes them.
+      y: labels as the loss takes them; of several outputs a structured array, with a
+        field for each.
       count: [1] int32.
       weight: [B] float32 of each row, if the method takes it.
     """
@@ -57,9 +64,17 @@ class Batch:
     weight: np.ndarray | None = None
 
     @classmethod
-    def of(cls, inputs: Arrays) -> Batch:
-        x = {n: v for n, v in inputs.items() if n not in ("y", "count", "weight")}
-        return cls(x, inputs["y"], inputs["count"], inputs.get("weight"))
+    def of(cls, inputs: Arrays, labels: Mapping[str, str] = _ONE) -> Batch:
+        """Returns a batch.
+
+        Args:
+          inputs: of the signature.
+          labels: {input name: output name} of several outputs' labels.
+        """
+        others = {"count", "weight", *(n for n in inputs if n == "y" or n in labels)}
+        x = {n: v for n, v in inputs.items() if n not in others}
+        y = inputs["y"] if not labels else _structured(inputs, labels)
+        return cls(x, y, inputs["count"], inputs.get("weight"))
 
     def rows(self, chosen: np.ndarray) -> Batch:
         """Returns the chosen rows alone, each with its weight."""
@@ -83,6 +98,7 @@ class KerasReference(Reference):
         self.model = copy(method.network.model)
         self.tail = Tail(method.network, self.model)
         self.loss = self.make_loss()
+        self.labels = labels_of(method)
         self.variables = self.adapted()
         self.learning = [self.variables[name] for name in self.trained]
         moving = {id(self.variables[name]) for name in self.graph.moving}
@@ -107,7 +123,7 @@ class KerasReference(Reference):
 
     def make_loss(self):
         """Returns the loss in Keras; methods that have another one need none here."""
-        return KERAS_LOSSES[self.config.loss](self.config, self.method.num_classes)
+        return of_method(self.method)
 
     def adapted(self) -> dict[str, tf.Variable]:
         """Returns {weight name: variable}, once the copy of the model computes what the
@@ -116,10 +132,10 @@ class KerasReference(Reference):
 
     def call(self, signature: str, state: Arrays, inputs: Arrays) -> Answer:
         if signature == contract.INFER:
-            return Answer({self.loss.output: self._predictions(state, inputs)}, state)
+            return Answer(self._predictions(state, inputs), state)
         if signature == contract.EVALUATE:
-            return self._evaluate(state, Batch.of(inputs))
-        return self._step(state, Batch.of(inputs))
+            return self._evaluate(state, Batch.of(inputs, self.labels))
+        return self._step(state, Batch.of(inputs, self.labels))
 
     def _step(self, state: Arrays, batch: Batch) -> Answer:
         self._load(state)
@@ -162,19 +178,19 @@ class KerasReference(Reference):
         after = {**self._new_state(state, optimizer), **sums, **(news or {})}
         return Answer(as_arrays(outputs), after, gradients=made_from, ulps=self.ulps)
 
-    def _predictions(self, state: Arrays, x: Arrays) -> np.ndarray:
-        """Returns [N, C] from Keras' inference mode."""
+    def _predictions(self, state: Arrays, x: Arrays) -> Arrays:
+        """Returns what infer returns from Keras' inference mode."""
         self._load(state)
-        return self.loss.predict(self._run(self._preprocess(x), training=False))
+        return self.loss.predictions(self._run(self._preprocess(x), training=False))
 
     def _evaluate(self, state: Arrays, batch: Batch) -> Answer:
         """Returns loss and metrics of the labelled rows."""
         self._load(state)
-        batch = batch.rows(self.good(batch) & self.loss.labelled(batch.y))
+        batch = batch.rows(self.good(batch) & self.loss.labelled_rows(batch.y))
         output = self._run(self._preprocess(batch.x), training=False)
         loss = float(self._loss(output, batch) + self.penalties())
         nearly = NEARLY_EQUAL * max(1.0, abs(loss))
-        found = self.loss.metrics(output.numpy(), batch.y, nearly)
+        found = self.loss.metrics_of_rows(output, batch.y, nearly)
         return Answer(
             as_arrays({"loss": loss, **found.values}), state, slack=found.slack
         )
@@ -252,9 +268,10 @@ class KerasReference(Reference):
         ]
 
     def _loss(self, output: tf.Tensor, batch: Batch) -> tf.Tensor:
-        keep = np.flatnonzero(self.loss.labelled(batch.y))
-        weight = batch.weight[keep].astype(self.dtype)
-        return self.loss.value(tf.gather(output, keep), batch.y[keep], weight)
+        loss = self.loss.of_rows(output, batch.y, batch.weight)
+        if len(self.method.endings) > 1:
+            return loss
+        return loss * next(iter(self.config.loss_weights.values()), 1.0)
 
     def _gather(self, state: Arrays, gradients: list, done: int):
         """Returns (new sums by slot name, mean gradients of the group so far)."""
@@ -321,6 +338,21 @@ class KerasReference(Reference):
 def dense(gradients: list) -> list[tf.Tensor]:
     """Returns the gradients as tensors: of a table Keras has the touched rows alone."""
     return [tf.convert_to_tensor(gradient) for gradient in gradients]
+
+
+def labels_of(method: Supervised) -> dict[str, str]:
+    """Returns {input: output name} of the labels, nothing where there is one output."""
+    outputs = getattr(method, "endings", ())
+    return {label_name(output): output for output in outputs if len(outputs) > 1}
+
+
+def _structured(inputs: Arrays, labels: Mapping[str, str]) -> np.ndarray:
+    """Returns the labels as one array of rows, with a field for each output."""
+    fields = [(out, inputs[n].dtype, inputs[n].shape[1:]) for n, out in labels.items()]
+    y = np.zeros(len(next(iter(inputs.values()))), fields)
+    for name, output in labels.items():
+        y[output] = inputs[name]
+    return y
 
 
 def as_arrays(values: dict) -> dict[str, np.ndarray]:

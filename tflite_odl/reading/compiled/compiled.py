@@ -7,12 +7,13 @@ nothing else was asked for, so it is raised by the methods of `Compiled`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import tf_keras
 
+from tflite_odl.reading import outputs
 from tflite_odl.reading.compiled import losses, optimizers, state
 from tflite_odl.reading.config import SavedModel
 
@@ -27,6 +28,7 @@ class Compiled:
       identifier: of the optimizer, as that Keras takes it; None: there is none.
       loss: likewise.
       loss_weights: as they were given to `compile`.
+      outputs: names of all outputs of the model, for losses in a list.
       read_state: (the tf_keras model that is trained) -> the optimizer's state.
     """
 
@@ -35,6 +37,7 @@ class Compiled:
     identifier: Any
     loss: Any
     loss_weights: Any
+    outputs: tuple[str, ...]
     read_state: Callable[[tf_keras.Model], state.OptimizerState]
 
     @property
@@ -50,25 +53,32 @@ class Compiled:
         """
         return optimizers.options(self.api, self.identifier, self.where)
 
-    def supervision(self) -> losses.CompiledLoss:
-        """Returns the loss.
+    def supervision(self, chosen: Sequence[str]) -> dict[str, losses.CompiledLoss]:
+        """Returns the losses of some outputs, by name.
 
         Raises:
-          ModelError: the loss or one of its keys is not understood.
+          ModelError: a loss or one of its keys is not understood.
         """
-        return losses.read(self.api, self.loss, self.loss_weights, self.where)
+        given = self.loss, self.loss_weights
+        return losses.read(self.api, *given, self.where, self.outputs, chosen)
 
 
-def of_file(path: Path, saved: SavedModel) -> Compiled | None:
-    """Returns what a file says its model was compiled with; None: it was not."""
+def of_file(path: Path, saved: SavedModel, model: tf_keras.Model) -> Compiled | None:
+    """Returns what a file says its model was compiled with; None: it was not.
+
+    Args:
+      path: of the file.
+      saved: what it says.
+      model: the tf_keras model that came of it.
+    """
     if not saved.compiled:
         return None
     api = keras_of(saved)
 
-    def read_state(model: tf_keras.Model) -> state.OptimizerState:
-        return state.of_file(path, api, saved.compiled.get("optimizer"), model)
+    def read_state(trained: tf_keras.Model) -> state.OptimizerState:
+        return state.of_file(path, api, saved.compiled.get("optimizer"), trained)
 
-    return _made(path.name, api, saved.compiled, read_state)
+    return _made(path.name, api, saved.compiled, model, read_state)
 
 
 def of_model(model: tf_keras.Model) -> Compiled | None:
@@ -80,7 +90,7 @@ def of_model(model: tf_keras.Model) -> Compiled | None:
     def read_state(trained: tf_keras.Model) -> state.OptimizerState:
         return state.of_optimizer(model.optimizer, model, trained)
 
-    return _made(f"model {model.name!r}", tf_keras, config, read_state)
+    return _made(f"model {model.name!r}", tf_keras, config, model, read_state)
 
 
 def keras_of(saved: SavedModel) -> Any:
@@ -92,6 +102,8 @@ def keras_of(saved: SavedModel) -> Any:
     return keras
 
 
-def _made(where: str, api: Any, config: dict[str, Any], read_state) -> Compiled:
+def _made(
+    where: str, api: Any, config: dict[str, Any], model: tf_keras.Model, read_state
+) -> Compiled:
     parts = (config.get(key) for key in ("optimizer", "loss", "loss_weights"))
-    return Compiled(where, api, *parts, read_state)
+    return Compiled(where, api, *parts, outputs.names(model), read_state)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tflite_odl.errors import ModelError
 from tflite_odl.reading import understood
+from tflite_odl.reading.outputs import clean
 
 _INSTEAD = "say which with loss (--loss)"
 _AVERAGES = ("auto", "sum_over_batch_size", None)
@@ -21,12 +22,20 @@ _CLASSES = {
         "from_logits ignore_class",
         "sparse_categorical_crossentropy",
     ),
+    "CategoricalCrossentropy": (
+        "categorical_cross_entropy",
+        "from_logits label_smoothing",
+        "categorical_crossentropy",
+    ),
     "BinaryCrossentropy": (
         "binary_cross_entropy",
         "from_logits label_smoothing",
         "binary_crossentropy",
     ),
     "MeanSquaredError": ("mean_squared_error", "", "mean_squared_error"),
+    "MeanAbsoluteError": ("mean_absolute_error", "", "mean_absolute_error"),
+    "Huber": ("huber", "delta", "huber"),
+    "CosineSimilarity": ("cosine_similarity", "", "cosine_similarity"),
 }
 _OF_FUNCTIONS = {function: kind for kind, (_, _, function) in _CLASSES.items()}
 # `fn` is the function behind the class.
@@ -41,27 +50,66 @@ class CompiledLoss:
       options: the fields of a `SupervisedConfig` that it says.
       from_logits: whether it takes logits; None: it is no cross-entropy.
       named: how Keras has it, for messages.
+      weight: of the output's loss.
     """
 
     options: dict[str, Any]
     from_logits: bool | None
     named: str
+    weight: float = 1.0
 
 
-def read(api: Any, identifier: Any, weights: Any, where: str) -> CompiledLoss:
-    """Returns a loss by its identifier in a compile configuration.
+def read(
+    api: Any,
+    identifier: Any,
+    weights: Any,
+    where: str,
+    every: Sequence[str],
+    outputs: Sequence[str],
+) -> dict[str, CompiledLoss]:
+    """Returns {output name: its loss} of what is in a compile configuration.
 
     Args:
       api: `keras` or `tf_keras`.
-      identifier: a name, a serialized loss or function, or one of these in a list.
-      weights: of several losses, as they were given to `compile`.
+      identifier: a name, a serialized loss or function, or these in a list in the order
+        of the outputs, or in a dict by their names.
+      weights: of the losses, as they were given to `compile`.
       where: names the model in errors.
+      every: names of all outputs of the model.
+      outputs: of those that are asked for.
 
     Raises:
-      ModelError: it has no builtin form, or a key of it is not understood.
+      ModelError: one has no builtin form, or a key of it is not understood.
     """
-    identifier = _only(identifier, f"{where} was compiled with the losses")
-    _check_weight(_only(weights, f"{where} was compiled with loss_weights"), where)
+    named = f"{where} was compiled with loss"
+    of_outputs = _by_output(identifier, every, named)
+    factors = _by_output(weights, every, f"{named}_weights")
+    found = {}
+    for name in outputs:
+        if of_outputs[name] is None:
+            raise ModelError(
+                f"{named} for other outputs, none for {name!r}: choose an output "
+                f"(--output), or {_INSTEAD}"
+            )
+        loss = _read(api, of_outputs[name], where)
+        weight = 1.0 if factors[name] is None else float(np.asarray(factors[name]))
+        found[name] = dataclasses.replace(loss, weight=weight)
+    return found
+
+
+def _by_output(value: Any, outputs: Sequence[str], named: str) -> dict[str, Any]:
+    """Returns {output name: its entry}, None where there is none."""
+    if isinstance(value, Mapping) and "class_name" not in value:
+        cleaned = {clean(name): entry for name, entry in value.items()}
+        return {name: cleaned.get(name) for name in outputs}
+    if not isinstance(value, (list, tuple)):
+        return dict.fromkeys(outputs, value)
+    if len(value) != len(outputs):
+        raise ModelError(f"{named} {value} for the outputs {list(outputs)}; {_INSTEAD}")
+    return dict(zip(outputs, value, strict=True))
+
+
+def _read(api: Any, identifier: Any, where: str) -> CompiledLoss:
     kind, config, default = _described(api, identifier, where)
     named = f"{where} was compiled with {kind}"
     if kind not in _CLASSES:
@@ -84,6 +132,10 @@ def read(api: Any, identifier: Any, weights: Any, where: str) -> CompiledLoss:
     options: dict[str, Any] = {"loss": name}
     if config.get("label_smoothing"):
         options["label_smoothing"] = float(config["label_smoothing"])
+    if config.get("delta", 1.0) != 1.0:
+        options["huber_delta"] = float(config["delta"])
+    if kind == "Huber" and config and "delta" not in config:
+        named += " (Keras 3 saves no delta: it is 1 unless huber_delta says another)"
     logits = bool(config.get("from_logits")) if "from_logits" in keys else None
     return CompiledLoss(options, logits, named + _shown(options, logits))
 
@@ -92,25 +144,6 @@ def _shown(options: Mapping[str, Any], logits: bool | None) -> str:
     said = [f"from_logits={logits}"] if logits is not None else []
     said += [f"{name}={value}" for name, value in options.items() if name != "loss"]
     return f"({', '.join(said)})" if said else ""
-
-
-def _only(value: Any, what: str) -> Any:
-    """Returns what a list or a dict by output holds, of one output."""
-    if isinstance(value, Mapping) and "class_name" not in value:
-        value = list(value.values())
-    if not isinstance(value, (list, tuple)):
-        return value
-    if len(value) != 1:
-        raise ModelError(f"{what} {value}, needs one; {_INSTEAD}")
-    return value[0]
-
-
-def _check_weight(weight: Any, where: str) -> None:
-    if weight is not None and not np.all(np.asarray(weight) == 1):
-        raise ModelError(
-            f"{where} was compiled with loss_weights={weight!r}, which is not "
-            f"understood: scale the learning rate instead, and {_INSTEAD}"
-        )
 
 
 def _described(
