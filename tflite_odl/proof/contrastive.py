@@ -139,7 +139,8 @@ class ContrastiveProof(SupervisedProof):
         place = np.arange(self.method.replay.capacity)
         return {
             **changes,
-            "buffer_scores": (place % 2 * 0.5 + 0.25).astype(np.float32),
+            # Half of them above whatever a new item scores: they all stay, in order.
+            "buffer_scores": (place % 2 * 2.0 + 1.0).astype(np.float32),
             "buffer_uses": (place // 2 % 2 + 1).astype(np.int32),
         }
 
