@@ -12,7 +12,9 @@ Then one step is compared with `train_on_batch` of the Keras that saved the file
 optimizer fresh alike, dropout and augmentation left out. The error is that of the worst
 weight, relative to the largest update of its tensor, a rounding of the weight aside;
 the limit is 1e-5, or 4 times what Keras' own step changes by when the rows come in
-another order, at most a quarter. Seconds are of the whole export."""
+another order, at most a quarter. Updates that another order changes by a quarter are
+noise, such as those of a bias before a batch norm by Adam; in brackets, how many tensors
+were nothing else. Seconds are of the whole export."""
 HEAD = ("model, rows", "source", "parameters", "Keras 3", "s", "tf_keras", "s")
 NAMES = dict(zip(FLAVOURS, ("Keras 3", "tf_keras"), strict=True))
 
@@ -57,7 +59,9 @@ def _result(record: dict, flavour: str) -> list[str]:
     if not _learns(record, flavour):
         return ["no", ""]
     found = record[flavour]
-    return [f"{found['error']:.0e} of {found['limit']:.0e}", f"{found['seconds']:.0f}"]
+    noise = f" ({len(found['noise'])})" if found["noise"] else ""
+    shown = f"{found['error']:.0e} of {found['limit']:.0e}{noise}"
+    return [shown, f"{found['seconds']:.0f}"]
 
 
 def _learns(record: dict, flavour: str) -> bool:
