@@ -10,8 +10,8 @@ Structures that were published elsewhere, rebuilt at a small size and compiled a
 source does; each is saved by Keras 3 and by tf_keras, and learns by what the file says.
 Then one step is compared with `train_on_batch` of the Keras that saved the file, its
 optimizer fresh alike, dropout and augmentation left out. The error is that of the worst
-weight, relative to the largest update of its tensor, a rounding of the weight aside;
-the limit is 1e-5, or 4 times what Keras' own step changes by when the rows come in
+weight, relative to its tensor's largest update, a rounding of the weight aside; the
+limit is 1e-5, or 4 times what Keras' own step changes by when the rows come in
 another order, at most a quarter. Updates that another order changes by a quarter are
 noise, such as those of a bias before a batch norm by Adam; in brackets, how many tensors
 were nothing else. Seconds are of the whole export."""
