@@ -89,6 +89,7 @@ def test_a_crash_is_a_row_with_its_cause(study):
 
 def test_designs_have_a_table_and_a_cause_for_each_file():
     found = {"error": 2e-7, "limit": 1e-5, "parameters": 65, "seconds": 3.4}
+    found["noise"] = ["conv/1"]
     facts = cases.facts("federated_regression")
     records = [
         {"name": "both", "case": facts, "keras": found, "tf_keras": found},
@@ -100,7 +101,7 @@ def test_designs_have_a_table_and_a_cause_for_each_file():
     text = page.page({"records": records, "machine": "", "versions": []}, "command")
     assert "Of 3 models 1 learn from both files: 2 of Keras 3's files, 1 of" in text
     assert "| both, 4 | [structured data and recommenders](https://" in text
-    assert "| 2e-07 of 1e-05 | 3 | no |  |" in text
+    assert "| 2e-07 of 1e-05 (1) | 3 | no |  |" in text
     assert "| one | tf_keras | a / b |" in text and "| none | Keras 3 | no end" in text
 
 

@@ -10,9 +10,11 @@ Structures that were published elsewhere, rebuilt at a small size and compiled a
 source does; each is saved by Keras 3 and by tf_keras, and learns by what the file says.
 Then one step is compared with `train_on_batch` of the Keras that saved the file, its
 optimizer fresh alike, dropout and augmentation left out. The error is that of the worst
-weight, relative to the largest update of its tensor, a rounding of the weight aside;
-the limit is 1e-5, or 4 times what Keras' own step changes by when the rows come in
-another order, at most a quarter. Seconds are of the whole export."""
+weight, relative to its tensor's largest update, a rounding of the weight aside; the
+limit is 1e-5, or 4 times what Keras' own step changes by when the rows come in
+another order, at most a quarter. Updates that another order changes by a quarter are
+noise, such as those of a bias before a batch norm by Adam; how many tensors were nothing
+else stands in brackets. Seconds are of the whole export."""
 HEAD = ("model, rows", "source", "parameters", "Keras 3", "s", "tf_keras", "s")
 NAMES = dict(zip(FLAVOURS, ("Keras 3", "tf_keras"), strict=True))
 
@@ -57,7 +59,9 @@ def _result(record: dict, flavour: str) -> list[str]:
     if not _learns(record, flavour):
         return ["no", ""]
     found = record[flavour]
-    return [f"{found['error']:.0e} of {found['limit']:.0e}", f"{found['seconds']:.0f}"]
+    noise = f" ({len(found['noise'])})" if found["noise"] else ""
+    shown = f"{found['error']:.0e} of {found['limit']:.0e}{noise}"
+    return [shown, f"{found['seconds']:.0f}"]
 
 
 def _learns(record: dict, flavour: str) -> bool:
