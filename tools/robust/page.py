@@ -97,9 +97,9 @@ def page(results: dict, command: str) -> str:
     parts = ["# Nothing lost, nothing silently wrong", ABOUT, f"    {command}", made]
     if results.get("share", 1) < 1:
         parts.append(
-            f"A part of the numbers that the whole suite runs ({results['share']:g} of "
-            "most); without `--share` it runs all: 300 kills, 2,000 damaged files of each "
-            "kind, 4 x 10,000 calls, 1,000,000 steps, 10 minutes of fuzzing each parser."
+            f"A part, {results['share']:g} of most numbers, of what the suite runs "
+            "without `--share`: 300 kills, 2,000 damaged files of each kind, 4 x 10,000 calls, "
+            "1,000,000 steps, 10 minutes of fuzzing for each parser."
         )
     for study, title in TITLES.items():
         lines = list(_lines(r for r in results["records"] if r["study"] == study))
