@@ -98,8 +98,8 @@ def page(results: dict, command: str) -> str:
     if results.get("share", 1) < 1:
         parts.append(
             f"A part, {results['share']:g} of most numbers, of what the suite runs "
-            "without `--share`: 300 kills, 2,000 damaged files of each kind, 4 x 10,000 calls, "
-            "1,000,000 steps, 10 minutes of fuzzing for each parser."
+            "without `--share`: 300 kills, 2,000 damaged files of each kind, "
+            "4 x 10,000 calls, 1,000,000 steps, 10 minutes of fuzzing for each parser."
         )
     for study, title in TITLES.items():
         lines = list(_lines(r for r in results["records"] if r["study"] == study))
