@@ -85,6 +85,7 @@ def main(request) -> str:
         for part, result in keep.found.get(study, {}).items()
     ]
     results = {
+        "share": request.share,
         "sizes": dataclasses.asdict(sizes),
         "machine": processes.machine(),
         "versions": processes.versions(),
