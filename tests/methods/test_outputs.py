@@ -246,11 +246,11 @@ def test_one_of_several_outputs_is_learned_alone(tmp_path):
 def test_outputs_in_a_dict_have_its_keys_for_names(api, tmp_path):
     api = APIS[api]
     model = two(api)
-    outputs = dict(zip(("kind", "a place"), model.outputs, strict=True))
+    outputs = dict(zip(("kind", "a.place"), model.outputs, strict=True))
     model = api.Model(model.inputs, outputs)
-    losses = {"kind": LOSSES["cls"], "a place": "mse"}
+    losses = {"kind": LOSSES["cls"], "a.place": "mse"}
     model.compile(
-        api.optimizers.SGD(0.1), losses, loss_weights={"kind": 1, "a place": 3}
+        api.optimizers.SGD(0.1), losses, loss_weights={"kind": 1, "a.place": 3}
     )
     model.save(tmp_path / "m.keras")
     method = Finetune(load(tmp_path / "m.keras"))
@@ -260,7 +260,7 @@ def test_outputs_in_a_dict_have_its_keys_for_names(api, tmp_path):
     state = {name: t.value for name, t in method.state().items()}
     inputs = {"x": x, "y_kind": y_cls.astype(np.int32), "y_a_place": y_box}
     outcome = method.train(state, {**inputs, "count": np.array([ROWS])})
-    want = model.train_on_batch(x, {"kind": y_cls, "a place": y_box})
+    want = model.train_on_batch(x, {"kind": y_cls, "a.place": y_box})
     # A few float32 roundings of a loss of order one.
     np.testing.assert_allclose(outcome.outputs["loss"], np.ravel(want)[:1], rtol=2e-6)
 
