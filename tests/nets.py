@@ -186,6 +186,16 @@ def penalized_net(activities=True) -> tf_keras.Model:
     return tf_keras.Sequential([kl.Input((5, 5, 2)), *layers])
 
 
+def carried_net(shape=(5,)) -> tf_keras.Model:
+    """A frozen Embedding that masks, two frozen loops, and a head that learns."""
+    tf_keras.utils.set_random_seed(6)
+    inputs = kl.Input(shape, dtype="int32")
+    x = kl.Embedding(9, 4, mask_zero=True, name="table")(inputs)
+    x = kl.Bidirectional(kl.GRU(3, return_sequences=True), name="both")(x)
+    x = kl.RNN(kl.LSTMCell(4), name="loop")(x)
+    return tf_keras.Model(inputs, kl.Dense(CLASSES, name="head")(x))
+
+
 class FrozenTeacher(Distill):
     """`distill` with a teacher of its own, which stays frozen."""
 
@@ -290,6 +300,7 @@ CASES = {
     ),
     "finetune-gated": Case(gated_net, {"learning_rate": 0.1}),
     "finetune-noisy": Case(noisy_net, {"learning_rate": 0.1}),
+    "finetune-carried": Case(carried_net, {"learning_rate": 0.1, "trainable": "head"}),
     "skip-shared": Case(
         conv_net,
         {

@@ -153,7 +153,7 @@ def test_padding_and_bad_rows_do_not_count(session):
 def test_pixels_that_are_not_numbers_change_nothing(session, value):
     inputs = batch(session)
     if inputs["x"].dtype != np.float32:
-        spoil(inputs["y"])  # a byte is always a number: bad labels instead
+        spoil(inputs["y"])  # an integer is always a number: bad labels instead
     else:
         inputs["x"][:] = value
     before = session.state(include_buffers=True)
@@ -199,7 +199,7 @@ def test_a_row_with_a_value_beyond_the_limit_is_left_out(session, value):
     floats = [n for n in session.features if inputs[n].dtype == np.float32]
     for name in floats[:1]:
         inputs[name][0].flat[0] = value
-    # No value of a uint8 input is beyond it.
+    # No value of an integer input is beyond it.
     assert session.train(**inputs)["rejected_rows"] == len(floats[:1])
     state = session.state()
     assert all(np.abs(v).max() < 1e6 for v in state.values() if v.dtype.kind == "f")

@@ -42,7 +42,9 @@ _DATASET = flags.DEFINE_string(
     "--backbone",
 )
 _INPUT_SHAPE = flags.DEFINE_list(
-    "input_shape", None, "with --backbone, without --dataset"
+    "input_shape",
+    None,
+    "of a row: with --backbone, without --dataset; with --model, sizes it leaves open",
 )
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "rows of a train call")
 _INFER_BATCH_SIZE = flags.DEFINE_integer("infer_batch_size", 1, "rows of an infer call")
@@ -166,7 +168,11 @@ def _model(dataset, options: dict[str, Any], console: Console):
     if (_MODEL.value is None) == (_BACKBONE.value is None):
         raise ModelError("give either --model or --backbone")
     if _MODEL.value:
-        loaded = load(_MODEL.value, num_classes=_NUM_CLASSES.value)
+        loaded = load(
+            _MODEL.value,
+            num_classes=_NUM_CLASSES.value,
+            input_shape=tuple(map(int, _INPUT_SHAPE.value or ())),
+        )
         for note in loaded.notes:
             console.out(note)
         if taken.dtype == "uint8" and not method_flags.given("scale"):

@@ -82,7 +82,7 @@ def test_rows_that_do_not_count():
     x = np.ones((7, 2, 2), np.float32)
     x[1, 0, 0], x[2, 1, 1], x[3] = np.nan, -np.inf, 1e6
     y = tf.constant([0, 1, 1, 2, -1, 3, -2])
-    counted = rows.counted([tf.constant(x)], tf.constant([6]), [1e6])
+    counted = rows.counted([tf.constant(x)], tf.constant([6]), [(-1e6, 1e6)])
     checked = rows.labelled(counted, y, SPARSE(3).read)
     np.testing.assert_array_equal(counted.real, [1, 1, 1, 1, 1, 1, 0])
     np.testing.assert_array_equal(counted.good, [1, 0, 0, 1, 1, 1, 0])
@@ -101,7 +101,9 @@ def test_rows_with_one_value_beyond_the_limit_do_not_count():
     x[:, 3, 1] = values
     # The others as large as they may be: what is just beyond is not lost beside them.
     x[:, :3] = 1e6
-    np.testing.assert_array_equal(rows.within(tf.constant(x), 1e6), [1, 1, *[0] * 7])
+    np.testing.assert_array_equal(
+        rows.within(tf.constant(x), -1e6, 1e6), [1, 1, *[0] * 7]
+    )
 
 
 def test_rows_need_all_inputs_and_a_weight():
@@ -109,7 +111,7 @@ def test_rows_need_all_inputs_and_a_weight():
     b[1, 2] = np.nan
     weight = tf.constant([2.0, 1.0, -1.0, np.nan])
     y, count = tf.zeros([4], tf.int32), tf.constant([4])
-    counted = rows.counted([tf.constant(a), tf.constant(b)], count, [None, 1e6])
+    counted = rows.counted([tf.constant(a), tf.constant(b)], count, [None, (-1e6, 1e6)])
     checked = rows.labelled(counted, y, SPARSE(3).read, weight)
     np.testing.assert_array_equal(checked.good, [1, 0, 0, 0])
     np.testing.assert_array_equal(checked.share, [2, 0, 0, 0])

@@ -39,6 +39,11 @@ class Beside:
 CONVOLUTION = {"filters": 4, "kernel_size": 3}
 MADE: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     "Activation": (VECTOR, {"activation": "relu"}),
+    "AlphaDropout": (IMAGE, {"rate": 0.5}),
+    "CategoryEncoding": ((1,), {"num_tokens": 4, "output_mode": "one_hot"}),
+    "CenterCrop": (IMAGE, {"height": 4, "width": 4}),
+    "Discretization": (VECTOR, {"bin_boundaries": [0.0, 1.0]}),
+    "Resizing": (IMAGE, {"height": 4, "width": 4}),
     "AveragePooling1D": (SIGNAL, {"pool_size": 2}),
     "AveragePooling2D": (IMAGE, {"pool_size": 2}),
     "BatchNormalization": (IMAGE, {}),
@@ -61,7 +66,7 @@ MADE: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     "SeparableConv2D": (IMAGE, CONVOLUTION),
     "SpatialDropout1D": (SIGNAL, {"rate": 0.5}),
     "SpatialDropout2D": (IMAGE, {"rate": 0.5}),
-    "UpSampling2D": (IMAGE, {"size": 2}),
+    "UpSampling2D": (IMAGE, {"size": 2, "interpolation": "bilinear"}),
     **dict.fromkeys(
         (
             "Cropping1D",
@@ -82,7 +87,10 @@ OTHERS: dict[str, Any] = {
     "alpha": 0.7,
     "autocast": False,
     "axis": 1,
+    "antialias": True,
+    "bin_boundaries": [0.5, 1.5],
     "center": False,
+    "crop_to_aspect_ratio": True,
     "cropping": 2,
     "data_format": "channels_first",
     "depth_multiplier": 2,
@@ -94,8 +102,11 @@ OTHERS: dict[str, Any] = {
     "filters": 8,
     "force_generator": True,
     "fused": False,
+    "fill_mode": "reflect",
+    "fill_value": 0.5,
     "groups": 4,
-    "interpolation": "bilinear",
+    "height": 3,
+    "interpolation": "nearest",
     "invert": True,
     "keepdims": True,
     "kernel_size": 2,
@@ -110,8 +121,12 @@ OTHERS: dict[str, Any] = {
     "name": "other",
     "negative_slope": 0.7,
     "noise_shape": (None, 1, 1, 4),
+    "num_bins": 3,
+    "num_tokens": 5,
     "offset": 0.25,
+    "output_mode": "count",
     "output_padding": 1,
+    "pad_to_aspect_ratio": True,
     "padding": "same",
     "pool_size": 3,
     "quantization_config": keras.quantizers.Int8QuantizationConfig(),
@@ -126,6 +141,7 @@ OTHERS: dict[str, Any] = {
     "seed": 3,
     "shared_axes": [1, 2],
     "size": 3,
+    "sparse": True,
     "stddev": 0.25,
     "strides": 3,
     "synchronized": True,
@@ -137,6 +153,7 @@ OTHERS: dict[str, Any] = {
     "use_bias": False,
     "variance": 2.0,
     "virtual_batch_size": 2,
+    "width": 3,
 }
 OF_CLASS: dict[tuple[str, str], Any] = {
     ("GroupNormalization", "axis"): 2,
@@ -162,9 +179,13 @@ UNUSED = {
     "DepthwiseConv2D": _BARE,
     "SeparableConv1D": _BARE,
     "SeparableConv2D": _BARE,
+    # Either the boundaries are given, or these, to find them. Sparse tensors end in an
+    # error of TensorFlow's own, wherever they come.
+    "Discretization": ("num_bins", "epsilon", "sparse"),
+    "CategoryEncoding": ("sparse",),
 }
 # What classes give to their bases, and a user to neither.
-INNER = ("conv_op", "pool_mode")
+INNER = ("conv_op", "pool_mode", "factor", "bounding_box_format")
 # What Keras 3's own class already gives to its base.
 GIVEN = (("ActivityRegularization", "activity_regularizer"),)
 
@@ -210,11 +231,11 @@ def graph_of(kind: type, api, **changed: Any) -> Graph:
     """Returns the graph of a model with the layer between two others."""
     shape, _ = MADE.get(kind.__name__, (IMAGE, {}))
     api.utils.set_random_seed(1)
-    inputs = api.layers.Input(shape)
+    whole = kind.__name__ == "CategoryEncoding"
+    inputs = api.layers.Input(shape, dtype="int32" if whole else "float32")
     layer = make(kind, **changed)
     merging = kind.__module__.split(".")[-2] == "merging"
-    two = [inputs, api.layers.ReLU()(inputs)]
-    y = layer(two) if merging else layer(inputs)
+    y = layer([inputs, api.layers.ReLU()(inputs)] if merging else inputs)
     model = api.Model(inputs, y)
     model, _ = from_keras3(model) if api is keras else in_float32(model)
     learning = {one.name for one in model.layers if one.weights and one.trainable}

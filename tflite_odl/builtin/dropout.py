@@ -35,16 +35,45 @@ class Factor(Lowering):
         x = inputs[0]
         if not site.run.training:
             return Output(x)
-        factor = {"factor": _drawn(site, x.shape[0])}
-        by_row = site.node.attributes["rows"]
-        residual = Residual(factor) if by_row else Residual(shared=factor)
-        return Output(x * factor["factor"], residual)
+        factor = self.factor(site, x.shape[0])
+        kept, by_row = {"factor": factor}, site.node.attributes["rows"]
+        residual = Residual(kept) if by_row else Residual(shared=kept)
+        return Output(self.apply(site.node, x, factor), residual)
 
     def backward(self, site: Site, residual: Residual, gradient: Gradient) -> Gradients:
         if not site.run.training:
             return Gradients([gradient])
         factor = {**residual.rows, **residual.shared}["factor"]
         return Gradients([gradient.times(factor)])
+
+    def factor(self, site: Site, batch: int) -> tf.Tensor:
+        return _drawn(site, batch)
+
+    def apply(self, node: Node, x: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
+        return x * factor
+
+
+class Alpha(Factor):
+    """y = (x - low) f + c in training: alpha dropout. Dropped entries become `low`; all
+    are then scaled by a and shifted, so that mean and variance stay."""
+
+    name = "alpha"
+
+    def factor(self, site: Site, batch: int) -> tf.Tensor:
+        return _drawn(site, batch) * _kept(site.node)
+
+    def apply(self, node: Node, x: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
+        low = node.attributes["low"]
+        return (x - low) * factor + low * _kept(node)
+
+
+def _kept(node: Node) -> float:
+    """Returns a (1 - rate), the factor of an entry that is not dropped times 1 - rate.
+
+    a = ((1 - rate) (1 + rate low^2))^-1/2: Klambauer et al. (2017), arXiv 1706.02515.
+    """
+    rate, low = node.attributes["rate"], node.attributes["low"]
+    return (1.0 - rate) * ((1.0 - rate) * (1.0 + rate * low * low)) ** -0.5
 
 
 class Term(Lowering):
@@ -104,5 +133,6 @@ def uniforms(
 
 FAMILIES = {
     "dropout": (Factor(),),
+    "alpha_dropout": (Alpha(),),
     "noise": (Term(),),
 }

@@ -15,7 +15,8 @@ class Preprocessing:
     """x -> x * scale + offset, in float32.
 
     Attributes:
-      dtype: "uint8" or "float32", as the sensor gives it.
+      dtype: "uint8", "float32", or "int32" of whole numbers below 2^24, as the sensor
+        gives it.
       scale: one number, or one per channel.
       offset: likewise.
     """
@@ -25,8 +26,10 @@ class Preprocessing:
     offset: float | tuple[float, ...] = 0.0
 
     def __post_init__(self) -> None:
-        if self.dtype not in ("uint8", "float32"):
-            raise ModelError(f"input dtype is uint8 or float32, got {self.dtype!r}")
+        if self.dtype not in ("uint8", "float32", "int32"):
+            raise ModelError(
+                f"input dtype is uint8, float32 or int32, got {self.dtype!r}"
+            )
         for name in ("scale", "offset"):
             value = np.asarray(getattr(self, name), np.float64)
             if value.ndim > 1 or not np.isfinite(value).all():

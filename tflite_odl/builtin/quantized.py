@@ -190,7 +190,7 @@ class Backbone:
         good = tf.ones([x[0].shape[0]], tf.bool)
         clean = []
         for one in x:
-            fine = rows.within(one, rows.LARGEST)
+            fine = rows.within(one, -rows.LARGEST, rows.LARGEST)
             good = tf.logical_and(good, fine)
             clean.append(tf.where(_beside(fine, one), one, 0.0))
         spoiled = tf.where(good, 0.0, np.float32(np.nan))

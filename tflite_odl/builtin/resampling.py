@@ -1,13 +1,15 @@
-"""UpSampling2D by whole factors: nearest neighbour and bilinear, axis by axis.
+"""Images in another size, axis by axis: by whole factors, nearest neighbour and
+bilinear, and any resizing that is linear.
 
 RESIZE_NEAREST_NEIGHBOR and the gradients of both resizings would leave the partition or
-do not exist; an axis is one concatenation of its phases instead.
+do not exist; an axis is one concatenation of its phases instead, or one product.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from tflite_odl.builtin.lowering import (
@@ -69,6 +71,30 @@ class Bilinear(Lowering):
         return Gradients([_shrunk(site, gradient.dense(), phases)])
 
 
+class Resize(Lowering):
+    """y = rows x columns^T for each channel: `rows` [h, H] and `columns` [w, W] say how
+    much of each pixel of [H, W] is in each of [h, w]; dx is by their transposes."""
+
+    name = "products"
+
+    def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
+        a = site.node.attributes
+        return Output(_resized(inputs[0], a["rows"], a["columns"]))
+
+    def backward(self, site: Site, residual: Residual, gradient: Gradient) -> Gradients:
+        a, dy = site.node.attributes, gradient.dense()
+        return Gradients([Gradient.of(_resized(dy, a["rows"].T, a["columns"].T))])
+
+
+def _resized(x: tf.Tensor, rows: np.ndarray, columns: np.ndarray) -> tf.Tensor:
+    for matrix in (rows, columns):  # each turn puts the first of both axes behind
+        b, h, w, c = x.shape
+        x = tf.reshape(tf.transpose(x, [0, 2, 3, 1]), [b * w * c, h])
+        x = x @ tf.constant(matrix.T, tf.float32)
+        x = tf.transpose(tf.reshape(x, [b, w, c, len(matrix)]), [0, 1, 3, 2])
+    return x
+
+
 def _grown(site: Site, x: tf.Tensor, phases: Callable) -> tf.Tensor:
     """Returns x [B, H, W, C] with the phases of W, then of H, side by side."""
     sh, sw = site.node.attributes["size"]
@@ -122,4 +148,5 @@ def _neighbour_back(dy: tf.Tensor, axis: int, side: int) -> tf.Tensor:
 FAMILIES = {
     "upsample_nearest": (Nearest(),),
     "upsample_bilinear": (Bilinear(),),
+    "resize": (Resize(),),
 }

@@ -52,21 +52,23 @@ class Labelled:
 
 
 def counted(
-    x: Sequence[tf.Tensor], count: tf.Tensor, limits: Sequence[float | None]
+    x: Sequence[tf.Tensor],
+    count: tf.Tensor,
+    limits: Sequence[tuple[float, float] | None],
 ) -> Counted:
     """Returns the features with the rows out of bounds zeroed.
 
     Args:
       x: one [B, ...] float32 for each input, preprocessed.
       count: [1] int32, how many leading rows are real.
-      limits: for each input the largest absolute value that may be learned from; None
-        where it cannot be larger.
+      limits: for each input the least and the largest value that may be learned from;
+        None where none can be beyond.
     """
     real = tf.range(x[0].shape[0]) < count
     good, clean = real, []
     for one, limit in zip(x, limits, strict=True):
         if limit is not None:
-            fine = within(one, limit)
+            fine = within(one, *limit)
             good = tf.logical_and(good, fine)
             one = tf.where(
                 tf.reshape(fine, [-1] + [1] * (one.shape.rank - 1)), one, 0.0
@@ -109,13 +111,14 @@ def rejected(real: tf.Tensor, good: tf.Tensor) -> tf.Tensor:
     return tf.reshape(_sum(real) - _sum(good), [1])
 
 
-def within(x: tf.Tensor, limit: float) -> tf.Tensor:
-    """Returns [B] bool: whether no value of a row is NaN or beyond +-limit.
+def within(x: tf.Tensor, low: float, high: float) -> tf.Tensor:
+    """Returns [B] bool: whether no value of a row is NaN, below low or above high.
 
     What is beyond adds up to something above 0, or to NaN.
     """
-    size = tf.abs(x)
-    beyond = size - tf.minimum(size, limit)
+    middle, reach = (low + high) / 2, (high - low) / 2
+    size = tf.abs(x - middle if middle else x)
+    beyond = size - tf.minimum(size, reach)
     return tf.reduce_sum(beyond, list(range(1, x.shape.rank))) <= 0.0
 
 

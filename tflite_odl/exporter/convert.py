@@ -53,9 +53,17 @@ def convert(module: TrainableModule, int8: bool = False) -> bytes:
             raise ExportError(f"conversion failed: {_reason(str(error))}") from error
 
 
+# A place in the converter's message: an op under a layer's name scope.
+_PLACE = re.compile(r'"(?:forward|backward)/([^"@]+)["@]')
+_OPS = re.compile(r"(?:TF Select|Custom) ops: ([^\n]*)")
+
+
 def _reason(message: str) -> str:
     """Returns the part of the converter's message that names the ops, or its start."""
-    found = re.search(r"TF Select ops: ([^\n]*)", message)
+    # What a layer is carried as stands in a scope "layer" of its own.
+    places = {place.split("/layer")[0] for place in _PLACE.findall(message)}
+    where = f" (layer {', '.join(sorted(places))})" if places else ""
+    found = _OPS.search(message)
     if found:
-        return f"these ops have no builtin kernel: {found.group(1)}"
-    return message.strip().splitlines()[0][:500]
+        return f"these ops have no builtin kernel: {found.group(1).strip()}{where}"
+    return message.strip().splitlines()[0][:500] + where

@@ -50,6 +50,7 @@ class Network:
       prefix: of its names in the state, where a method has several networks.
       salts: of the method's draws, where there are others beside the network's.
       rewrite: what is made of the model's layer graph.
+      frozen: nothing of it learns, whatever the model and the configuration say.
 
     Attributes:
       model: the Keras model.
@@ -67,9 +68,10 @@ class Network:
         prefix: str = "",
         salts: random.Salts | None = None,
         rewrite: Callable[[Graph], Graph] = lambda graph: graph,
+        frozen: bool = False,
     ) -> None:
         self.model, self.config, self.prefix = model, config, prefix
-        learning = trainable_layers(model, config.trainable)
+        learning = () if frozen else trainable_layers(model, config.trainable)
         salts = salts or random.Salts()
         graph = from_keras(
             model, learning, config.batch_norm, lambda name: salts(prefix + name)
@@ -153,7 +155,10 @@ class Network:
           inputs: the features, and `count` [1] int32.
         """
         limit = self.config.feature_limit
-        limits = [None if f.stays_within(limit) else limit for f in self.features]
+        limits = [
+            None if feature.stays_within(limit) else feature.bounds(limit)
+            for feature in self.features
+        ]
         return rows.counted(self.preprocess(inputs), inputs["count"], limits)
 
     def forward(self, state: Tensors, x: Sequence[tf.Tensor], good: Rows) -> tape.Tape:
@@ -215,13 +220,10 @@ class Network:
           record: of the run that made the output.
           rows: over which penalties on activations are averaged.
         """
-        own, terms = self.own(state), self.graph.penalties
-        learnt = {n: p for n, p in terms.items() if n in self.graph.trainable}
-        found = [*penalties.of_weights(learnt, own), *record.activities(rows)]
-        if frozen := terms.keys() - learnt.keys():
-            weights = self.graph.weights
-            fixed = sum(terms[n].number(weights[n]) for n in sorted(frozen))
-            found.append(tf.constant([fixed], tf.float32))
+        of_weights = penalties.of_weights(self.graph.penalties, self.own(state))
+        found = [*of_weights, *record.activities(rows)]
+        if self.graph.frozen_penalty:
+            found.append(tf.constant([self.graph.frozen_penalty], tf.float32))
         return penalties.added(loss, found)
 
     def gradients(self, state: Tensors, of_loss: Tensors) -> dict[str, tf.Tensor]:

@@ -36,6 +36,7 @@ from tflite_odl.methods.network import Network, computing_in_float32
 from tflite_odl.methods.step import counters, settle
 from tflite_odl.reading.load import LoadedModel
 from tflite_odl.reading.logits import as_logits
+from tflite_odl.reading.simplify import simplified
 
 
 class Supervised(Method):
@@ -81,7 +82,10 @@ class Supervised(Method):
         loaded = LoadedModel.of(model)
         resolved = resolve(config, loaded, self.losses)
         self.config, self.notes = self.Config(**resolved.options), resolved.notes
-        self.source_model = model = computing_in_float32(loaded.model)
+        self.source_model = computing_in_float32(loaded.model)
+        model, notes = simplified(self.source_model)
+        for note in notes:
+            warnings.warn(note, stacklevel=2)
         ending = losses.LOSSES[self.config.loss].ending
         logits, self.ending = (
             as_logits(model, ending, resolved.logits) if ending else (model, "as it is")
@@ -91,6 +95,7 @@ class Supervised(Method):
         self.network = self.make_network(logits, choices)
         self._check_shapes()
         self.features = self.network.features
+        self._check_noise()
         self.learner = Learner(
             self.config,
             self.network.learning(),
@@ -98,7 +103,7 @@ class Supervised(Method):
         )
         self.start = 0
         if self.config.optimizer_state == SAVED:
-            state = loaded.compiled.read_state(model)
+            state = loaded.compiled.read_state(self.source_model)
             self.start = state.batches
             self.learner.resume(state.named(self.config.optimizer))
         self.loss = self.config.make_loss(self.num_classes)
@@ -119,6 +124,11 @@ class Supervised(Method):
             )
         if not self.network.graph.trainable:
             raise ModelError("nothing to train: no layer with weights is trainable")
+
+    def _check_noise(self) -> None:
+        whole = [f.name for f in self.features if f.whole]
+        if self.config.noise and whole:
+            raise ModelError(f"noise on whole numbers, inputs {whole}: needs noise=0")
 
     @property
     def num_classes(self) -> int:

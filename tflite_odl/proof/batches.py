@@ -111,14 +111,26 @@ class Batches:
 
             return spoil
 
+        def put(name: str, number: int) -> Callable[[Batch, int], None]:
+            def spoil(batch: Batch, row: int) -> None:
+                batch[name][row].flat[-1] = number
+
+            return spoil
+
         floats = [
             spoil
             for feature in self.method.features
             if feature.preprocessing.dtype == "float32"
             for spoil in (not_a_number(feature.name), too_far(feature))
         ]
+        places = [
+            put(feature.name, number)
+            for feature in self.method.features
+            if feature.below is not None and feature.preprocessing.dtype != "uint8"
+            for number in (-1, feature.below)
+        ]
         weights = [negative_weight] if self.method.config.sample_weights else []
-        return [no_label, bad_label, *floats, *weights]
+        return [no_label, bad_label, *floats, *places, *weights]
 
     def _labels(self, spec, wanted: np.ndarray, rng, seed: int) -> np.ndarray:
         """Returns class numbers in turn, or 0 and 1, which are targets of a regression
@@ -161,8 +173,9 @@ def taken(method, batch: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> Batch
     for feature in method.features:
         settings = feature.preprocessing
         x = batch[feature.name] * np.asarray(settings.scale) + settings.offset
+        (low, high), flat = feature.bounds(limit), x.reshape(rows, -1)
         with np.errstate(invalid="ignore"):
-            fitting &= (np.abs(x.reshape(rows, -1)) <= limit).all(1)
+            fitting &= ((flat >= low) & (flat <= high)).all(1)
     whole = all(batch[name].shape == shape for name, shape in shapes.items())
     if whole and "y" in shapes:
         return {name: batch[name] for name in shapes}
@@ -195,7 +208,25 @@ def _checked(method, sample: Sample) -> Batch:
 
 def _random(part, rng: np.random.Generator, rows: int) -> np.ndarray:
     shape, settings = (rows, *part.shape), part.preprocessing
+    if part.whole:
+        return _whole(part, rng, shape)
     if settings.dtype == "uint8":
         return rng.integers(0, 256, shape).astype(np.uint8)
     x = (rng.normal(size=shape) - settings.offset) / settings.scale
     return x.astype(np.float32)
+
+
+def _whole(part, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Returns whole numbers, of a model that only takes flags 0 and 1; some rows end in
+    zeros, which a model may mask, but none begins with one."""
+    below = 2 if part.below is None else part.below
+    if part.preprocessing.dtype == "uint8":
+        below = min(below, 256)
+    x = rng.integers(min(1, below - 1), below, shape)
+    if part.below is None:
+        x = rng.integers(0, 2, shape)
+    elif len(shape) > 1 and shape[1] > 1:
+        lengths = rng.integers(1, shape[1] + 1, (shape[0], *[1] * (len(shape) - 1)))
+        places = np.arange(shape[1]).reshape(1, -1, *[1] * (len(shape) - 2))
+        x = np.where(places < lengths, x, 0)
+    return x.astype(part.preprocessing.dtype)

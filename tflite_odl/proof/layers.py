@@ -25,7 +25,7 @@ from tflite_odl.builtin.lowering import Lowering
 from tflite_odl.proof.cache import Cache, processor
 from tflite_odl.proof.candidate import ParityError
 from tflite_odl.proof.limits import CALM, TENSORFLOW_MULTIPLE
-from tflite_odl.proof.references.ops import Op
+from tflite_odl.proof.references.ops import POSITIVE, Op
 
 # Of the largest entry: a layer's sums have up to some thousand terms, whose float32
 # roundings come to a few 1e-7, and single entries cancel in any order of summing.
@@ -82,6 +82,8 @@ class Layer:
         shapes = self.isolated.shapes(self.rows)
         count = len(self.isolated.inputs)
         values = [rng.normal(size=shape) for shape in shapes[: count + 1]]
+        for place in POSITIVE.get(self.isolated.node.op, ()):
+            values[place] = 0.5 + np.abs(values[place])
         values[count][self.rows - self.masked :] = 0
         if self.isolated.node.trainable:
             values += self.isolated.weights.values()

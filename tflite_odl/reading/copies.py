@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras
 
 from tflite_odl.reading import rebuild
+from tflite_odl.reading.applications import StochasticDepth
 
 _CONVOLUTIONS = (tf_keras.layers.Conv1D, tf_keras.layers.Conv2D)
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
@@ -50,6 +51,8 @@ def copy_layer(layer: tf_keras.layers.Layer, dtype: str = "") -> tf_keras.layers
 def _copied(layer: tf_keras.layers.Layer, dtype: str) -> tf_keras.layers.Layer:
     config = layer.get_config()
     config = _with_dtype(config, dtype) if dtype else config
+    if type(layer).__name__ == "StochasticDepth":  # tf_keras' own draws by itself
+        return StochasticDepth.from_config(config)
     if dtype and _is_strided_pointwise(layer):
         copy = type(layer).from_config(config)
         copy.convolution_op = functools.partial(_convolve_pointwise, copy.strides)

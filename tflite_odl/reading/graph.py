@@ -17,10 +17,12 @@ from tflite_odl.builtin.constraints import Constraint
 from tflite_odl.builtin.graph import Graph, Node, reachable
 from tflite_odl.builtin.penalties import Penalty
 from tflite_odl.errors import ModelError
-from tflite_odl.reading import penalties, understood
+from tflite_odl.reading import carried, masks, penalties, understood
 from tflite_odl.reading.layers import CONVERTERS, LAYERS
 
 MOVING = ("moving_mean", "moving_variance")
+# Ops behind which an input's values are still its own.
+_MOVES = ("reshape", "slice", "permute", "repeat")
 
 
 def from_keras(
@@ -45,30 +47,46 @@ def from_keras(
     if batch_norm not in ("batch", "frozen"):
         raise ModelError(f"batch_norm is 'batch' or 'frozen', got {batch_norm!r}")
     builder = GraphBuilder(trainable, batch_norm, salts or random.Salts())
-    sources = [builder.add_input(tensor) for tensor in model.inputs]
+    sources = [Value(builder.add_input(tensor)) for tensor in model.inputs]
     outputs = _walk(model, builder, sources, "")
     if len(outputs) != 1:
         raise ModelError(f"model {model.name!r} has {len(outputs)} outputs, needs one")
-    return builder.finish(outputs[0])
+    graph = builder.finish(outputs[0].node)
+    carried.check(graph)
+    return graph
 
 
 def variables(model: tf_keras.Model) -> dict[str, tf.Variable]:
     """Returns {weight name: Keras variable}, the names being those of the graph."""
     builder = GraphBuilder((), "batch", random.Salts())
-    _walk(model, builder, [builder.add_input(t) for t in model.inputs], "")
+    _walk(model, builder, [Value(builder.add_input(t)) for t in model.inputs], "")
     return builder.variables
 
 
+@dataclasses.dataclass(frozen=True)
+class Value:
+    """A tensor of the Keras model, as the layer graph has it.
+
+    Attributes:
+      node: name of the node that makes it.
+      mask: name of the node that makes its Keras mask, [B, T], 1 where a step counts;
+        None where the tensor has no mask.
+    """
+
+    node: str
+    mask: str | None = None
+
+
 def _walk(
-    model: tf_keras.Model, builder: GraphBuilder, sources: Sequence[str], path: str
-) -> list[str]:
-    """Adds every layer of the model; returns the names of its output nodes."""
+    model: tf_keras.Model, builder: GraphBuilder, sources: Sequence[Value], path: str
+) -> list[Value]:
+    """Adds every layer of the model; returns its outputs."""
     if not getattr(model, "_nodes_by_depth", None):
         raise ModelError(
             f"model {model.name!r} is subclassed or not built: use the functional or "
             "the sequential API, and give the input's shape"
         )
-    known = {id(t): name for t, name in zip(model.inputs, sources, strict=True)}
+    known = {id(t): value for t, value in zip(model.inputs, sources, strict=True)}
     for depth in sorted(model._nodes_by_depth, reverse=True):
         for call in model._nodes_by_depth[depth]:
             if isinstance(call.layer, tf_keras.layers.InputLayer):
@@ -76,38 +94,63 @@ def _walk(
             inputs = [known[id(tensor)] for tensor in call.keras_inputs]
             with builder.inference(call.call_kwargs.get("training") is False):
                 found = _add_layer(call, builder, inputs, path)
-            for tensor, name in zip(tf.nest.flatten(call.outputs), found, strict=True):
-                known[id(tensor)] = name
+            for tensor, value in zip(tf.nest.flatten(call.outputs), found, strict=True):
+                known[id(tensor)] = value
     return [known[id(tensor)] for tensor in model.outputs]
 
 
-def _add_layer(call, builder: GraphBuilder, inputs: list[str], path: str) -> list[str]:
+def _add_layer(
+    call, builder: GraphBuilder, inputs: list[Value], path: str
+) -> list[Value]:
+    """Adds a layer by its converter, or, frozen with nothing that learns before it, as
+    its forward pass; returns its outputs."""
     layer = call.layer
     if isinstance(layer, tf_keras.Model):
         return _walk(layer, builder, inputs, f"{path}{layer.name}/")
-    kind = type(layer).__name__
+
+    def context() -> LayerContext:
+        nodes, found = [v.node for v in inputs], [v.mask for v in inputs]
+        return LayerContext(builder, layer, path + layer.name, nodes, call, found)
+
+    before = builder.nodes, builder.variables
+    builder.nodes, builder.variables = dict(builder.nodes), dict(builder.variables)
+    try:
+        return _converted(context())
+    except ModelError as error:
+        builder.nodes, builder.variables = before
+        outputs = carried.add(context(), error)
+        builder.add_terms(layer, path + layer.name, [node for node, _ in outputs])
+        return [Value(node, mask) for node, mask in outputs]
+
+
+def _converted(context: LayerContext) -> list[Value]:
+    kind = type(context.layer).__name__
     if kind not in CONVERTERS:
         raise ModelError(
-            f"layer {path + layer.name!r} ({kind}) cannot be trained with builtin ops; "
-            f"use operators on tensors or one of {', '.join(LAYERS)} instead"
+            f"layer {context.path!r} ({kind}) cannot be trained with builtin ops: "
+            "freeze it and every layer before it (--trainable says what learns), so "
+            "that it is carried as it is, or use operators on tensors or one of "
+            f"{', '.join(LAYERS)} instead"
         )
-    understood.check_layer(layer, path + layer.name)
-    context = LayerContext(builder, layer, path + layer.name, inputs, call)
+    understood.check_layer(context.layer, context.path)
+    mask = masks.after(context)
     found = CONVERTERS[kind](context)
-    builder.add_terms(layer, context.path, found)
-    return [found]
+    outputs = [found] if isinstance(found, str) else found
+    context.builder.add_terms(context.layer, context.path, outputs)
+    return [Value(node, mask) for node in outputs]
 
 
 @dataclasses.dataclass
 class LayerContext:
-    """What a layer's converter works with: the Keras layer, its input nodes, and the
-    call of it (a Keras node)."""
+    """What a layer's converter works with: the Keras layer, its input nodes, the call
+    of it (a Keras node), and for each input the node of its mask, if it has one."""
 
     builder: GraphBuilder
     layer: Any
     path: str
     inputs: list[str]
     call: Any
+    masks: Sequence[str | None] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -117,6 +160,11 @@ class LayerContext:
     @property
     def trainable(self) -> bool:
         return self.path in self.builder.trainable
+
+    @property
+    def learns(self) -> bool:
+        """Whether the layer learns, or reads what depends on one that does."""
+        return self.trainable or not self.builder.learning.isdisjoint(self.inputs)
 
     @property
     def statistics(self) -> str:
@@ -162,19 +210,25 @@ class GraphBuilder:
         self.inferring = False
         self.nodes: dict[str, Node] = {}
         self.variables: dict[str, tf.Variable] = {}
-        self.penalties: dict[int, tuple[Any, Penalty]] = {}
+        # {id of a variable: (regularizer, penalty, variable)}.
+        self.penalties: dict[int, tuple[Any, Penalty, Any]] = {}
         self.constraints: dict[int, Constraint] = {}
         self.activities: dict[str, Penalty] = {}
+        # Names of the nodes whose output depends on a weight that learns.
+        self.learning: set[str] = set()
+        # {input node: number of rows of the largest table that it indexes}.
+        self.tables: dict[str, int] = {}
 
-    def add_terms(self, layer: Any, path: str, output: str) -> None:
+    def add_terms(self, layer: Any, path: str, outputs: Sequence[str]) -> None:
         """Notes a layer's penalties and constraints, those of weights by their id."""
         for variable, regularizer, penalty in penalties.regularized(layer, path):
-            self.penalties[id(variable)] = (regularizer, penalty)
+            self.penalties[id(variable)] = (regularizer, penalty, variable)
         for variable, constraint in penalties.constrained(layer, path):
             self.constraints[id(variable)] = constraint
         if penalty := penalties.activity(layer, path):
-            before = self.activities.get(output, Penalty())
-            self.activities[output] = before + penalty
+            for output in outputs:
+                before = self.activities.get(output, Penalty())
+                self.activities[output] = before + penalty
 
     @contextlib.contextmanager
     def inference(self, on: bool) -> Iterator[None]:
@@ -190,7 +244,8 @@ class GraphBuilder:
             raise ModelError(
                 f"input {name!r} has shape {shape}: all sizes must be fixed"
             )
-        self.nodes[name] = Node(name, "input", (), shape, name)
+        whole = {} if tensor.dtype.is_floating else {"dtype": tensor.dtype.name}
+        self.nodes[name] = Node(name, "input", (), shape, name, whole)
         return name
 
     def shape(self, name: str) -> tuple[int, ...]:
@@ -203,6 +258,10 @@ class GraphBuilder:
             role: self._weight(context.path + suffix, role, v)
             for role, v in present.items()
         }
+        if (named and context.trainable) or not self.learning.isdisjoint(
+            context.inputs
+        ):
+            self.learning.add(name)
         self.nodes[name] = Node(
             name,
             op,
@@ -224,7 +283,7 @@ class GraphBuilder:
 
     def finish(self, output: str) -> Graph:
         kept = sorted(reachable(self.nodes, output), key=lambda n: n.name == output)
-        nodes = _fold_padding(tuple(kept), self.activities)
+        nodes = _fold_padding(tuple(map(self._bounded, kept)), self.activities)
         learning = {
             name: role
             for node in nodes
@@ -240,12 +299,14 @@ class GraphBuilder:
         used = [name for node in nodes for name in node.weights.values()]
         trained = tuple(name for name, role in learning.items() if role not in MOVING)
         names = {node.name for node in nodes}
+        learning_penalties, frozen_penalty = self._penalties(trained)
         return Graph(
             nodes,
             {n: np.asarray(self.variables[n].numpy(), np.float32) for n in used},
             trained,
             tuple(dict.fromkeys(moving)),
-            dict(self._penalties(used, trained)),
+            learning_penalties,
+            frozen_penalty,
             {name: p for name, p in self.activities.items() if name in names},
             {
                 name: self.constraints[id(self.variables[name])]
@@ -254,18 +315,34 @@ class GraphBuilder:
             },
         )
 
-    def _penalties(
-        self, used: Sequence[str], trained: Collection[str]
-    ) -> Iterator[tuple[str, Penalty]]:
-        """Yields (weight name, the penalty on it)."""
-        for name in used:
-            found = self.penalties.get(id(self.variables[name]))
-            if found is None:
-                continue
-            regularizer, penalty = found
-            of_learning = isinstance(regularizer, penalties.OfLearning)
-            if name in trained or not of_learning:
-                yield name, penalty
+    def _penalties(self, trained: Sequence[str]) -> tuple[dict[str, Penalty], float]:
+        """Returns ({weight that learns: the penalty on it}, that on all others)."""
+        ids = {id(self.variables[name]): name for name in trained}
+        learning = {
+            name: self.penalties[key][1]
+            for key, name in ids.items()
+            if key in self.penalties
+        }
+        frozen = sum(
+            penalty.number(variable.numpy())
+            for key, (regularizer, penalty, variable) in self.penalties.items()
+            if key not in ids and not isinstance(regularizer, penalties.OfLearning)
+        )
+        return learning, frozen
+
+    def index(self, name: str, rows: int) -> None:
+        """Notes that a node's values are places in a table of so many rows: where they
+        are an input's, these are bounded."""
+        while self.nodes[name].op in _MOVES:
+            (name,) = self.nodes[name].inputs
+        if self.nodes[name].op == "input":
+            self.tables[name] = max(rows, self.tables.get(name, 0))
+
+    def _bounded(self, node: Node) -> Node:
+        if node.name not in self.tables:
+            return node
+        attributes = {**node.attributes, "below": self.tables[node.name]}
+        return dataclasses.replace(node, attributes=attributes)
 
 
 def unique(name: str, taken: Collection[str]) -> str:

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import tf_keras
 
 from tflite_odl.errors import ModelError
-from tflite_odl.reading import penalties, rebuild, understood
+from tflite_odl.reading import (
+    applications,
+    keras3_ops,
+    penalties,
+    rebuild,
+    simplify,
+    sizes,
+    subclasses,
+    understood,
+)
 from tflite_odl.reading.compare import check_same
 from tflite_odl.reading.config import TENSORFLOW_FUNCTIONS
 from tflite_odl.reading.keras3_activations import TWINS
@@ -21,33 +30,38 @@ _RENAMED = {"LeakyReLU": {"negative_slope": "alpha"}}
 # unbiased one.
 _TOLD = {"BatchNormalization": {"fused": False}}
 _OF_WEIGHTS = ("regularizer", "constraint")
-# Operations on symbolic tensors that are a layer under another name.
-_OPERATIONS: dict[str, Callable[[Any], Callable[..., Any]]] = {
-    "Add": lambda op: lambda *xs: tf_keras.layers.Add(name=op.name)(list(xs)),
-    "Relu": lambda op: tf_keras.layers.ReLU(name=op.name),
-    "Relu6": lambda op: tf_keras.layers.ReLU(6.0, name=op.name),
-    "Softmax": lambda op: tf_keras.layers.Softmax(op.axis, name=op.name),
-}
 
 
-def load(path: str) -> tuple[tf_keras.Model, list[str]]:
+def load(
+    path: str, own: Collection[str] = (), input_shape: Sequence[int] = ()
+) -> tuple[tf_keras.Model, list[str]]:
     """Returns the tf_keras twin of a file saved by Keras 3, and notes for the user.
+
+    Args:
+      path: of the file.
+      own: names of classes of models that are not Keras' own, see `subclasses`.
+      input_shape: of a row, for an input whose sizes the model leaves open.
 
     Raises:
       ModelError: a layer that tf_keras has not, or that computes something else there.
     """
     import keras  # Keras 3, also where TF_USE_LEGACY_KERAS is set
 
-    functions = {
-        name: getattr(keras.activations, own)
-        for name, own in TENSORFLOW_FUNCTIONS.items()
+    known = {
+        **subclasses.stand_ins(own, keras.Model),
+        **{
+            name: getattr(keras.activations, theirs)
+            for name, theirs in TENSORFLOW_FUNCTIONS.items()
+        },
     }
-    with keras.saving.custom_object_scope(functions):
+    with keras.saving.custom_object_scope(known):
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    return from_keras3(model)
+    return from_keras3(model, input_shape)
 
 
-def from_keras3(model: Any) -> tuple[tf_keras.Model, list[str]]:
+def from_keras3(
+    model: Any, input_shape: Sequence[int] = ()
+) -> tuple[tf_keras.Model, list[str]]:
     """Returns the tf_keras twin of a Keras 3 model, outputs compared, and notes.
 
     Raises:
@@ -55,25 +69,41 @@ def from_keras3(model: Any) -> tuple[tf_keras.Model, list[str]]:
     """
     model, notes = in_float32(model)
     notes += _call_notes(model)
-    twin = rebuild.rebuild(model, _translate, _input, _fill)
+    inputs = {id(tensor) for tensor in rebuild.graph(model).inputs}
+
+    def make_input(tensor: Any) -> Any:
+        return _input(tensor, input_shape if id(tensor) in inputs else ())
+
+    twin = rebuild.rebuild(
+        model, lambda layer, path: _translate(layer, path, notes), make_input, _fill
+    )
     check_same(model, twin)
     return twin, notes
 
 
-def _input(tensor: Any) -> Any:
-    return tf_keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name)
+def _input(tensor: Any, input_shape: Sequence[int]) -> Any:
+    shape = sizes.filled(tensor.shape[1:], input_shape)
+    return tf_keras.Input(shape, dtype=tensor.dtype, name=tensor.name)
 
 
-def _translate(layer: Any, path: str) -> Callable[..., Any]:
+def _translate(
+    layer: Any, path: str, notes: list[str], name: str = ""
+) -> Callable[..., Any]:
+    """Returns what takes a layer's place, by another name if one is given."""
     kind = type(layer).__name__
     if not hasattr(layer, "weights"):
-        return _from_operation(layer, path)
-    target = getattr(tf_keras.layers, kind, None)
+        return keras3_ops.function(layer, path)
+    if said := simplify.note(layer, path):
+        notes.append(said)
+        if simplify.is_augmentation(layer):
+            return simplify.identity(layer)
+        return _translate(layer.layer, path, notes, layer.name)
+    target = getattr(tf_keras.layers, kind, None) or applications.CLASSES.get(kind)
     if target is None or not type(layer).__module__.startswith("keras."):
         raise ModelError(
             f"layer {path!r} ({kind}) cannot be rebuilt: tf_keras has none"
         )
-    config = _plain(layer, path)
+    config = {**_plain(layer, path), "name": name or layer.name}
     known = {*understood.defaults(target), *_required(target)}
     _check_kept(layer, path, config, {*known, penalties.ACTIVITY})
     config |= _TOLD.get(kind, {})
@@ -169,17 +199,6 @@ def _call_notes(model: Any, path: str = "") -> list[str]:
     return notes
 
 
-def _from_operation(operation: Any, path: str) -> Callable[..., Any]:
-    """Returns the layer for an operation on tensors, such as keras.ops.relu(x)."""
-    kind = type(operation).__name__
-    if kind not in _OPERATIONS:
-        raise ModelError(
-            f"operation {path!r} ({kind}) cannot be rebuilt; use a layer instead, or "
-            f"one of {', '.join(_OPERATIONS)}"
-        )
-    return _OPERATIONS[kind](operation)
-
-
 def _cannot(path: str, kind: str, why: object) -> ModelError:
     return ModelError(f"layer {path!r} ({kind}) cannot be rebuilt in tf_keras: {why}")
 
@@ -188,6 +207,7 @@ def _fill(old: Any, new: Any, path: str) -> None:
     """Copies the weights; raises ModelError if their shapes differ."""
     if not hasattr(old, "get_weights"):
         return
+    old = simplify.within(old)
     values = old.get_weights()
     theirs, ours = [v.shape for v in values], [tuple(w.shape) for w in new.weights]
     if theirs != ours:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import tf_keras
 
 from tflite_odl.errors import ModelError
-from tflite_odl.reading import compiled, config, head, keras3, rebuild
+from tflite_odl.reading import (
+    compiled,
+    config,
+    head,
+    keras3,
+    rebuild,
+    sizes,
+    subclasses,
+)
 from tflite_odl.reading.precision import in_float32
 
 
@@ -40,7 +49,10 @@ class LoadedModel:
 
 
 def load(
-    path: str | Path, num_classes: int | None = None, seed: int = 0
+    path: str | Path,
+    num_classes: int | None = None,
+    seed: int = 0,
+    input_shape: Sequence[int] = (),
 ) -> LoadedModel:
     """Loads a model saved whole by tf_keras or by Keras 3.
 
@@ -49,6 +61,7 @@ def load(
       num_classes: the last Dense is replaced by a fresh one of so many classes; None
         keeps the model's own output.
       seed: of the fresh Dense.
+      input_shape: of a row, for an input whose sizes the model leaves open.
 
     Raises:
       ModelError: no model at this path, one without weights, or one with a layer that
@@ -59,7 +72,10 @@ def load(
         raise ModelError(
             f"no model at {path}: needs a .keras or .h5 file or a SavedModel"
         )
-    model, notes, saved = _load_folder(path) if path.is_dir() else _load_file(path)
+    model, notes, saved = (
+        _load_folder(path) if path.is_dir() else _load_file(path, input_shape)
+    )
+    model = sizes.fixed(model, input_shape)
     if not any(layer.weights for _, layer in rebuild.all_layers(model)):
         raise ModelError(f"{path}: model {model.name!r} has no weights to train")
     if num_classes is not None:
@@ -68,17 +84,24 @@ def load(
     return LoadedModel(model, tuple(notes), compiled.of_file(path, saved))
 
 
-def _load_file(path: Path) -> tuple[tf_keras.Model, list[str], config.SavedModel]:
+def _load_file(
+    path: Path, input_shape: Sequence[int]
+) -> tuple[tf_keras.Model, list[str], config.SavedModel]:
     saved = config.read(path)
     config.check_known(saved.config)
+    own, notes = subclasses.found(saved.config)
     try:
         if saved.keras3:
-            model, notes = keras3.load(str(path))
+            model, more = keras3.load(str(path), own, input_shape)
             version = saved.keras_version
-            notes = [f"rebuilt in tf_keras from Keras {version}", *notes]
+            notes = [f"rebuilt in tf_keras from Keras {version}", *notes, *more]
             return model, notes, saved
-        model = tf_keras.models.load_model(path, compile=False, safe_mode=True)
-        return *in_float32(model), saved
+        options = {"custom_objects": subclasses.stand_ins(own, tf_keras.Model)}
+        model = tf_keras.models.load_model(
+            path, compile=False, safe_mode=True, **options
+        )
+        model, more = in_float32(model)
+        return model, [*notes, *more], saved
     except ModelError:
         raise
     except Exception as error:  # Keras raises what it meets, without a common base

@@ -74,7 +74,7 @@ def graph(model: Any) -> Any:
 
 def is_model(layer: Any) -> bool:
     """Whether a layer is itself a model, of tf_keras or of Keras 3."""
-    return hasattr(type(layer), "layers")
+    return any(base.__name__ == "Model" for base in type(layer).__mro__)
 
 
 def all_layers(model: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -180,9 +180,23 @@ def _mapped(structure: Any, known: dict[int, Any]) -> Any:
 
 
 def _ends(source: Any) -> tuple[Any, Any]:
-    """Returns (inputs, outputs), single or nested as the model was made."""
+    """Returns (inputs, outputs): the inputs one or a list, the outputs single or nested
+    as the model was made."""
     if hasattr(source, "_inputs_struct"):  # Keras 3
-        return source._inputs_struct, source._outputs_struct
-    if isinstance(source, tf_keras.Sequential):
+        inputs, outputs = source._inputs_struct, source._outputs_struct
+    elif isinstance(source, tf_keras.Sequential):
         return source.inputs, source.outputs
-    return source._nested_inputs, source._nested_outputs
+    else:
+        inputs, outputs = source._nested_inputs, source._nested_outputs
+    flat = isinstance(inputs, list) or not tf.nest.is_nested(inputs)
+    return inputs if flat else source.inputs, outputs
+
+
+def given(model: Any, values: list[Any]) -> Any:
+    """Returns values for a model's inputs, in their order, as its call takes them."""
+    source = graph(model)
+    found = getattr(source, "_inputs_struct", None)
+    if isinstance(found, dict):  # the others take a list
+        known = {id(t): v for t, v in zip(source.inputs, values, strict=True)}
+        return {key: known[id(tensor)] for key, tensor in found.items()}
+    return values if len(values) > 1 else values[0]

@@ -77,9 +77,10 @@ class Dataset:
                 raise DataError(
                     f"{self.name}: {len(split.x)} rows of x_{part}, {len(split.y)} of y"
                 )
-            if split.x.dtype not in (np.uint8, np.float32):
+            if split.x.dtype not in (np.uint8, np.float32, np.int32):
                 raise DataError(
-                    f"{self.name}: x_{part} is {split.x.dtype}, needs uint8 or float32"
+                    f"{self.name}: x_{part} is {split.x.dtype}, needs uint8, float32 "
+                    "or int32"
                 )
             if split.y.ndim == 2:
                 if split.y.shape[1] != len(self.classes):

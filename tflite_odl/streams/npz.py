@@ -2,8 +2,9 @@
 
 Three layouts are known, by their keys:
 
-1. rows:   x_train, x_test [N, ...] uint8 or float32; y_train, y_test [N] integers, or
-           [N, C] floats; class_names [C] text and track_train [N] if there are any.
+1. rows:   x_train, x_test [N, ...] uint8, float32 or int32; y_train, y_test [N]
+           integers, or [N, C] floats; class_names [C] text and track_train [N] if
+           there are any.
 2. JPEG:   jpeg_train, jpeg_test uint8, files end to end; offsets_train, offsets_test
            [N + 1]; y_train, y_test [N]; class_names. Decoded with Pillow to RGB uint8.
 3. phone:  phone_signal [N, 6] int16 and scale [6] (SI units); phone_y, phone_subject,
@@ -94,8 +95,10 @@ def _unpack(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 def _rows(arrays: Arrays) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     found = {key: arrays[key] for key in ROWS}
     for key in ("x_train", "x_test"):
-        if found[key].dtype not in (np.uint8, np.float32):
-            raise DataError(f"{key} is {found[key].dtype}, needs uint8 or float32")
+        if found[key].dtype not in (np.uint8, np.float32, np.int32):
+            raise DataError(
+                f"{key} is {found[key].dtype}, needs uint8, float32 or int32"
+            )
     if "track_train" in arrays:
         found["group_train"] = arrays["track_train"].astype(np.int32)
     return _finish(found, arrays, found["x_train"].dtype == np.uint8)
@@ -159,6 +162,8 @@ def _finish(
     given = arrays.get("class_names")
     classes = map(str, range(count) if given is None else given.tolist())
     scale, offset = (1 / 127.5, -1.0) if pixels else _standard(found["x_train"])
+    if found["x_train"].dtype == np.int32:  # places in tables, which have no scale
+        scale, offset = 1.0, 0.0
     about = {
         "classes": "\n".join(classes),
         "scale": repr(scale),

@@ -138,7 +138,7 @@ class Distill(Supervised):
         )
         if config.online:
             return build(config)
-        return build(config, rewrite=Graph.frozen)
+        return build(config, frozen=True)
 
     def _check_fit(self) -> None:
         """Raises ModelError where teacher and student do not fit each other."""

@@ -7,6 +7,7 @@ they become a mask or noise, and where that is applied, is Keras' and NumPy's.
 from __future__ import annotations
 
 import collections
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -59,6 +60,10 @@ class Generator:
         if noise_shape is not None and tuple(noise_shape) != uniform.shape:
             raise ValueError(f"Keras draws {tuple(noise_shape)}, not {uniform.shape}")
         return inputs * ((uniform >= rate) / (1.0 - rate)).astype(inputs.dtype.name)
+
+    def random_uniform(self, shape: Any) -> np.ndarray:
+        (uniform,) = self.waiting.popleft()
+        return uniform
 
     def random_normal(self, shape, mean=0.0, stddev=1.0, dtype=None) -> tf.Tensor:
         radius, angle = (u.astype(np.float64) for u in self.waiting.popleft())

@@ -212,6 +212,19 @@ def _bilinear(op: Op, x: tf.Tensor) -> tf.Tensor:
     return x
 
 
+def _resize(op: Op, x: tf.Tensor) -> tf.Tensor:
+    rows, columns = (tf.constant(op.a[k], x.dtype) for k in ("rows", "columns"))
+    return tf.einsum("ih,jw,bhwc->bijc", rows, columns, x)
+
+
+def _one_hot(op: Op, x: tf.Tensor) -> tf.Tensor:
+    return tf.one_hot(tf.cast(x, tf.int32), op.node.shape[-1], dtype=x.dtype)
+
+
+def _digitize(op: Op, x: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tf.searchsorted(op.a["bounds"], x, side="right"), x.dtype)
+
+
 def _uniforms(op: Op, x: tf.Tensor) -> list[tf.Tensor]:
     state = tf.constant(op.random)
     draws = dropout.uniforms(op.node, state, x.shape[0])
@@ -225,6 +238,13 @@ def _dropout(op: Op, x: tf.Tensor) -> tf.Tensor:
     return tf.where(uniform >= op.a["rate"], x / (1 - op.a["rate"]), 0 * x)
 
 
+def _alpha_dropout(op: Op, x: tf.Tensor) -> tf.Tensor:
+    (uniform,) = _uniforms(op, x)
+    rate, low = op.a["rate"], op.a["low"]
+    a = ((1 - rate) * (1 + rate * low**2)) ** -0.5
+    return a * tf.where(uniform >= rate, x, low + 0 * x) - a * low * rate
+
+
 def _normal(op: Op, x: tf.Tensor) -> tf.Tensor:
     radius, angle = _uniforms(op, x)
     normal = tf.sqrt(-2 * tf.math.log(1 - radius)) * tf.cos(2 * math.pi * angle)
@@ -236,9 +256,45 @@ def _rounded(op: Op, x: tf.Tensor) -> tf.Tensor:
     return quantized.rounded(x, op.weights["range"], bits, signed)[0]
 
 
+def _clip(op: Op, x: tf.Tensor) -> tf.Tensor:
+    """Limits as the first argument of a maximum or minimum take a tie's gradient."""
+    for limit, choose in ((op.a["high"], tf.minimum), (op.a["low"], tf.maximum)):
+        if limit is not None:
+            pair = (x, tf.constant(limit, x.dtype))
+            x = choose(*(reversed(pair) if op.a["open"] else pair))
+    return x
+
+
+def _tamed(op: Op, x: tf.Tensor) -> tf.Tensor:
+    """Returns x, in rows that do not count 1, where every function is defined."""
+    rows = tf.reshape(tf.constant(op.mask), [-1] + [1] * (x.shape.rank - 1))
+    return tf.where(rows, x, tf.ones_like(x))
+
+
+def _power(op: Op, x: tf.Tensor) -> tf.Tensor:
+    return tf.pow(_tamed(op, x), tf.constant(op.a["exponent"], x.dtype))
+
+
+def _reduced_sum(op: Op, x: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(x, op.a["axes"]) * op.a["factor"]
+
+
+def _reduced_extremum(op: Op, x: tf.Tensor) -> tf.Tensor:
+    reduce = tf.reduce_max if op.a["sign"] > 0 else tf.reduce_min
+    return reduce(x, op.a["axes"])
+
+
 def _of(function: Callable) -> Callable:
     return lambda op, x: function(x)
 
+
+# Places of inputs that an op is tried with positive values of, away from 0: for others
+# it is not defined, or as steep as one likes.
+POSITIVE: dict[str, tuple[int, ...]] = {
+    "power": (0,),
+    "logarithm": (0,),
+    "divide": (1,),
+}
 
 OPS: dict[str, Callable[..., tf.Tensor]] = {
     "dense": _dense,
@@ -273,6 +329,16 @@ OPS: dict[str, Callable[..., tf.Tensor]] = {
     "mish": _of(lambda x: x * tf.tanh(tf.math.softplus(x))),
     "softsign": _of(tf.nn.softsign),
     "exponential": _of(tf.exp),
+    "absolute": _of(tf.abs),
+    "power": _power,
+    "logarithm": lambda op, x: tf.math.log(_tamed(op, x)),
+    "sine": _of(tf.sin),
+    "cosine": _of(tf.cos),
+    "error_function": _of(tf.math.erf),
+    "clip": _clip,
+    "divide": lambda op, x, y: x / _tamed(op, y),
+    "reduce_sum": _reduced_sum,
+    "reduce_extremum": _reduced_extremum,
     "affine": _affine,
     "scale": lambda op, x: x * op.weights["gamma"],
     "prelu": _prelu,
@@ -290,7 +356,11 @@ OPS: dict[str, Callable[..., tf.Tensor]] = {
     "repeat": _repeat,
     "upsample_nearest": _nearest,
     "upsample_bilinear": _bilinear,
+    "resize": _resize,
+    "one_hot": _one_hot,
+    "digitize": _digitize,
     "dropout": _dropout,
+    "alpha_dropout": _alpha_dropout,
     "noise": lambda op, x: x + _normal(op, x),
     "sign": _of(quantized.sign),
     "rounded": _rounded,

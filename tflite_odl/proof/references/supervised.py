@@ -176,8 +176,10 @@ class KerasReference(Reference):
         good = (np.arange(len(batch.y)) < batch.count[0]) & self.loss.valid(batch.y)
         limit = self.config.feature_limit
         with np.errstate(invalid="ignore"):
-            for x in self._preprocess(batch.x):
-                good &= (np.abs(x.reshape(len(x), -1)) <= limit).all(1)
+            parts = zip(self.method.features, self._preprocess(batch.x), strict=True)
+            for part, x in parts:
+                (low, high), flat = part.bounds(limit), x.reshape(len(x), -1)
+                good &= ((flat >= low) & (flat <= high)).all(1)
         if batch.weight is not None:
             good &= np.isfinite(batch.weight) & (batch.weight >= 0)
         return good

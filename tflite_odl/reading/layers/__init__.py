@@ -9,6 +9,7 @@ import tf_keras
 
 from tflite_odl.reading.layers import (
     activations,
+    categories,
     convolutions,
     dropout,
     functions,
@@ -16,6 +17,7 @@ from tflite_odl.reading.layers import (
     normalizations,
     pooling,
     products,
+    resizing,
     shapes,
 )
 
@@ -27,6 +29,8 @@ CONVERTERS = {
     **pooling.CONVERTERS,
     **merging.CONVERTERS,
     **shapes.CONVERTERS,
+    **resizing.CONVERTERS,
+    **categories.CONVERTERS,
     **dropout.CONVERTERS,
     **functions.CONVERTERS,
 }

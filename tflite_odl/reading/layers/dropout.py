@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import types
 from collections.abc import Mapping, Sequence
+
+from tflite_odl.builtin.smooth import SELU_ALPHA, SELU_SCALE
 
 
 def dropout(context) -> str:
@@ -17,8 +20,20 @@ def spatial_dropout(context) -> str:
     return _dropout(context, [None, *[1] * (len(context.shape) - 1), None])
 
 
-def _dropout(context, noise_shape: Sequence[int | None]) -> str:
-    rate = float(context.layer.rate)
+def stochastic_depth(context) -> str:
+    """Dropout of whole rows."""
+    noise_shape = [None, *[1] * len(context.shape)]
+    return _dropout(context, noise_shape, context.layer.drop_path_rate)
+
+
+def _dropout(
+    context,
+    noise_shape: Sequence[int | None],
+    rate: float | None = None,
+    op: str = "dropout",
+    options: Mapping[str, float] = types.MappingProxyType({}),
+) -> str:
+    rate = float(context.layer.rate if rate is None else rate)
     if rate == 1.0:
         raise context.refuse("rate 1 leaves nothing", "a rate below 1")
     if noise_shape[0] not in (None, 1):
@@ -26,7 +41,14 @@ def _dropout(context, noise_shape: Sequence[int | None]) -> str:
     sizes = zip(noise_shape[1:], context.shape, strict=True)
     drawn = {"shape": [size if n is None else n for n, size in sizes]}
     drawn |= {"rows": noise_shape[0] is None, "rate": rate}
-    return _draw(context, "dropout", drawn) if rate else context.inputs[0]
+    return _draw(context, op, {**drawn, **options}) if rate else context.inputs[0]
+
+
+def alpha_dropout(context) -> str:
+    """Dropout to the lowest value of a selu."""
+    low = {"low": -SELU_SCALE * SELU_ALPHA}
+    given = context.layer.noise_shape or [None] * (len(context.shape) + 1)
+    return _dropout(context, given, op="alpha_dropout", options=low)
 
 
 def gaussian_dropout(context) -> str:
@@ -53,9 +75,11 @@ def _draw(context, op: str, drawn: Mapping) -> str:
 
 
 CONVERTERS = {
+    "AlphaDropout": alpha_dropout,
     "Dropout": dropout,
     "GaussianDropout": gaussian_dropout,
     "GaussianNoise": gaussian_noise,
     "SpatialDropout1D": spatial_dropout,
     "SpatialDropout2D": spatial_dropout,
+    "StochasticDepth": stochastic_depth,
 }

@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tflite_odl.reading.layers import activations, merging, shapes
+from tflite_odl.reading.layers import (
+    activations,
+    categories,
+    merging,
+    rearranging,
+    reductions,
+    resizing,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +30,7 @@ class Ref:
     name: str
 
 
-def op_lambda(context) -> str:
+def op_lambda(context) -> str | list[str]:
     function = context.layer.get_config()["function"]
     if function not in FUNCTIONS:
         raise context.refuse(
@@ -94,12 +100,12 @@ def _constant(context, value: Any) -> np.ndarray:
     return value
 
 
-def _quotient(value: np.ndarray, first: bool) -> dict | None:
-    return None if first else {"scale": 1.0 / value}
-
-
-def _refuse_quotient(context) -> str:
-    raise context.refuse("a tensor divided by a tensor", "Multiply")
+def _divide(context, x, y) -> str:
+    if isinstance(x, Ref):
+        return _quotient(context, x, y)
+    value = _constant(context, x)
+    context.add("power", context.shape, {"exponent": -1.0}, suffix="/inverse")
+    return context.add("affine", context.shape, {"scale": value})
 
 
 def _difference(value: np.ndarray, first: bool) -> dict:
@@ -136,73 +142,99 @@ def _square(context, x) -> str:
     return context.add("multiply", context.shape)
 
 
-def _concat(context, values, axis) -> str:
-    return merging.add_concatenation(context, int(axis))
+def _power(context, x, y) -> str:
+    if not isinstance(x, Ref) or isinstance(y, Ref) or np.ndim(y):
+        raise context.refuse("a power that is no number", "a number as the exponent")
+    return context.add("power", context.shape, {"exponent": float(y)})
 
 
-def _reshape(context, tensor, shape) -> str:
-    found = context.call.outputs.shape
-    if found[0] is not None or math.prod(found[1:]) != math.prod(context.shape):
-        raise context.refuse(f"a reshape to {shape}", "[-1, ...], the batch first")
-    return shapes.add_reshape(context, found[1:])
+def _root(exponent: float) -> Callable:
+    def convert(context, x) -> str:
+        return context.add("power", context.shape, {"exponent": exponent})
+
+    return convert
 
 
-def _transpose(context, a, perm=None, conjugate=False) -> str:
-    if perm is None or perm[0] != 0:
-        raise context.refuse(f"the axes {perm} move the batch", "0 as the first axis")
-    return shapes.add_permute(context, perm[1:])
+def _logarithm_of_more(context, x) -> str:
+    context.add("affine", context.shape, {"offset": 1.0}, suffix="/more")
+    return context.add("logarithm", context.shape)
 
 
-def _getitem(context, x, items) -> str:
-    """x[:, 1:5, ::2, 0]: positive steps; a whole number drops its axis."""
-    items = list(items) if isinstance(items, (tuple, list)) else [items]
-    if any(item is Ellipsis for item in items):
-        at = next(k for k, item in enumerate(items) if item is Ellipsis)
-        missing = len(context.shape) + 2 - len(items)
-        items[at : at + 1] = [_WHOLE] * missing
-    items += [_WHOLE] * (len(context.shape) + 1 - len(items))
-    if not all(isinstance(item, (int, Mapping)) for item in items):
-        raise context.refuse("an index that is no slice", "whole numbers and slices")
-    if items[0] != _WHOLE:
-        raise context.refuse("it slices the batch", "`:` as the first index")
-    ranges, kept = [], []
-    for item, size in zip(items[1:], context.shape, strict=True):
-        if isinstance(item, int):
-            ranges.append((item % size, 1, 1))
-            continue
-        chosen = range(size)[slice(item["start"], item["stop"], item["step"])]
-        if chosen.step < 1 or not chosen:
-            raise context.refuse(f"the slice {chosen}", "a positive step")
-        ranges.append((chosen.start, chosen.step, len(chosen)))
-        kept.append(len(chosen))
-    if len(kept) == len(ranges):
-        return shapes.add_slice(context, ranges)
-    shapes.add_slice(context, ranges, suffix="/slice")
-    return shapes.add_reshape(context, kept)
+def _elementary(op: str) -> Callable:
+    return lambda context, x: context.add(op, context.shape)
 
 
-_WHOLE = {"start": None, "stop": None, "step": None}
+def _clip(context, t, clip_value_min, clip_value_max) -> str:
+    return _add_clip(context, clip_value_min, clip_value_max)
+
+
+def _limit(extremum: Callable, low: bool) -> Callable:
+    """Returns the converter of a maximum or minimum of tensors, or with a number; of
+    equal ones the first has the gradient."""
+    both = _binary(extremum)
+
+    def convert(context, x, y) -> str:
+        if isinstance(x, Ref) and isinstance(y, Ref):
+            return both(context, x, y)
+        limit = y if isinstance(x, Ref) else x
+        if np.size(limit) != 1:
+            raise context.refuse("a limit for each entry", "one number")
+        limit = float(np.asarray(limit).item())
+        limits = (limit, None) if low else (None, limit)
+        return _add_clip(context, *limits, is_open=not isinstance(x, Ref))
+
+    return convert
+
+
+def _add_clip(context, low, high, is_open: bool = False) -> str:
+    if (
+        isinstance(low, Ref)
+        or isinstance(high, Ref)
+        or np.size(low) * np.size(high) > 1
+    ):
+        raise context.refuse("limits that are no numbers", "numbers")
+    low, high = (None if v is None else float(v) for v in (low, high))
+    attributes = {"low": low, "high": high, "open": is_open}
+    return context.add("clip", context.shape, attributes)
+
+
+def _identity(context, x) -> str:
+    return context.inputs[0]
+
 
 _add = _binary(merging.add, lambda value, first: {"offset": value})
 _subtract = _binary(merging.subtract, _difference)
 _multiply = _binary(merging.multiply, lambda value, first: {"scale": value})
-_divide = _binary(_refuse_quotient, _quotient)
+_quotient = _binary(merging.divide, lambda value, first: {"scale": 1.0 / value})
 
 FUNCTIONS: dict[str, Callable] = {
+    **reductions.FUNCTIONS,
+    **rearranging.FUNCTIONS,
+    **resizing.FUNCTIONS,
+    **categories.FUNCTIONS,
     "__operators__.add": _add,
-    "__operators__.getitem": _getitem,
     "cast": _cast,
-    "compat.v1.transpose": _transpose,
-    "concat": _concat,
+    "clip_by_value": _clip,
+    "identity": _identity,
+    "math.abs": _elementary("absolute"),
     "math.add": _add,
+    "math.cos": _elementary("cosine"),
     "math.divide": _divide,
+    "math.erf": _elementary("error_function"),
     "math.exp": _unary("exponential"),
-    "math.maximum": _binary(merging.maximum),
-    "math.minimum": _binary(merging.minimum),
+    "math.log": _elementary("logarithm"),
+    "math.log1p": _logarithm_of_more,
+    "math.maximum": _limit(merging.maximum, low=True),
+    "math.minimum": _limit(merging.minimum, low=False),
     "math.multiply": _multiply,
     "math.negative": lambda c, x: c.add("affine", c.shape, {"scale": -1.0}),
+    "math.pow": _power,
+    "math.reciprocal": _root(-1.0),
+    "math.rsqrt": _root(-0.5),
     "math.sigmoid": _unary("sigmoid"),
+    "math.sin": _elementary("sine"),
     "math.softplus": _unary("softplus"),
+    "math.sqrt": _root(0.5),
     "math.square": _square,
     "math.subtract": _subtract,
     "math.tanh": _unary("tanh"),
@@ -218,8 +250,6 @@ FUNCTIONS: dict[str, Callable] = {
     "nn.silu": _unary("silu"),
     "nn.softmax": _softmax,
     "nn.softsign": _unary("softsign"),
-    "reshape": _reshape,
-    "transpose": _transpose,
 }
 
 CONVERTERS = {

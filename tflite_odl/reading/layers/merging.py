@@ -31,27 +31,37 @@ def minimum(context) -> str:
     return context.add("extremum", broadcast(context), {"sign": -1.0})
 
 
+def scaled_sum(context) -> str:
+    """a + b scale, the layer of InceptionResNetV2."""
+    return add_linear(context, (1.0, float(context.layer.scale)))
+
+
+def divide(context) -> str:
+    return context.add("divide", broadcast(context))
+
+
 def concatenate(context) -> str:
     return add_concatenation(context, context.layer.axis)
 
 
-def add_linear(context, factors: Sequence[float] = ()) -> str:
+def add_linear(context, factors: Sequence[float] = (), suffix: str = "") -> str:
     """Adds the sum of the inputs, each times its factor, 1 if none are given."""
     shape = broadcast(context)
     attributes = {"inputs": tuple(map(context.builder.shape, context.inputs))}
     if factors:
         attributes["factors"] = tuple(factors)
-    return context.add("add", shape, attributes)
+    return context.add("add", shape, attributes, suffix=suffix)
 
 
-def add_concatenation(context, axis: int) -> str:
+def add_concatenation(context, axis: int, suffix: str = "") -> str:
     shapes = [context.builder.shape(name) for name in context.inputs]
     axis = axis % (len(shapes[0]) + 1)
     if axis == 0:
         raise context.refuse("the inputs are joined along the batch", "another axis")
     sizes = tuple(shape[axis - 1] for shape in shapes)
     shape = [*shapes[0][: axis - 1], sum(sizes), *shapes[0][axis:]]
-    return context.add("concatenate", shape, {"axis": axis, "sizes": sizes})
+    attributes = {"axis": axis, "sizes": sizes}
+    return context.add("concatenate", shape, attributes, suffix=suffix)
 
 
 def broadcast(context) -> tuple[int, ...]:
@@ -78,6 +88,7 @@ CONVERTERS = {
     "Add": add,
     "Average": average,
     "Concatenate": concatenate,
+    "CustomScaleLayer": scaled_sum,
     "Maximum": maximum,
     "Minimum": minimum,
     "Multiply": multiply,

@@ -18,10 +18,10 @@ def permute(context) -> str:
     return add_permute(context, context.layer.dims)
 
 
-def add_permute(context, order: Sequence[int]) -> str:
+def add_permute(context, order: Sequence[int], suffix: str = "") -> str:
     """Adds a transpose; `order` counts axes from 1, the batch being 0."""
     shape = [context.shape[axis - 1] for axis in order]
-    return context.add("permute", shape, {"order": tuple(order)})
+    return context.add("permute", shape, {"order": tuple(order)}, suffix=suffix)
 
 
 def zero_padding1d(context) -> str:
@@ -37,6 +37,13 @@ def _zero_pad(context, op: str, padding) -> str:
     for axis, pair in enumerate(padding):
         shape[axis] += sum(pair)
     return context.add(op, shape, {"padding": padding, "input": context.shape})
+
+
+def add_padding(context, pairs: Sequence[tuple[int, int]]) -> str:
+    """Adds zeros (before, after) along each axis but the batch."""
+    if len(pairs) == 3 and not any(pairs[2]):
+        return _zero_pad(context, "zero_pad", tuple(pairs[:2]))
+    return _zero_pad(context, "zero_pad_1d", tuple(pairs))
 
 
 def cropping1d(context) -> str:
@@ -87,10 +94,44 @@ def up_sampling2d(context) -> str:
     return context.add(f"upsample_{kind}", shape, {"size": size})
 
 
+def identity(context) -> str:
+    return context.inputs[0]
+
+
+def center_crop(context) -> str:
+    """The middle; Keras would resize a smaller image."""
+    size = (context.layer.height, context.layer.width)
+    room = [n - m for n, m in zip(context.shape, size)]
+    if min(room) < 0:
+        raise context.refuse(f"{size} of {context.shape}", "a crop that is smaller")
+    ranges = [(int(left / 2), 1, m) for left, m in zip(room, size)]
+    return add_slice(context, [*ranges, (0, 1, context.shape[-1])])
+
+
+def add_depth_to_space(context, block: int) -> str:
+    """Adds [H, W, b b C] -> [H b, W b, C]."""
+    h, w, c = context.shape
+    c //= block * block
+    add_reshape(context, (h, w, block, block, c), suffix="/blocks")
+    add_permute(context, (1, 3, 2, 4, 5), suffix="/moved")
+    return add_reshape(context, (h * block, w * block, c))
+
+
+def add_space_to_depth(context, block: int) -> str:
+    """Adds [H, W, C] -> [H / b, W / b, b b C]."""
+    h, w, c = context.shape
+    h, w = h // block, w // block
+    add_reshape(context, (h, block, w, block, c), suffix="/blocks")
+    add_permute(context, (1, 3, 2, 4, 5), suffix="/moved")
+    return add_reshape(context, (h, w, block * block * c))
+
+
 CONVERTERS = {
+    "CenterCrop": center_crop,
     "Cropping1D": cropping1d,
     "Cropping2D": cropping2d,
     "Flatten": reshape,
+    "Identity": identity,
     "Permute": permute,
     "RepeatVector": repeat_vector,
     "Reshape": reshape,

@@ -1,0 +1,118 @@
+"""A frozen layer with nothing that learns before it is Keras' own forward pass."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+from tf_keras import layers as kl
+
+from tflite_odl.builtin import tape
+from tflite_odl.builtin.lowering import Pass, Rows
+from tflite_odl.builtin.plan import plan
+from tflite_odl.errors import ModelError
+from tflite_odl.methods import Finetune
+from tflite_odl.reading.graph import from_keras
+
+# Both are TensorFlow's float32, of the same ops, sums in another order.
+CLOSE = 1e-6
+
+
+class Doubled(kl.Layer):
+    """A layer of the user's own, with a weight."""
+
+    def build(self, shape):
+        self.factor = self.add_weight(name="factor", shape=shape[-1:])
+
+    def call(self, x):
+        return tf.math.cumsum(x, axis=1) * self.factor
+
+
+class Counting(kl.Layer):
+    """Changes with each call."""
+
+    def build(self, shape):
+        self.calls = self.add_weight(name="calls", shape=(), trainable=False)
+
+    def call(self, x):
+        return x + self.calls.assign_add(1.0)
+
+
+def _net(*layers, shape=(6, 5), dtype="float32"):
+    tf_keras.utils.set_random_seed(0)
+    inputs = x = kl.Input(shape, dtype=dtype)
+    for layer in layers:
+        x = layer(x)
+    x = kl.Dense(3, name="head")(kl.Flatten()(x))
+    return tf_keras.Model(inputs, x)
+
+
+def _attention():
+    tf_keras.utils.set_random_seed(0)
+    x = kl.Input((6, 5))
+    y, scores = kl.MultiHeadAttention(2, 4)(x, x, return_attention_scores=True)
+    y = kl.Concatenate()([kl.Flatten()(y), kl.Flatten()(scores)])
+    return tf_keras.Model(x, kl.Dense(3, name="head")(y))
+
+
+NETS = {
+    "custom layer": lambda: _net(Doubled()),
+    "loop": lambda: _net(kl.ConvLSTM2D(3, 2), shape=(4, 5, 5, 2)),
+    "several outputs": _attention,
+    "resizing": lambda: _net(kl.Resizing(4, 4), kl.Conv2D(2, 3), shape=(6, 6, 2)),
+    "categories": lambda: _net(
+        kl.CategoryEncoding(5, "multi_hot"), shape=(3,), dtype="int32"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_the_graph_computes_what_keras_does(name):
+    model = NETS[name]()
+    graph = from_keras(model, {"head"})
+    assert any(node.op == "carried" for node in graph.nodes)
+    rng, shape = np.random.default_rng(0), model.input_shape[1:]
+    whole = not model.inputs[0].dtype.is_floating
+    x = rng.integers(0, 5, (4, *shape)) if whole else rng.normal(size=(4, *shape))
+    run = Pass(True, Rows.of(tf.ones([4])), graph.differentiated())
+
+    @tf.function(input_signature=[tf.TensorSpec([4, *shape], tf.float32)])
+    def traced(x):
+        return tape.forward(graph, plan(graph), {}, [x], run).output
+
+    expected = model(tf.constant(x, model.inputs[0].dtype), training=False).numpy()
+    error = np.abs(traced(tf.constant(x, tf.float32)).numpy() - expected).max()
+    assert error <= CLOSE * np.abs(expected).max()
+
+
+@pytest.mark.parametrize(
+    ("layers", "why"),
+    [
+        ([kl.ConvLSTM2D(3, 2, dropout=0.3)], "'conv_lstm2d.*at random"),
+        ([Counting()], "'counting.*from call to call"),
+        ([Doubled(activity_regularizer="l2")], "'doubled.*activity regularizer"),
+    ],
+)
+def test_what_is_another_function_in_training_is_refused(layers, why):
+    with pytest.raises(ModelError, match=why):
+        from_keras(_net(*layers, shape=(4, 5, 5, 2)), {"head"})
+
+
+def test_dropout_that_is_called_in_inference_is_carried():
+    x = kl.Input((4, 5, 5, 2))
+    y = kl.ConvLSTM2D(3, 2, dropout=0.3)(x, training=False)
+    model = tf_keras.Model(x, kl.Dense(3, name="head")(kl.Flatten()(y)))
+    assert from_keras(model, {"head"}).trainable
+
+
+def test_a_layer_behind_one_that_learns_is_refused():
+    model = _net(kl.Dense(5, name="first"), Doubled())
+    with pytest.raises(ModelError, match="'doubled.*freeze it and every layer before"):
+        from_keras(model, {"first", "head"})
+
+
+def test_inputs_of_whole_numbers_take_no_scale_and_no_noise():
+    model = _net(kl.Embedding(7, 3), shape=(4,), dtype="int32")
+    (feature,) = Finetune(model, trainable="head").features
+    assert feature.spec(2).dtype == "int32" and feature.bounds(1e6) == (0, 6)
+    with pytest.raises(ModelError, match="noise on whole numbers"):
+        Finetune(model, trainable="head", noise=0.1)
