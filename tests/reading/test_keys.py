@@ -180,8 +180,8 @@ UNUSED = {
     "SeparableConv1D": _BARE,
     "SeparableConv2D": _BARE,
     # Either the boundaries are given, or these, to find them. Sparse tensors end in an
-    # error of TensorFlow's own, wherever they come.
-    "Discretization": ("num_bins", "epsilon", "sparse"),
+    # error of TensorFlow's own, wherever they come; places of bins are whole numbers.
+    "Discretization": ("num_bins", "epsilon", "sparse", "dtype"),
     "CategoryEncoding": ("sparse",),
 }
 # What classes give to their bases, and a user to neither.

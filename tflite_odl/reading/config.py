@@ -18,6 +18,7 @@ from tflite_odl.reading import subclasses
 
 _OWN = ("keras", "tf_keras", "builtins")
 # What TF-MOT puts around layers, and how a user takes it off again.
+_TFMOT = "tensorflow_model_optimization"
 _WRAPPERS = (
     "QuantizeLayer",
     "QuantizeWrapper",
@@ -128,10 +129,11 @@ def check_known(config: dict[str, Any]) -> None:
             raise ModelError(
                 f"{where}: its Python code is not loaded; use a layer of Keras"
             )
-        if kind in _WRAPPERS or "tensorflow_model_optimization" in str(entry):
+        module = str(entry.get("module"))
+        if kind.split(">")[-1] in _WRAPPERS or module.startswith(_TFMOT):
             raise ModelError(
-                f"{where} is one of TF-MOT's wrappers; {_STRIP}, and quantize here with "
-                "--quantize"
+                f"{where} is one of TF-MOT's wrappers; {_STRIP}, and quantize here "
+                "with --quantize"
             )
         foreign = _foreign(entry)
         if foreign == kind:

@@ -17,8 +17,8 @@ from tflite_odl.builtin.constraints import Constraint
 from tflite_odl.builtin.graph import Graph, Node, reachable
 from tflite_odl.builtin.penalties import Penalty
 from tflite_odl.errors import ModelError
-from tflite_odl.reading import carried, masks, penalties, understood
-from tflite_odl.reading.layers import CONVERTERS, LAYERS
+from tflite_odl.reading import carried, instead, masks, penalties, understood
+from tflite_odl.reading.layers import CONVERTERS
 
 MOVING = ("moving_mean", "moving_variance")
 # Ops behind which an input's values are still its own.
@@ -128,9 +128,7 @@ def _converted(context: LayerContext) -> list[Value]:
     if kind not in CONVERTERS:
         raise ModelError(
             f"layer {context.path!r} ({kind}) cannot be trained with builtin ops: "
-            "freeze it and every layer before it (--trainable says what learns), so "
-            "that it is carried as it is, or use operators on tensors or one of "
-            f"{', '.join(LAYERS)} instead"
+            f"{instead.way(kind)}"
         )
     understood.check_layer(context.layer, context.path)
     mask = masks.after(context)
