@@ -19,6 +19,7 @@ _WAYS = {
     "Cropping3D": _VOLUMES.format("Cropping2D"),
     "GlobalAveragePooling3D": _VOLUMES.format("GlobalAveragePooling2D"),
     "GlobalMaxPooling3D": _VOLUMES.format("GlobalMaxPooling2D"),
+    "Lambda": "use operators on tensors (x * 2, x[:, 1:]) or functions of TensorFlow",
     "LocallyConnected1D": f"use Conv1D, or {_FREEZE}",
     "LocallyConnected2D": f"use Conv2D, or {_FREEZE}",
     "MaxPooling3D": _VOLUMES.format("MaxPooling2D"),
