@@ -11,12 +11,16 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers as kl
 
+from tflite_odl.builtin.augment import ImageAugmentation
 from tflite_odl.builtin.preprocess import Preprocessing
 from tflite_odl.builtin.schedules import Schedule
+from tflite_odl.exporter import recipes
 from tflite_odl.exporter.export import Exported, export
-from tflite_odl.methods import Distill, Finetune, Skip
+from tflite_odl.methods import Contrastive, Distill, Finetune, Skip
+from tflite_odl.methods.base import Method
+from tflite_odl.methods.config import SupervisedConfig
 from tflite_odl.methods.skip.config import PUBLISHED
-from tflite_odl.methods.supervised import Supervised
+from tflite_odl.models import backbone
 
 BATCH = 6
 CLASSES = 3
@@ -151,6 +155,16 @@ def binary_net(shape=(6, 6, 2)) -> tf_keras.Model:
     return tf_keras.Model(inputs, kl.Dense(CLASSES, name="head")(x))
 
 
+def carried_net(shape=(5,)) -> tf_keras.Model:
+    """A frozen Embedding that masks, two frozen loops, and a head that learns."""
+    tf_keras.utils.set_random_seed(6)
+    inputs = kl.Input(shape, dtype="int32")
+    x = kl.Embedding(9, 4, mask_zero=True, name="table")(inputs)
+    x = kl.Bidirectional(kl.GRU(3, return_sequences=True), name="both")(x)
+    x = kl.RNN(kl.LSTMCell(4), name="loop")(x)
+    return tf_keras.Model(inputs, kl.Dense(CLASSES, name="head")(x))
+
+
 def penalized_net(activities=True) -> tf_keras.Model:
     """Penalties on weights and activations, and every constraint."""
     tf_keras.utils.set_random_seed(6)
@@ -186,21 +200,15 @@ def penalized_net(activities=True) -> tf_keras.Model:
     return tf_keras.Sequential([kl.Input((5, 5, 2)), *layers])
 
 
-def carried_net(shape=(5,)) -> tf_keras.Model:
-    """A frozen Embedding that masks, two frozen loops, and a head that learns."""
-    tf_keras.utils.set_random_seed(6)
-    inputs = kl.Input(shape, dtype="int32")
-    x = kl.Embedding(9, 4, mask_zero=True, name="table")(inputs)
-    x = kl.Bidirectional(kl.GRU(3, return_sequences=True), name="both")(x)
-    x = kl.RNN(kl.LSTMCell(4), name="loop")(x)
-    return tf_keras.Model(inputs, kl.Dense(CLASSES, name="head")(x))
-
-
 class FrozenTeacher(Distill):
     """`distill` with a teacher of its own, which stays frozen."""
 
     def __init__(self, *args, **options) -> None:
         super().__init__(*args, teacher="frozen", teacher_model=conv_net(), **options)
+
+
+# Small ones, so that a buffer is full after a few steps.
+CONTRASTIVE = {"buffer": 8, "enroll": 6, "projector_width": 8, "projection": 6}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,7 +217,7 @@ class Case:
 
     net: Callable[[], tf_keras.Model]
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
-    method: type[Supervised] = Finetune
+    method: type[Method] = Finetune
     quantize: str = "float32"
 
 
@@ -420,6 +428,59 @@ CASES = {
         {"student": "int4", "learning_rate": 0.05},
         Distill,
     ),
+    "finetune-conv3": Case(
+        lambda: conv_net((6, 6, 3)), {"preprocessing": Preprocessing("uint8")}
+    ),
+    "contrastive": Case(
+        lambda: conv_net((6, 6, 3)),
+        {
+            "learning_rate": 0.1,
+            "preprocessing": Preprocessing("uint8", 1 / 127.5, -1.0),
+            **CONTRASTIVE,
+        },
+        Contrastive,
+    ),
+    "contrastive-sensors-min-red": Case(
+        lambda: backbone("inertial", (16, 3), CLASSES, depth=2, width=4),
+        {
+            "optimizer": "adam",
+            "buffer_policy": "min_red",
+            "max_uses": 3,
+            "preprocessing": Preprocessing("float32", 0.5, 0.1),
+            **CONTRASTIVE,
+        },
+        Contrastive,
+    ),
+    "contrastive-flip-momentum": Case(
+        lambda: conv_net((6, 6, 3)),
+        {
+            "optimizer": "momentum",
+            "learning_rate": 0.1,
+            "accumulate": 2,
+            "clip_norm": 0.5,
+            "buffer_policy": "flip_score",
+            "rescore_every": 2,
+            "neighbours": 3,
+            "chunk_mb": 0.0007,
+            "images": ImageAugmentation(values=(-3.0, 3.0)),
+            **CONTRASTIVE,
+        },
+        Contrastive,
+    ),
+    "finetune-images": Case(
+        lambda: conv_net((6, 6, 3)),
+        {
+            "learning_rate": 0.1,
+            "augment": "images",
+            "noise": 0.05,
+            "preprocessing": Preprocessing("uint8", 1 / 127.5, -1.0),
+        },
+    ),
+    "skip-sensors": Case(
+        lambda: backbone("inertial", (16, 3), CLASSES, depth=2, width=4),
+        {"learning_rate": 0.1, "augment": "auto", **PUBLISHED},
+        Skip,
+    ),
     "finetune-sequence": Case(sequence_net, {"learning_rate": 0.1}),
     "finetune-int8": Case(
         conv_net,
@@ -436,22 +497,44 @@ CASES = {
         Skip,
         "int8_backbone",
     ),
+    "finetune-int8-serve": Case(
+        conv_net, {"learning_rate": 0.1, "chunk_mb": 0.0007}, quantize="int8_serve"
+    ),
+    "skip-int8-serve": Case(
+        two_inputs, {"learning_rate": 0.1}, Skip, quantize="int8_serve"
+    ),
+    **{
+        f"{method.name}-{recipe}": Case(mlp, {"learning_rate": 0.1}, method, recipe)
+        for method, recipe in (
+            (Finetune, "int8_weights"),
+            (Skip, "float16"),
+            (Finetune, "int4_dense"),
+            (Skip, "int2_dense"),
+        )
+    },
 }
 
 
-def method_of(name: str) -> Supervised:
+def method_of(name: str) -> Method:
     case = CASES[name]
-    options = {"loss": "sparse_cross_entropy", **case.options}
+    options = with_loss(case.method, case.options)
     return case.method(case.net(), classes=("a", "b", "c"), **options)
+
+
+def with_loss(kind: type[Method], options: dict[str, Any]) -> dict[str, Any]:
+    """Returns a method's options, and which loss, where it learns from labels."""
+    learns_labels = issubclass(kind.Config, SupervisedConfig)
+    loss = {"loss": "sparse_cross_entropy"} if learns_labels else {}
+    return {**loss, **options}
 
 
 def export_case(name: str) -> Exported:
     method, recipe = method_of(name), CASES[name].quantize
-    rows = calibration(method) if recipe != "float32" else None
+    rows = calibration(method) if recipes.recipe(recipe).calibrated else None
     return export(method, BATCH, infer_batch_size=2, quantize=recipe, calibrate=rows)
 
 
-def calibration(method: Supervised) -> dict[str, np.ndarray]:
+def calibration(method: Method) -> dict[str, np.ndarray]:
     """Returns rows to find the ranges of activations with."""
     rng, rows = np.random.default_rng(0), {}
     for part in method.features:

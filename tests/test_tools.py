@@ -62,6 +62,23 @@ def test_convert_emulate_resume(tmp_path):
     assert summary["batches"] == summary["steps"] == 80
     assert summary["accuracy_after"] > summary["accuracy_before"] + 0.3
     assert len((run / "records.jsonl").read_text().splitlines()) == 80
+    page = tmp_path / "report.html"
+    lives = last_line(
+        tool(
+            "emulate",
+            artifact,
+            *("--dataset=digits", f"--out={tmp_path / 'phone'}", "--steps=30"),
+            *("--device=mid_range", "--faults=kill=1,corrupt=2", "--parity=2"),
+            f"--report={page}",
+        )
+    )
+    assert lives["equal"] is True and lives["batches"] == 30
+    assert [fault["kind"] for fault in lives["faults"]] == ["kill"]
+    found = json.loads(page.with_suffix(".json").read_text())
+    assert found["parity"] and all(row["passed"] for row in found["parity"])
+    assert "Ready to ship?" in page.read_text()
+    nobody = tool("emulate", artifact, "--device=toaster", f"--out={tmp_path / 'no'}")
+    assert nobody.returncode == 2 and "one of flagship" in nobody.stderr
     served = ("--evaluate=digits", f"--out={tmp_path / 'serve.tflite'}")
     baked = last_line(tool("bake", artifact, run, *served))
     assert baked["taken"] and baked["score"] > baked["before"] + 0.3

@@ -24,6 +24,8 @@ from tflite_odl.methods.skip import config as skip
 
 # Fields of dataclasses within whose own names say too little.
 RENAMED = {("schedule", "kind"): "schedule", ("preprocessing", "dtype"): "input_dtype"}
+# What precedes the names of a dataclass within: several have fields of one name.
+PREFIXES = {"images": "image_", "sensors": "sensor_"}
 PUBLISHED = "as_published"
 HELP = {"--help", "-help", "-h", "--helpshort"}
 
@@ -48,7 +50,8 @@ class Option:
 
     @property
     def name(self) -> str:
-        return RENAMED.get(self.path, self.path[-1])
+        prefix = PREFIXES.get(self.path[0], "")
+        return RENAMED.get(self.path, prefix + self.path[-1])
 
     @property
     def heading(self) -> str:

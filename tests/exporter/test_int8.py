@@ -12,7 +12,8 @@ from tf_keras import layers as kl
 from tests import nets
 from tests.builtin.test_fold import randomize
 from tflite_odl import contract
-from tflite_odl.builtin.quantized import nudged, quantized_kernel, split
+from tflite_odl.builtin.fake_quant import quantized_kernel
+from tflite_odl.builtin.quantized import split
 from tflite_odl.errors import ExportError
 from tflite_odl.exporter import flatbuffer, int8, recipes, tfmot
 from tflite_odl.exporter.convert import convert
@@ -25,6 +26,7 @@ from tflite_odl.methods import Finetune, Skip
 from tflite_odl.proof import backbones
 from tflite_odl.proof.candidate import ParityError
 from tflite_odl.proof.references.backbone import run_alone
+from tflite_odl.quantizing import nudged
 from tflite_odl.signatures import TrainableModule
 
 RECIPE = recipes.recipe("int8_backbone")

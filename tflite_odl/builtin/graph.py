@@ -77,6 +77,17 @@ class Graph:
         without penalties."""
         return Graph(tuple(map(_frozen, self.nodes)), self.weights)
 
+    def until(self, name: str) -> Graph:
+        """Returns the part of the graph that a node needs, which is its output."""
+        nodes = reachable({node.name: node for node in self.nodes}, name)
+        used = {weight for node in nodes for weight in node.weights.values()}
+        return Graph(
+            nodes,
+            {weight: v for weight, v in self.weights.items() if weight in used},
+            tuple(weight for weight in self.trainable if weight in used),
+            tuple(weight for weight in self.moving if weight in used),
+        )
+
     @property
     def inputs(self) -> tuple[Node, ...]:
         return tuple(node for node in self.nodes if node.op == "input")

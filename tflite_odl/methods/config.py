@@ -12,6 +12,7 @@ from tflite_odl.builtin import losses, optimizers
 from tflite_odl.builtin.preprocess import Preprocessing
 from tflite_odl.builtin.schedules import Schedule
 from tflite_odl.errors import ModelError
+from tflite_odl.methods.augmentation import AugmentConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,8 +120,9 @@ class LearnerConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class SupervisedConfig(LearnerConfig, NetworkConfig):
-    """Supervised training; also every field of `NetworkConfig` and `LearnerConfig`.
+class SupervisedConfig(AugmentConfig, LearnerConfig, NetworkConfig):
+    """Supervised training; also every field of `NetworkConfig`, `LearnerConfig` and
+    `AugmentConfig`.
 
     Attributes:
       loss: key of `losses.LOSSES`; it says what labels are. None: what the model was
@@ -140,8 +142,8 @@ class SupervisedConfig(LearnerConfig, NetworkConfig):
     noise: float = 0.0
 
     def __post_init__(self) -> None:
-        NetworkConfig.__post_init__(self)
-        LearnerConfig.__post_init__(self)
+        for kind in (NetworkConfig, LearnerConfig, AugmentConfig):
+            kind.__post_init__(self)
         object.__setattr__(self, "class_weights", tuple(self.class_weights))
         if self.loss is not None:
             check_known("loss", self.loss, losses.LOSSES)

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tflite_odl.builtin import optimizers, schedules
 from tflite_odl.builtin.constraints import Constraint
-from tflite_odl.methods.base import StateTensor, Tensors
+from tflite_odl.methods.base import Change, StateTensor, Tensors
 from tflite_odl.methods.config import LEARNER_RANGES, LearnerConfig
 
 CLIPS = ("clip_norm", "clip_weight_norm", "clip_value")
@@ -33,6 +33,16 @@ class Learned:
     news: dict[str, tf.Tensor]
     update: dict[str, tf.Tensor]
     due: tf.Tensor | None
+
+    def changes(self, always: Tensors) -> list[Change]:
+        """Returns the changes of an accepted batch.
+
+        Args:
+          always: {state name: value}, what else changes at every accepted batch.
+        """
+        if self.due is None:
+            return [Change({**always, **self.news, **self.update})]
+        return [Change({**always, **self.news}), Change(self.update, self.due)]
 
 
 class Learner:

@@ -13,6 +13,7 @@ from tflite_odl.builtin import penalties, random, rows, tape
 from tflite_odl.builtin.constraints import Constraint
 from tflite_odl.builtin.graph import Graph
 from tflite_odl.builtin.lowering import Pass, Rows
+from tflite_odl.builtin.observe import SEEN, Observed
 from tflite_odl.builtin.plan import names, plan
 from tflite_odl.builtin.quantized import Backbone, split
 from tflite_odl.contract import TensorSpec
@@ -58,6 +59,7 @@ class Network:
       plan: {node name: lowering}.
       features: the model's inputs.
       backbone: what is frozen from the inputs on, in int8; None: as the rest.
+      observed: activations whose ends are followed in the state; None: none are.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Network:
         self.plan = plan(self.graph, choices, config.target)
         self.features = features(self.graph.inputs, config.preprocessing)
         self.backbone: Backbone | None = None
+        self.observed: Observed | None = None
 
     def with_backbone(self, backbone: Backbone) -> Network:
         """Returns the same network, its frozen part quantized."""
@@ -91,6 +94,18 @@ class Network:
                 )
         network = copy.copy(self)
         network.backbone = backbone
+        return network
+
+    def observing(self, observed: Observed) -> Network:
+        """Returns the same network, which follows how far its activations go."""
+        network = copy.copy(self)
+        network.observed = observed
+        return network
+
+    def until(self, node: str) -> Network:
+        """Returns the same network up to a node, which gives its output."""
+        network = copy.copy(self)
+        network.graph = self.graph.until(node)
         return network
 
     @property
@@ -123,10 +138,16 @@ class Network:
 
     def state_tensors(self) -> list[StateTensor]:
         """Returns the weights that change; the others are constants of the graph."""
-        return [
-            StateTensor.of(self.prefix + name, self.graph.weights[name], "weight")
-            for name in self.graph.stateful
+        of, graph = StateTensor.of, self.graph
+        tensors = [
+            of(self.prefix + name, graph.weights[name], "weight")
+            for name in graph.stateful
         ]
+        if self.observed is not None:
+            about = "how far activations went, a moving average of batches' largest"
+            seen = self.observed.first
+            tensors.append(of(self.prefix + SEEN, seen, "weight", about))
+        return tensors
 
     def learning(self) -> dict:
         """Returns {state name: first value} of the weights that gradients move."""
@@ -171,7 +192,11 @@ class Network:
         """
         run = Pass(True, good, self.graph.differentiated(), state["random"])
         limit = self.config.chunk_mb * 1e6
-        return self._tape(state, self.start(x, judged=True), run, limit)
+        record = self._tape(state, self.start(x, judged=True), run, limit)
+        if self.observed is not None:
+            before = state[self.prefix + SEEN]
+            record.moved[SEEN] = self.observed.moved(record, good, before)
+        return record
 
     def infer(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 import warnings
 from collections.abc import Mapping, Sequence
@@ -16,12 +17,13 @@ from tflite_odl import contract
 from tflite_odl.builtin import losses, random, rows
 from tflite_odl.builtin.graph import Graph
 from tflite_odl.builtin.lowering import Rows
+from tflite_odl.builtin.observe import Observed
 from tflite_odl.builtin.quantized import Backbone
 from tflite_odl.builtin.tape import Tape
 from tflite_odl.contract import TensorSpec
 from tflite_odl.errors import ModelError
+from tflite_odl.methods.augmentation import View
 from tflite_odl.methods.base import (
-    Change,
     Entry,
     Method,
     Outcome,
@@ -57,6 +59,7 @@ class Supervised(Method):
       source_model: the model as it was given, in float32.
       network: the model, ending in logits for the cross-entropies.
       ending: the final activation that was taken off for that.
+      views: {input name: what is learned of it}, of inputs that are augmented.
       learner: of its trainable weights.
       salts: of all its random draws.
       loss: of its output.
@@ -82,8 +85,8 @@ class Supervised(Method):
         loaded = LoadedModel.of(model)
         resolved = resolve(config, loaded, self.losses)
         self.config, self.notes = self.Config(**resolved.options), resolved.notes
-        self.source_model = computing_in_float32(loaded.model)
-        model, notes = simplified(self.source_model)
+        self.source_model = model = computing_in_float32(loaded.model)
+        model, notes = simplified(model)
         for note in notes:
             warnings.warn(note, stacklevel=2)
         ending = losses.LOSSES[self.config.loss].ending
@@ -96,6 +99,12 @@ class Supervised(Method):
         self._check_shapes()
         self.features = self.network.features
         self._check_noise()
+        families = {part.name: self.config.family(part) for part in self.features}
+        self.views = {
+            name: View.of(family, self.salts, f"augment/{name}")
+            for name, family in families.items()
+            if family is not None
+        }
         self.learner = Learner(
             self.config,
             self.network.learning(),
@@ -218,6 +227,11 @@ class Supervised(Method):
         method.network = self.network.with_backbone(backbone)
         return method
 
+    def observing(self, observed: Observed) -> Supervised:
+        method = copy.copy(self)
+        method.network = self.network.observing(observed)
+        return method
+
     def evaluate(self, state: Tensors, inputs: Tensors) -> Outcome:
         batch = self.check(inputs)
         rows = Rows.of(batch.labelled)
@@ -231,6 +245,21 @@ class Supervised(Method):
         """Returns the inputs of train or evaluate, checked row by row."""
         counted, weight = self.network.counted(inputs), inputs.get("weight")
         return rows.labelled(counted, inputs["y"], self.loss.read, weight)
+
+    def seen(self, state: Tensors, inputs: Tensors) -> rows.Labelled:
+        """Returns the inputs of train, checked, their features augmented."""
+        batch = self.check(inputs)
+        if not self.views:
+            return batch
+        x = []
+        for part, one in zip(self.features, batch.x, strict=True):
+            if part.name in self.views:
+                raw = tf.cast(inputs[part.name], tf.float32)
+                good = tf.reshape(batch.good, [-1] + [1] * len(part.shape)) > 0.0
+                raw = tf.where(good, raw, 0.0)
+                one = part.preprocessing(self.views[part.name](state["random"], raw))
+            x.append(one)
+        return dataclasses.replace(batch, x=x)
 
     def forward(self, state: Tensors, batch: rows.Labelled) -> Tape:
         """Returns the record of the forward pass in training, inputs with noise."""
@@ -288,10 +317,7 @@ class Supervised(Method):
             "gradient_norm": learned.norm,
             **metrics,
         }
-        always = {**self.network.named(moved), **learned.news, **news}
-        changes = [Change(always), Change(learned.update, learned.due)]
-        if learned.due is None:
-            changes = [Change({**always, **learned.update})]
+        changes = learned.changes({**self.network.named(moved), **news})
         enough = tf.logical_and(batch.some, self.enough(batch))
         return settle(state, outputs, changes, tf.logical_and(enough, whole))
 

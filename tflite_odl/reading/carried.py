@@ -18,6 +18,7 @@ from tensorflow.python.framework.convert_to_constants import (
 
 from tflite_odl.builtin.graph import Graph, Node
 from tflite_odl.errors import ModelError
+from tflite_odl.reading import penalties
 
 OP = "carried"
 # Of the largest entry: what a layer computes twice from the same numbers.
@@ -44,14 +45,22 @@ def add(context, why: ModelError) -> list[tuple[str, str | None]]:
             "frozen as it is, its activity regularizer would vanish from the loss",
             "the layer without it",
         ) from why
+    terms = penalties.regularized(layer, context.path)
+    if any(not isinstance(r, penalties.OfLearning) for _, r, _ in terms):
+        raise context.refuse(
+            "frozen as it is, the penalty on its weights, a constant, would vanish "
+            "from the loss that Keras reports",
+            "the layer without its regularizers",
+        ) from why
     if None in (
         size for t in tf.nest.flatten(context.call.outputs) for size in t.shape[1:]
     ):
         raise context.refuse("its outputs have open sizes", "fixed shapes") from why
     if isinstance(layer, _tables()):
         context.builder.index(context.inputs[0], layer.input_dim)
-    masked = [m is not None for m in context.masks]
-    forward = Forward(context.call, context.path, masked, str(why))
+    forward = Forward(
+        context.call, context.path, [m is not None for m in context.masks], why
+    )
     context.inputs = [*context.inputs, *filter(None, context.masks)]
     inputs, found = context.inputs, []
     for place, tensor in enumerate(tf.nest.flatten(context.call.outputs)):
@@ -92,14 +101,14 @@ class Forward:
       call: of the layer, a Keras node.
       path: of the layer, for messages.
       masked: for each input, whether its mask is given, too.
-      why: what speaks against the layer's converter, for messages.
+      refused: why the layer has no lowering, or this one has none.
     """
 
     def __init__(
-        self, call: Any, path: str, masked: Sequence[bool], why: str = ""
+        self, call: Any, path: str, masked: Sequence[bool], refused: ModelError
     ) -> None:
         self.call, self.path, self.masked = call, path, tuple(masked)
-        self.why = why
+        self.refused = refused
 
     def __call__(self, tensors: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
         """Returns the outputs, and as "mask" their masks, in float32.
@@ -182,8 +191,8 @@ class Forward:
         return self.call.layer
 
     def check(self, graph: Graph, node: Node) -> None:
-        """Raises ModelError if the layer draws, keeps a state, or computes something
-        else in training than in inference, as its frozen copy in Keras would."""
+        """Raises ModelError if the layer draws, keeps a state, mixes rows, or computes
+        something else in training than in inference, as its frozen copy would."""
         shapes = [[_ROWS, *shape] for shape in graph.input_shapes(node)]
         specs = [tf.TensorSpec(shape, tf.float32) for shape in shapes]
         trained = self.traced(specs, training=True)
@@ -199,17 +208,18 @@ class Forward:
             pairs = [_flat(traced(*tensors)) for traced in (trained, inferred)]
         except tf.errors.OpError as error:
             raise self.cannot(f"running it fails: {error.message}") from error
-        for ours, theirs in zip(*pairs, strict=True):
-            size = max(float(np.abs(theirs).max(initial=0.0)), 1e-30)
-            if not np.abs(ours - theirs).max(initial=0.0) <= _SAME * size:
-                raise self.cannot("in training it computes something else")
+        if not all(map(_same, *pairs)):
+            raise self.cannot("in training it computes something else")
+        others = [np.concatenate([v[:1], np.zeros_like(v[1:])]) for v in values]
+        beside = _flat(inferred(*map(tf.constant, others)))
+        firsts = [[y[:1] for y in outputs] for outputs in (pairs[1], beside)]
+        if any(len(y) != _ROWS for y in beside) or not all(map(_same, *firsts)):
+            raise self.cannot("a row's output depends on the other rows")
 
     def cannot(self, why: str) -> ModelError:
-        kind = type(self.layer).__name__
         return ModelError(
-            f"layer {self.path!r} ({kind}) is frozen and cannot be carried as its "
-            f"forward pass: {why}; call it with training=False, or leave it out. To "
-            f"learn, it would need this: {self.why}"
+            f"{self.refused}. Frozen, it could be carried as its forward pass, but "
+            f"{why}; call it with training=False, or leave it out"
         )
 
 
@@ -218,6 +228,11 @@ def _ops(traced) -> set[str]:
     graph = traced.graph.as_graph_def()
     nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]
     return {node.op for node in nodes}
+
+
+def _same(ours: np.ndarray, theirs: np.ndarray) -> bool:
+    size = max(float(np.abs(theirs).max(initial=0.0)), 1e-30)
+    return bool(np.abs(ours - theirs).max(initial=0.0) <= _SAME * size)
 
 
 def _flat(outputs: dict[str, tf.Tensor]) -> list[np.ndarray]:

@@ -65,6 +65,7 @@ def random_inputs(model: Any) -> list[np.ndarray]:
 
 
 def _outputs(model: Any, inputs: list[np.ndarray]) -> list[np.ndarray]:
+    given = rebuild.given(model, inputs)
     try:
         found = model(rebuild.given(model, inputs), training=False)
     except tf.errors.OpError as error:

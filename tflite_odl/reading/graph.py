@@ -17,8 +17,8 @@ from tflite_odl.builtin.constraints import Constraint
 from tflite_odl.builtin.graph import Graph, Node, reachable
 from tflite_odl.builtin.penalties import Penalty
 from tflite_odl.errors import ModelError
-from tflite_odl.reading import carried, instead, masks, penalties, understood
-from tflite_odl.reading.layers import CONVERTERS
+from tflite_odl.reading import carried, masks, penalties, understood
+from tflite_odl.reading.layers import CONVERTERS, LAYERS
 
 MOVING = ("moving_mean", "moving_variance")
 # Ops behind which an input's values are still its own.
@@ -133,9 +133,10 @@ def _converted(context: LayerContext) -> list[Value]:
     understood.check_layer(context.layer, context.path)
     mask = masks.after(context)
     found = CONVERTERS[kind](context)
-    outputs = [found] if isinstance(found, str) else found
-    context.builder.add_terms(context.layer, context.path, outputs)
-    return [Value(node, mask) for node in outputs]
+    nodes = [found] if isinstance(found, str) else found
+    for node in nodes:
+        context.builder.add_terms(context.layer, context.path, node)
+    return [Value(node, mask) for node in nodes]
 
 
 @dataclasses.dataclass
@@ -208,14 +209,13 @@ class GraphBuilder:
         self.inferring = False
         self.nodes: dict[str, Node] = {}
         self.variables: dict[str, tf.Variable] = {}
-        # {id of a variable: (regularizer, penalty, variable)}.
-        self.penalties: dict[int, tuple[Any, Penalty, Any]] = {}
-        self.constraints: dict[int, Constraint] = {}
-        self.activities: dict[str, Penalty] = {}
         # Names of the nodes whose output depends on a weight that learns.
         self.learning: set[str] = set()
         # {input node: number of rows of the largest table that it indexes}.
         self.tables: dict[str, int] = {}
+        self.penalties: dict[int, tuple[Any, Penalty]] = {}
+        self.constraints: dict[int, Constraint] = {}
+        self.activities: dict[str, Penalty] = {}
 
     def add_terms(self, layer: Any, path: str, outputs: Sequence[str]) -> None:
         """Notes a layer's penalties and constraints, those of weights by their id."""
@@ -224,9 +224,8 @@ class GraphBuilder:
         for variable, constraint in penalties.constrained(layer, path):
             self.constraints[id(variable)] = constraint
         if penalty := penalties.activity(layer, path):
-            for output in outputs:
-                before = self.activities.get(output, Penalty())
-                self.activities[output] = before + penalty
+            before = self.activities.get(output, Penalty())
+            self.activities[output] = before + penalty
 
     @contextlib.contextmanager
     def inference(self, on: bool) -> Iterator[None]:
@@ -313,21 +312,6 @@ class GraphBuilder:
             },
         )
 
-    def _penalties(self, trained: Sequence[str]) -> tuple[dict[str, Penalty], float]:
-        """Returns ({weight that learns: the penalty on it}, that on all others)."""
-        ids = {id(self.variables[name]): name for name in trained}
-        learning = {
-            name: self.penalties[key][1]
-            for key, name in ids.items()
-            if key in self.penalties
-        }
-        frozen = sum(
-            penalty.number(variable.numpy())
-            for key, (regularizer, penalty, variable) in self.penalties.items()
-            if key not in ids and not isinstance(regularizer, penalties.OfLearning)
-        )
-        return learning, frozen
-
     def index(self, name: str, rows: int) -> None:
         """Notes that a node's values are places in a table of so many rows: where they
         are an input's, these are bounded."""
@@ -341,6 +325,19 @@ class GraphBuilder:
             return node
         attributes = {**node.attributes, "below": self.tables[node.name]}
         return dataclasses.replace(node, attributes=attributes)
+
+    def _penalties(
+        self, used: Sequence[str], trained: Collection[str]
+    ) -> Iterator[tuple[str, Penalty]]:
+        """Yields (weight name, the penalty on it)."""
+        for name in used:
+            found = self.penalties.get(id(self.variables[name]))
+            if found is None:
+                continue
+            regularizer, penalty = found
+            of_learning = isinstance(regularizer, penalties.OfLearning)
+            if name in trained or not of_learning:
+                yield name, penalty
 
 
 def unique(name: str, taken: Collection[str]) -> str:

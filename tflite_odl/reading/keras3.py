@@ -47,15 +47,13 @@ def load(
     """
     import keras  # Keras 3, also where TF_USE_LEGACY_KERAS is set
 
-    known = {
-        **subclasses.stand_ins(own, keras.Model),
-        **{
-            name: getattr(keras.activations, theirs)
-            for name, theirs in TENSORFLOW_FUNCTIONS.items()
-        },
+    options = {"custom_objects": subclasses.stand_ins(own, keras.Model)}
+    functions = {
+        name: getattr(keras.activations, twin)
+        for name, twin in TENSORFLOW_FUNCTIONS.items()
     }
-    with keras.saving.custom_object_scope(known):
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    with keras.saving.custom_object_scope(functions):
+        model = keras.saving.load_model(path, compile=False, safe_mode=True, **options)
     return from_keras3(model, input_shape)
 
 

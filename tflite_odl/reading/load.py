@@ -97,10 +97,9 @@ def _load_file(
             notes = [f"rebuilt in tf_keras from Keras {version}", *notes, *more]
             return model, notes, saved
         options = {"custom_objects": subclasses.stand_ins(own, tf_keras.Model)}
-        model = tf_keras.models.load_model(
-            path, compile=False, safe_mode=True, **options
+        model, more = in_float32(
+            tf_keras.models.load_model(path, compile=False, safe_mode=True, **options)
         )
-        model, more = in_float32(model)
         return model, [*notes, *more], saved
     except ModelError:
         raise

@@ -99,8 +99,9 @@ def _of_weights(layer: Any, path: str, ending: str) -> Iterator[tuple[str, Any, 
     the layers within it, such as the cell of a recurrent one."""
     layers = list(layer._flatten_layers())
     for one in layers:
-        for key in one.get_config():
-            value = getattr(one, key, None) if key.endswith(ending) else None
+        for key, value in list(vars(one).items()):
+            if key.startswith("_") or not key.endswith(ending):
+                continue
             if value is None or key == ACTIVITY:
                 continue
             variable = _variable(one, key.removesuffix(ending))

@@ -29,7 +29,7 @@ from tflite_odl.methods.distill.config import (
 )
 from tflite_odl.methods.learner import Learner
 from tflite_odl.methods.network import Network, computing_in_float32
-from tflite_odl.methods.step import settle
+from tflite_odl.methods.step import saturating, settle
 from tflite_odl.methods.supervised import Supervised
 from tflite_odl.reading import rebuild
 from tflite_odl.reading.load import load
@@ -197,7 +197,7 @@ class Distill(Supervised):
         ]
 
     def train(self, state: Tensors, inputs: Tensors) -> Outcome:
-        batch = self.check(inputs)
+        batch = self.seen(state, inputs)
         record, theirs = self._forward(state, batch)
         z = theirs.output if isinstance(theirs, Tape) else theirs
         ours, teacher = losses.Logits.of(record.output), losses.Logits.of(z)
@@ -259,7 +259,7 @@ class Distill(Supervised):
             paused = gap.pauses(ours.p, teacher.p, target, shares.labelled)
             learns = tf.logical_and(learns, tf.logical_not(paused))
         return _Taught(
-            loss, learned.norm, {**learned.update, UPDATES: done + 1}, learns
+            loss, learned.norm, {**learned.update, UPDATES: saturating(done, 1)}, learns
         )
 
     def proof(self, sample: Any = None) -> Any:

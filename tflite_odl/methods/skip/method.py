@@ -21,6 +21,7 @@ from tflite_odl.methods.skip.baselines import BASELINES, KEEP_SKIPPED
 from tflite_odl.methods.skip.config import RANGES, SkipConfig
 from tflite_odl.methods.skip.policy import Policy, Scores
 from tflite_odl.methods.skip.threshold import Threshold, interval
+from tflite_odl.methods.step import saturating
 from tflite_odl.methods.supervised import Supervised
 
 
@@ -86,7 +87,7 @@ class Skip(Supervised):
         return state["updates"]
 
     def train(self, state: Tensors, inputs: Tensors) -> Outcome:
-        batch = self.check(inputs)
+        batch = self.seen(state, inputs)
         record = self.forward(state, batch)
         loss, dlogits = self.loss.value(record.output, batch.y, batch.share)
         loss = self.network.penalized(state, loss, record, record.run.rows)
@@ -107,7 +108,7 @@ class Skip(Supervised):
         news, metrics = self.policy.follow(state, scores)
         total = saturating(state["skipped_total"], tf.cast(skipped, tf.int32))
         group, due = self._group(state, learned, tf.cast(rows, tf.int32))
-        update = {**learned.update, "updates": state["updates"] + 1}
+        update = {**learned.update, "updates": saturating(state["updates"], 1)}
         return self.outcome(
             state,
             batch,
@@ -194,12 +195,6 @@ class Skip(Supervised):
         kept = tf.reduce_sum(tf.cast(weights > 0.0, tf.float32), keepdims=True)
         rows = tf.reduce_sum(labelled, keepdims=True)
         return weights * (rows / tf.maximum(kept, 1.0))
-
-
-def saturating(count: tf.Tensor, more: tf.Tensor) -> tf.Tensor:
-    """Returns the sum of two int32 counts, 2^31 - 1 where it would be more."""
-    most = 2**31 - 1
-    return tf.minimum(count, most - more) + more
 
 
 def _head_gradients(record: Tape, true: tf.Tensor) -> tf.Tensor:

@@ -1,6 +1,7 @@
 """Faults of one line that the gate must find, put into a graph while it is traced."""
 
 from tflite_odl.proof.faults import (
+    contrasting,
     distilling,
     gradients,
     layers,
@@ -14,6 +15,7 @@ from tflite_odl.proof.faults.fault import Fault
 __all__ = ["FAULTS", "Fault"]
 
 FAULTS: tuple[Fault, ...] = (
+    *contrasting.FAULTS,
     *distilling.FAULTS,
     *gradients.FAULTS,
     *layers.FAULTS,

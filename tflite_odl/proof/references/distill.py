@@ -60,7 +60,7 @@ class DistillReference(KerasReference):
         self._load(state)
         self.teacher._load(of_teacher)
         good = self.good(batch)
-        x, y = self._inputs(state, batch, good), batch.y[good]
+        x, y = self.seen(state, batch, good), batch.y[good]
         for one in (self, self.teacher):
             one.drawn.set(state["random"], good)
         watched = [*self.learning, *self.teacher.learning]
@@ -109,13 +109,6 @@ class DistillReference(KerasReference):
         margins = np.array(margins)
         ulps = {**self.ulps, **theirs}
         return Answer(as_arrays(outputs), after, margins, made_from, ulps=ulps)
-
-    def _inputs(self, state: Arrays, batch: Batch, good) -> list[np.ndarray]:
-        x = self._preprocess(batch.rows(good).x)
-        if not self.config.noise:
-            return x
-        noise = self._noise(state, len(batch.y))
-        return [one + more[good] for one, more in zip(x, noise, strict=True)]
 
     def _of_teacher(self, state: Arrays) -> dict[str, np.ndarray]:
         """Returns the teacher's part of the state, without its prefix."""

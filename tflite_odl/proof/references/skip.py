@@ -13,6 +13,7 @@ import tf_keras
 
 from tflite_odl.proof.proof import Answer, Arrays
 from tflite_odl.proof.references.optimizers import clipped
+from tflite_odl.proof.references.seen import seen
 from tflite_odl.proof.references.skip_policy import ReferencePolicy
 from tflite_odl.proof.references.supervised import Batch, KerasReference, as_arrays
 
@@ -73,10 +74,7 @@ class SkipReference(KerasReference):
     def _step(self, state: Arrays, batch: Batch) -> Answer:
         self._load(state)
         good = self.good(batch)
-        y, x = batch.y[good], self._preprocess(batch.rows(good).x)
-        if self.config.noise:
-            noise = self._noise(state, len(batch.y))
-            x = [one + more[good] for one, more in zip(x, noise, strict=True)]
+        y, x = batch.y[good], self.seen(state, batch, good)
         self.drawn.set(state["random"], good)
         persistent = {"persistent": True, "watch_accessed_variables": False}
         # The last layer's own tape: rows' gradients, one by one, stay cheap.
@@ -116,6 +114,7 @@ class SkipReference(KerasReference):
         if due:
             self.apply(optimizer, clipped(state, gradients))
         news["updates"] = state["updates"] + np.int32(due)
+        news |= seen(self.method.network, state, x, good)
         after = {**self._new_state(state, optimizer), **sums, **news, **group}
         outputs = {
             "loss": float(losses.numpy()[labelled].mean() + penalties),
