@@ -42,11 +42,6 @@ MADE: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     "CenterCrop": (IMAGE, {"height": 4, "width": 3}),
     "Resizing": (IMAGE, {"height": 4, "width": 3}),
     "Activation": (VECTOR, {"activation": "relu"}),
-    "AlphaDropout": (IMAGE, {"rate": 0.5}),
-    "CategoryEncoding": ((1,), {"num_tokens": 4, "output_mode": "one_hot"}),
-    "CenterCrop": (IMAGE, {"height": 4, "width": 4}),
-    "Discretization": (VECTOR, {"bin_boundaries": [0.0, 1.0]}),
-    "Resizing": (IMAGE, {"height": 4, "width": 4}),
     "AveragePooling1D": (SIGNAL, {"pool_size": 2}),
     "AveragePooling2D": (IMAGE, {"pool_size": 2}),
     "BatchNormalization": (IMAGE, {}),
@@ -69,7 +64,7 @@ MADE: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     "SeparableConv2D": (IMAGE, CONVOLUTION),
     "SpatialDropout1D": (SIGNAL, {"rate": 0.5}),
     "SpatialDropout2D": (IMAGE, {"rate": 0.5}),
-    "UpSampling2D": (IMAGE, {"size": 2, "interpolation": "bilinear"}),
+    "UpSampling2D": (IMAGE, {"size": 2}),
     **dict.fromkeys(
         (
             "Cropping1D",
@@ -90,8 +85,6 @@ OTHERS: dict[str, Any] = {
     "alpha": 0.7,
     "autocast": False,
     "axis": 1,
-    "antialias": True,
-    "bin_boundaries": [0.5, 1.5],
     "center": False,
     "antialias": True,
     "bounding_box_format": "xyxy",
@@ -110,8 +103,6 @@ OTHERS: dict[str, Any] = {
     "filters": 8,
     "force_generator": True,
     "fused": False,
-    "fill_mode": "reflect",
-    "fill_value": 0.5,
     "groups": 4,
     "height": 5,
     "interpolation": "bilinear",
@@ -129,10 +120,7 @@ OTHERS: dict[str, Any] = {
     "name": "other",
     "negative_slope": 0.7,
     "noise_shape": (None, 1, 1, 4),
-    "num_bins": 3,
-    "num_tokens": 5,
     "offset": 0.25,
-    "output_mode": "count",
     "output_padding": 1,
     "pad_to_aspect_ratio": True,
     "padding": "same",
@@ -149,7 +137,6 @@ OTHERS: dict[str, Any] = {
     "seed": 3,
     "shared_axes": [1, 2],
     "size": 3,
-    "sparse": True,
     "stddev": 0.25,
     "strides": 3,
     "synchronized": True,
@@ -162,7 +149,6 @@ OTHERS: dict[str, Any] = {
     "variance": 2.0,
     "width": 5,
     "virtual_batch_size": 2,
-    "width": 3,
 }
 OF_CLASS: dict[tuple[str, str], Any] = {
     ("GroupNormalization", "axis"): 2,
@@ -189,13 +175,9 @@ UNUSED = {
     "DepthwiseConv2D": _BARE,
     "SeparableConv1D": _BARE,
     "SeparableConv2D": _BARE,
-    # Either the boundaries are given, or these, to find them. Sparse tensors end in an
-    # error of TensorFlow's own, wherever they come; places of bins are whole numbers.
-    "Discretization": ("num_bins", "epsilon", "sparse", "dtype"),
-    "CategoryEncoding": ("sparse",),
 }
 # What classes give to their bases, and a user to neither.
-INNER = ("conv_op", "pool_mode", "factor", "bounding_box_format")
+INNER = ("conv_op", "pool_mode")
 # What Keras 3's own class already gives to its base.
 GIVEN = (
     ("ActivityRegularization", "activity_regularizer"),
@@ -250,11 +232,11 @@ def graph_of(kind: type, api, **changed: Any) -> Graph:
     """Returns the graph of a model with the layer between two others."""
     shape, _ = MADE.get(kind.__name__, (IMAGE, {}))
     api.utils.set_random_seed(1)
-    whole = kind.__name__ == "CategoryEncoding"
-    inputs = api.layers.Input(shape, dtype="int32" if whole else "float32")
+    inputs = api.layers.Input(shape)
     layer = make(kind, **changed)
     merging = kind.__module__.split(".")[-2] == "merging"
-    y = layer([inputs, api.layers.ReLU()(inputs)] if merging else inputs)
+    two = [inputs, api.layers.ReLU()(inputs)]
+    y = layer(two) if merging else layer(inputs)
     model = api.Model(inputs, y)
     model, _ = from_keras3(model) if api is keras else in_float32(model)
     learning = {one.name for one in model.layers if one.weights and one.trainable}

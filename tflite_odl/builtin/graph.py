@@ -54,8 +54,7 @@ class Graph:
       weights: {name: array}, float32.
       trainable: names of the weights that gradients are taken for.
       moving: names of the weights that training moves without a gradient.
-      penalties: {weight that learns: what it adds to the loss}.
-      frozen_penalty: what the weights that do not learn add to it.
+      penalties: {weight name: what it adds to the loss}, of frozen weights too.
       activities: {node name: what its output adds to the loss}.
       constraints: {weight name: what it is brought to after each update}.
     """
@@ -65,7 +64,6 @@ class Graph:
     trainable: tuple[str, ...] = ()
     moving: tuple[str, ...] = ()
     penalties: Mapping[str, Penalty] = dataclasses.field(default_factory=dict)
-    frozen_penalty: float = 0.0
     activities: Mapping[str, Penalty] = dataclasses.field(default_factory=dict)
     constraints: Mapping[str, Constraint] = dataclasses.field(default_factory=dict)
 

@@ -245,10 +245,13 @@ class Network:
           record: of the run that made the output.
           rows: over which penalties on activations are averaged.
         """
-        of_weights = penalties.of_weights(self.graph.penalties, self.own(state))
-        found = [*of_weights, *record.activities(rows)]
-        if self.graph.frozen_penalty:
-            found.append(tf.constant([self.graph.frozen_penalty], tf.float32))
+        own, terms = self.own(state), self.graph.penalties
+        learnt = {n: p for n, p in terms.items() if n in self.graph.trainable}
+        found = [*penalties.of_weights(learnt, own), *record.activities(rows)]
+        if frozen := terms.keys() - learnt.keys():
+            weights = self.graph.weights
+            fixed = sum(terms[n].number(weights[n]) for n in sorted(frozen))
+            found.append(tf.constant([fixed], tf.float32))
         return penalties.added(loss, found)
 
     def gradients(self, state: Tensors, of_loss: Tensors) -> dict[str, tf.Tensor]:

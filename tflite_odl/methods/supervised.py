@@ -112,7 +112,7 @@ class Supervised(Method):
         )
         self.start = 0
         if self.config.optimizer_state == SAVED:
-            state = loaded.compiled.read_state(self.source_model)
+            state = loaded.compiled.read_state(model)
             self.start = state.batches
             self.learner.resume(state.named(self.config.optimizer))
         self.loss = self.config.make_loss(self.num_classes)

@@ -67,7 +67,7 @@ def random_inputs(model: Any) -> list[np.ndarray]:
 def _outputs(model: Any, inputs: list[np.ndarray]) -> list[np.ndarray]:
     given = rebuild.given(model, inputs)
     try:
-        found = model(rebuild.given(model, inputs), training=False)
+        found = model(given, training=False)
     except tf.errors.OpError as error:
         raise ModelError(
             f"model {model.name!r} cannot be run here by its own Keras, so that "

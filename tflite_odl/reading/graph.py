@@ -17,8 +17,8 @@ from tflite_odl.builtin.constraints import Constraint
 from tflite_odl.builtin.graph import Graph, Node, reachable
 from tflite_odl.builtin.penalties import Penalty
 from tflite_odl.errors import ModelError
-from tflite_odl.reading import carried, masks, penalties, understood
-from tflite_odl.reading.layers import CONVERTERS, LAYERS
+from tflite_odl.reading import carried, instead, masks, penalties, understood
+from tflite_odl.reading.layers import CONVERTERS
 
 MOVING = ("moving_mean", "moving_variance")
 # Ops behind which an input's values are still its own.
@@ -119,7 +119,6 @@ def _add_layer(
     except ModelError as error:
         builder.nodes, builder.variables = before
         outputs = carried.add(context(), error)
-        builder.add_terms(layer, path + layer.name, [node for node, _ in outputs])
         return [Value(node, mask) for node, mask in outputs]
 
 
@@ -217,10 +216,10 @@ class GraphBuilder:
         self.constraints: dict[int, Constraint] = {}
         self.activities: dict[str, Penalty] = {}
 
-    def add_terms(self, layer: Any, path: str, outputs: Sequence[str]) -> None:
+    def add_terms(self, layer: Any, path: str, output: str) -> None:
         """Notes a layer's penalties and constraints, those of weights by their id."""
         for variable, regularizer, penalty in penalties.regularized(layer, path):
-            self.penalties[id(variable)] = (regularizer, penalty, variable)
+            self.penalties[id(variable)] = (regularizer, penalty)
         for variable, constraint in penalties.constrained(layer, path):
             self.constraints[id(variable)] = constraint
         if penalty := penalties.activity(layer, path):
@@ -296,14 +295,12 @@ class GraphBuilder:
         used = [name for node in nodes for name in node.weights.values()]
         trained = tuple(name for name, role in learning.items() if role not in MOVING)
         names = {node.name for node in nodes}
-        learning_penalties, frozen_penalty = self._penalties(trained)
         return Graph(
             nodes,
             {n: np.asarray(self.variables[n].numpy(), np.float32) for n in used},
             trained,
             tuple(dict.fromkeys(moving)),
-            learning_penalties,
-            frozen_penalty,
+            dict(self._penalties(used, trained)),
             {name: p for name, p in self.activities.items() if name in names},
             {
                 name: self.constraints[id(self.variables[name])]
