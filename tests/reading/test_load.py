@@ -454,3 +454,37 @@ def test_comparison_refuses_other_weights():
     twin.get_layer("depthwise").set_weights([kernel, bias])
     with pytest.raises(ModelError, match=r"layer 'depthwise' \(DepthwiseConv2D\)"):
         compare.check_same(model, twin)
+
+
+@pytest.mark.parametrize("api", [keras, tf_keras], ids=["keras3", "tf_keras"])
+def test_a_file_of_weights_is_said_to_be_one(api, tmp_path):
+    model = api.Sequential([api.layers.Input((4,)), api.layers.Dense(3)])
+    model.save_weights(tmp_path / "model.weights.h5")
+    with pytest.raises(ModelError, match="has weights only: load them") as error:
+        load(tmp_path / "model.weights.h5")
+    assert "damaged" not in str(error.value)
+
+
+def test_a_model_that_tfmot_wrapped_says_what_to_do(tmp_path):
+    """As `quantize_model` saves it, in which the wrapper's module is TF-MOT's."""
+    tf_keras.Sequential(
+        [tf_keras.layers.Input((4,)), tf_keras.layers.Dense(3, name="d")]
+    ).save(tmp_path / "m.keras")
+    with zipfile.ZipFile(tmp_path / "m.keras") as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(files["config.json"])
+    inner = config["config"]["layers"][-1]
+    wrapper = {
+        "module": "tensorflow_model_optimization.python.core.quantization.keras",
+        "class_name": "QuantizeWrapperV2",
+        "config": {"name": "quant_d", "layer": inner},
+        "registered_name": "TensorflowModelOptimization>QuantizeWrapperV2",
+    }
+    config["config"]["layers"][-1] = wrapper
+    files["config.json"] = json.dumps(config)
+    with zipfile.ZipFile(tmp_path / "q.keras", "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    message = "'quant_d'.*TF-MOT.*strip_pruning.*--quantize"
+    with pytest.raises(ModelError, match=message):
+        load(tmp_path / "q.keras")

@@ -126,3 +126,20 @@ def test_a_class_with_the_name_of_a_layer_is_not_taken_for_it():
     model = tf_keras.Sequential([*layers, tf_keras.layers.Dense(2)])
     with pytest.raises(ModelError, match=r"layer 'mine' \(ReLU\) is of a class of its"):
         Finetune(model, loss="sparse_cross_entropy")
+
+
+@pytest.mark.parametrize(
+    ("layer", "way"),
+    [
+        (tf_keras.layers.Conv3D(2, 2, name="it"), "fold one.*use Conv2D, or freeze it"),
+        (tf_keras.layers.LocallyConnected2D(2, 2, name="it"), "use Conv2D, or freeze"),
+    ],
+)
+def test_a_layer_that_cannot_learn_says_what_to_do_about_it(layer, way):
+    """And not which fifty others could."""
+    shape = (4, 4, 4, 1) if "3D" in type(layer).__name__ else (4, 4, 1)
+    kl = tf_keras.layers
+    model = tf_keras.Sequential([kl.Input(shape), layer, kl.Flatten(), kl.Dense(2)])
+    with pytest.raises(ModelError, match=f"layer 'it'.*{way}") as error:
+        Finetune(model, loss="sparse_cross_entropy")
+    assert len(str(error.value)) < 300

@@ -17,6 +17,20 @@ from tflite_odl.errors import ModelError
 from tflite_odl.reading import subclasses
 
 _OWN = ("keras", "tf_keras", "builtins")
+# What TF-MOT puts around layers, and how a user takes it off again.
+_TFMOT = "tensorflow_model_optimization"
+_WRAPPERS = (
+    "QuantizeLayer",
+    "QuantizeWrapper",
+    "QuantizeWrapperV2",
+    "QuantizeAnnotate",
+    "PruneLowMagnitude",
+    "ClusterWeights",
+)
+_STRIP = (
+    "save the model from before quantize_model, or what strip_pruning or "
+    "strip_clustering returns"
+)
 # Functions of TensorFlow that Keras 3 saves by their own names, and Keras' for them.
 TENSORFLOW_FUNCTIONS = {
     "softmax_v2": "softmax",
@@ -56,6 +70,8 @@ def read(path: Path) -> SavedModel:
             return _from_zip(path)
         if h5py.is_hdf5(path):
             return _from_h5(path)
+    except ModelError:
+        raise
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise ModelError(f"{path} is damaged or no Keras model: {error!r}") from error
     raise ModelError(f"{path} is no Keras model: needs a .keras or .h5 file")
@@ -73,7 +89,8 @@ def _from_h5(path: Path) -> SavedModel:
     with h5py.File(path) as file:
         if "model_config" not in file.attrs:
             raise ModelError(
-                f"{path} has weights only: save the whole model with model.save(...)"
+                f"{path} has weights only: load them into the model they are of "
+                "(model.load_weights), and save it whole with model.save(...)"
             )
         version = file.attrs.get("keras_version", "2")  # files before Keras 3 lack it
         config = json.loads(_text(file.attrs["model_config"]))
@@ -111,6 +128,12 @@ def check_known(config: dict[str, Any]) -> None:
         if kind == "Lambda":
             raise ModelError(
                 f"{where}: its Python code is not loaded; use a layer of Keras"
+            )
+        module = str(entry.get("module"))
+        if kind.split(">")[-1] in _WRAPPERS or module.startswith(_TFMOT):
+            raise ModelError(
+                f"{where} is one of TF-MOT's wrappers; {_STRIP}, and quantize here "
+                "with --quantize"
             )
         foreign = _foreign(entry)
         if foreign == kind:

@@ -20,8 +20,8 @@ from tflite_odl.builtin.ops import FAMILIES
 from tflite_odl.builtin.over_time import SUFFIX
 from tflite_odl.builtin.penalties import Penalty
 from tflite_odl.errors import ModelError
-from tflite_odl.reading import carried, masks, penalties, understood
-from tflite_odl.reading.layers import CONVERTERS, LAYERS, MASKED
+from tflite_odl.reading import carried, instead, masks, penalties, understood
+from tflite_odl.reading.layers import CONVERTERS, MASKED
 
 _MASKED_OUTPUT = (
     "model {!r}: its output has a mask, by which Keras' fit would leave steps out of "
@@ -141,9 +141,7 @@ def _converted(context: LayerContext) -> list[Value]:
     if kind not in CONVERTERS:
         raise ModelError(
             f"layer {context.path!r} ({kind}) cannot be trained with builtin ops: "
-            "freeze it and every layer before it (--trainable says what learns), so "
-            "that it is carried as it is, or use operators on tensors or one of "
-            f"{', '.join(LAYERS)} instead"
+            f"{instead.way(kind)}"
         )
     understood.check_layer(context.layer, context.path)
     if kind not in MASKED:

@@ -30,6 +30,8 @@ _EVERY = {
     "ema_overwrite_frequency",
     "loss_scale_factor",  # the gradients are divided by it again
 }
+# Options that get_config leaves out.
+_FORGOTTEN = ("adaptive_epsilon",)
 _MOMENTS = {"first_moment": "_momentums", "second_moment": "_velocities"}
 # Of each optimizer's slots, the attribute in which either Keras has them.
 KERAS_SLOTS: Mapping[str, Mapping[str, str]] = {
@@ -95,7 +97,9 @@ def options(api: Any, identifier: Any, where: str) -> dict[str, Any]:
         optimizer = inner(make(api, identifier, where))
     else:
         optimizer = inner(identifier)
-    kind = type(optimizer).__name__
+    # tf_keras gives back the names of some of its classes.
+    known = not isinstance(optimizer, str)
+    kind = type(optimizer).__name__ if known else optimizer
     named = f"{where} was compiled with optimizer {kind}"
     legacy = ".legacy." in type(optimizer).__module__
     if kind not in _READERS or (legacy and kind == "RMSprop"):
@@ -104,6 +108,9 @@ def options(api: Any, identifier: Any, where: str) -> dict[str, Any]:
         raise ModelError(
             f"{named}: {form} has no builtin form here, as {kinds} have; {_INSTEAD}"
         )
+    for key in _FORGOTTEN:
+        if getattr(optimizer, key, False):
+            raise ModelError(f"{named}: {key}=True is not understood; {_INSTEAD}")
     config = optimizer.get_config()
     own, read = _READERS[kind]
     default = understood.defaults(type(optimizer))

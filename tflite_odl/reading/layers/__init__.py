@@ -5,8 +5,6 @@ A converter takes a `reading.graph.LayerContext`, adds nodes and returns the las
 
 from __future__ import annotations
 
-import tf_keras
-
 from tflite_odl.reading.layers import (
     activations,
     attention,
@@ -45,6 +43,3 @@ CONVERTERS = {
 MASKED = frozenset(
     {*attention.MASKED, *recurrent.MASKED, *tables.MASKED, *pooling.MASKED}
 )
-
-# What a user may be told to use: the others are Keras' own wrappings.
-LAYERS = tuple(sorted(name for name in CONVERTERS if hasattr(tf_keras.layers, name)))

@@ -1,0 +1,34 @@
+"""What a user can do about a layer that cannot learn here: a way for each class."""
+
+from __future__ import annotations
+
+_FREEZE = (
+    "freeze it and every layer before it (--trainable says what learns), so that it is "
+    "carried as it is"
+)
+_BEFORE = "apply it to the data before they reach the model, which takes numbers"
+_VOLUMES = f"fold one of its three axes into the channels and use {{}}, or {_FREEZE}"
+_LOOKUPS = ("TextVectorization", "StringLookup", "IntegerLookup", "Hashing")
+_WAYS = {
+    **{kind: _BEFORE for kind in (*_LOOKUPS, "HashedCrossing")},
+    "AveragePooling3D": _VOLUMES.format("AveragePooling2D"),
+    "Conv3D": _VOLUMES.format("Conv2D"),
+    "Conv3DTranspose": _VOLUMES.format("Conv2DTranspose"),
+    "ConvLSTM1D": f"use Conv1D on the steps side by side as channels, or {_FREEZE}",
+    "ConvLSTM2D": f"use Conv2D on the steps side by side as channels, or {_FREEZE}",
+    "Cropping3D": _VOLUMES.format("Cropping2D"),
+    "GlobalAveragePooling3D": _VOLUMES.format("GlobalAveragePooling2D"),
+    "GlobalMaxPooling3D": _VOLUMES.format("GlobalMaxPooling2D"),
+    "Lambda": "use operators on tensors (x * 2, x[:, 1:]) or functions of TensorFlow",
+    "LocallyConnected1D": f"use Conv1D, or {_FREEZE}",
+    "LocallyConnected2D": f"use Conv2D, or {_FREEZE}",
+    "MaxPooling3D": _VOLUMES.format("MaxPooling2D"),
+    "SpatialDropout3D": _VOLUMES.format("SpatialDropout2D"),
+    "UpSampling3D": _VOLUMES.format("UpSampling2D"),
+    "ZeroPadding3D": _VOLUMES.format("ZeroPadding2D"),
+}
+
+
+def way(kind: str) -> str:
+    """Returns what to do about a layer of a class, by the name of the class."""
+    return _WAYS.get(kind, _FREEZE)
