@@ -15,6 +15,7 @@ import pathlib
 import struct
 import zlib
 
+import make_bake
 import numpy as np
 import safetensors.numpy
 from ai_edge_litert import schema_py_generated as schema
@@ -53,6 +54,7 @@ def main() -> None:
     dump("checkpoints", checkpoints())
     dump("streams", streams())
     dump("manifests", manifests())
+    dump("bake", baking())
 
 
 def dump(name: str, content: dict) -> None:
@@ -192,6 +194,17 @@ def sealed(content: bytes) -> tuple[bytes, int]:
     end = start + len(mark)
     seal = hashlib.sha256(file).digest()
     return file[: end - SEAL_BYTES] + seal + file[end:], start
+
+
+def baking() -> dict:
+    cases, after = make_bake.cases()
+    (FILES / "bake_before.bin").write_bytes(make_bake.twin())
+    for case in cases:
+        if case["name"] in after:
+            case["after"] = f"bake_after_{case['name'].replace(' ', '_')}.bin"
+            (FILES / case["after"]).write_bytes(after[case["name"]])
+    state = tensors(make_bake.STATE)
+    return {"before": "bake_before.bin", "state": state, "cases": cases}
 
 
 def manifests() -> dict:

@@ -9,6 +9,8 @@ os.environ["TF_USE_LEGACY_KERAS"] = "1"
 # Of a 1x1 kernel with strides oneDNN's filter gradient writes beyond its buffer (2.21).
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Where the emulated processor is, if it was ever set up.
+USER_CACHE = os.environ.get("XDG_CACHE_HOME") or str(pathlib.Path.home() / ".cache")
 # What a run proves is not taken from the user's cache, nor left there.
 _CACHE = tempfile.TemporaryDirectory(prefix="tflite_odl_tests_")
 os.environ["XDG_CACHE_HOME"] = _CACHE.name
@@ -26,7 +28,7 @@ def recordings() -> pathlib.Path:
 
 
 # Rooms that need no TensorFlow: their tests come first, for they are over in seconds.
-HOST = ("host", "streams")
+HOST = ("host", "streams", "desk")
 
 
 def pytest_collection_modifyitems(items):

@@ -11,12 +11,16 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers as kl
 
+from tflite_odl.builtin.augment import ImageAugmentation
 from tflite_odl.builtin.preprocess import Preprocessing
 from tflite_odl.builtin.schedules import Schedule
+from tflite_odl.exporter import recipes
 from tflite_odl.exporter.export import Exported, export
-from tflite_odl.methods import Distill, Finetune, Skip
+from tflite_odl.methods import Contrastive, Distill, Finetune, Skip
+from tflite_odl.methods.base import Method
+from tflite_odl.methods.config import SupervisedConfig
 from tflite_odl.methods.skip.config import PUBLISHED
-from tflite_odl.methods.supervised import Supervised
+from tflite_odl.models import backbone
 
 BATCH = 6
 CLASSES = 3
@@ -182,11 +186,50 @@ def recurrent_net(shape=(3, 4, 2)) -> tf_keras.Model:
     return tf_keras.Model(inputs, kl.Dense(CLASSES, name="head")(x))
 
 
+def penalized_net(activities=True) -> tf_keras.Model:
+    """Penalties on weights and activations, and every constraint."""
+    tf_keras.utils.set_random_seed(6)
+    of, kinds = tf_keras.regularizers, tf_keras.constraints
+    on_output = {"activity_regularizer": of.L1L2(0.02, 0.05)} if activities else {}
+    layers = [
+        kl.Conv2D(
+            4,
+            3,
+            use_bias=False,
+            kernel_regularizer=of.L1L2(0.01, 0.03),
+            kernel_constraint=kinds.MinMaxNorm(0.5, 1.0, 0.5, axis=[0, 1, 2]),
+            name="conv",
+        ),
+        kl.BatchNormalization(name="norm"),
+        kl.ReLU(name="relu"),
+        kl.GlobalAveragePooling2D(name="pool"),
+        kl.Dense(
+            5,
+            "tanh",
+            kernel_constraint=kinds.MaxNorm(0.5),
+            bias_constraint=kinds.NonNeg(),
+            name="hidden",
+            **on_output,
+        ),
+        kl.Dense(
+            CLASSES,
+            kernel_regularizer="l2",
+            kernel_constraint=kinds.UnitNorm(),
+            name="head",
+        ),
+    ]
+    return tf_keras.Sequential([kl.Input((5, 5, 2)), *layers])
+
+
 class FrozenTeacher(Distill):
     """`distill` with a teacher of its own, which stays frozen."""
 
     def __init__(self, *args, **options) -> None:
         super().__init__(*args, teacher="frozen", teacher_model=conv_net(), **options)
+
+
+# Small ones, so that a buffer is full after a few steps.
+CONTRASTIVE = {"buffer": 8, "enroll": 6, "projector_width": 8, "projection": 6}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,7 +238,7 @@ class Case:
 
     net: Callable[[], tf_keras.Model]
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
-    method: type[Supervised] = Finetune
+    method: type[Method] = Finetune
     quantize: str = "float32"
 
 
@@ -248,6 +291,20 @@ CASES = {
             "label_smoothing": 0.1,
             "class_weights": (0.5, 1, 2),
             "sample_weights": True,
+        },
+    ),
+    "finetune-amsgrad-limits-polynomial": Case(
+        mlp,
+        {
+            "optimizer": "amsgrad",
+            "learning_rate": 0.02,
+            "hyperparameters": {"weight_decay": 0.1},
+            "schedule": Schedule(
+                "polynomial", 2, 40, final_rate=0.1, decay_power=2.0, first_rate=0.1
+            ),
+            "clip_value": 0.05,
+            "clip_weight_norm": 0.1,
+            "clip_norm": 0.12,
         },
     ),
     "finetune-centered-rmsprop-warmup": Case(
@@ -385,6 +442,68 @@ CASES = {
     "distill-ternary-noisy": Case(
         noisy_net, {"student": "Dense:wta4,hidden:wta4", "learning_rate": 0.05}, Distill
     ),
+    "finetune-penalized": Case(
+        penalized_net, {"optimizer": "momentum", "chunk_mb": 0.0005, "accumulate": 2}
+    ),
+    "skip-penalized": Case(lambda: penalized_net(False), {"learning_rate": 0.1}, Skip),
+    "distill-penalized": Case(
+        lambda: penalized_net(False),
+        {"student": "int4", "learning_rate": 0.05},
+        Distill,
+    ),
+    "finetune-conv3": Case(
+        lambda: conv_net((6, 6, 3)), {"preprocessing": Preprocessing("uint8")}
+    ),
+    "contrastive": Case(
+        lambda: conv_net((6, 6, 3)),
+        {
+            "learning_rate": 0.1,
+            "preprocessing": Preprocessing("uint8", 1 / 127.5, -1.0),
+            **CONTRASTIVE,
+        },
+        Contrastive,
+    ),
+    "contrastive-sensors-min-red": Case(
+        lambda: backbone("inertial", (16, 3), CLASSES, depth=2, width=4),
+        {
+            "optimizer": "adam",
+            "buffer_policy": "min_red",
+            "max_uses": 3,
+            "preprocessing": Preprocessing("float32", 0.5, 0.1),
+            **CONTRASTIVE,
+        },
+        Contrastive,
+    ),
+    "contrastive-flip-momentum": Case(
+        lambda: conv_net((6, 6, 3)),
+        {
+            "optimizer": "momentum",
+            "learning_rate": 0.1,
+            "accumulate": 2,
+            "clip_norm": 0.5,
+            "buffer_policy": "flip_score",
+            "rescore_every": 2,
+            "neighbours": 3,
+            "chunk_mb": 0.0007,
+            "images": ImageAugmentation(values=(-3.0, 3.0)),
+            **CONTRASTIVE,
+        },
+        Contrastive,
+    ),
+    "finetune-images": Case(
+        lambda: conv_net((6, 6, 3)),
+        {
+            "learning_rate": 0.1,
+            "augment": "images",
+            "noise": 0.05,
+            "preprocessing": Preprocessing("uint8", 1 / 127.5, -1.0),
+        },
+    ),
+    "skip-sensors": Case(
+        lambda: backbone("inertial", (16, 3), CLASSES, depth=2, width=4),
+        {"learning_rate": 0.1, "augment": "auto", **PUBLISHED},
+        Skip,
+    ),
     "finetune-sequence": Case(sequence_net, {"learning_rate": 0.1}),
     "finetune-int8": Case(
         conv_net,
@@ -401,21 +520,39 @@ CASES = {
         Skip,
         "int8_backbone",
     ),
+    "finetune-int8-serve": Case(
+        conv_net, {"learning_rate": 0.1, "chunk_mb": 0.0007}, quantize="int8_serve"
+    ),
+    "skip-int8-serve": Case(
+        two_inputs, {"learning_rate": 0.1}, Skip, quantize="int8_serve"
+    ),
+    **{
+        f"{method.name}-{recipe}": Case(mlp, {"learning_rate": 0.1}, method, recipe)
+        for method, recipe in (
+            (Finetune, "int8_weights"),
+            (Skip, "float16"),
+            (Finetune, "int4_dense"),
+            (Skip, "int2_dense"),
+        )
+    },
 }
 
 
-def method_of(name: str) -> Supervised:
+def method_of(name: str) -> Method:
     case = CASES[name]
-    return case.method(case.net(), classes=("a", "b", "c"), **case.options)
+    learns_labels = issubclass(case.method.Config, SupervisedConfig)
+    loss = {"loss": "sparse_cross_entropy"} if learns_labels else {}
+    options = {**loss, **case.options}
+    return case.method(case.net(), classes=("a", "b", "c"), **options)
 
 
 def export_case(name: str) -> Exported:
     method, recipe = method_of(name), CASES[name].quantize
-    rows = calibration(method) if recipe != "float32" else None
+    rows = calibration(method) if recipes.recipe(recipe).calibrated else None
     return export(method, BATCH, infer_batch_size=2, quantize=recipe, calibrate=rows)
 
 
-def calibration(method: Supervised) -> dict[str, np.ndarray]:
+def calibration(method: Method) -> dict[str, np.ndarray]:
     """Returns rows to find the ranges of activations with."""
     rng, rows = np.random.default_rng(0), {}
     for part in method.features:

@@ -18,6 +18,7 @@ from tflite_odl import methods
 from tflite_odl.builtin.preprocess import Preprocessing
 from tflite_odl.builtin.schedules import Schedule
 from tflite_odl.errors import ModelError
+from tflite_odl.methods.contrastive.config import ContrastiveConfig
 from tflite_odl.methods.distill.config import DistillConfig
 from tflite_odl.methods.skip.config import PUBLISHED, SkipConfig
 
@@ -38,6 +39,9 @@ TYPED = {
     ),
     "accumulate": ("2", 2),
     "clip_norm": ("0.5", 0.5),
+    "clip_weight_norm": ("0.5", 0.5),
+    "clip_value": ("0.25", 0.25),
+    "optimizer_state": ("saved", "saved"),
     "loss": ("binary_cross_entropy", "binary_cross_entropy"),
     "label_smoothing": ("0.1", 0.1),
     "class_weights": ("1,0.5,2", (1.0, 0.5, 2.0)),
@@ -50,6 +54,8 @@ WITHIN = {
     "decay_steps": ("60", "decay_steps"),
     "final_rate": ("0.1", "final_rate"),
     "decay_rate": ("0.75", "decay_rate"),
+    "decay_power": ("2", "decay_power"),
+    "first_rate": ("0.125", "first_rate"),
     "input_dtype": ("uint8", "dtype"),
     "scale": ("0.5", "scale"),
     "offset": ("-1,-0.5", "offset"),
@@ -92,6 +98,41 @@ DISTILL = {
     "mutual_weight": ("0.2", 0.2),
     "gap_rule": ("false", False),
 }
+CONTRASTIVE = {
+    "buffer": ("64", 64),
+    "replay": ("8", 8),
+    "buffer_policy": ("flip_score", "flip_score"),
+    "score": ("nt_xent", "nt_xent"),
+    "minibatch": ("buffer_only", "buffer_only"),
+    "draw_by_score": ("true", True),
+    "rho": ("0.25", 0.25),
+    "rescore_every": ("20", 20),
+    "max_uses": ("9", 9),
+    "tau": ("0.2", 0.2),
+    "projector_width": ("32", 32),
+    "projection": ("16", 16),
+    "enroll": ("32", 32),
+    "neighbours": ("5", 5),
+}
+AUGMENT = {
+    "augment": ("images", "images"),
+    "image_area": ("0.2,0.9", (0.2, 0.9)),
+    "image_ratio": ("0.5,2", (0.5, 2.0)),
+    "image_flip": ("0.25", 0.25),
+    "image_strength": ("0.25", 0.25),
+    "image_jitter": ("0.5", 0.5),
+    "image_grey": ("0.1", 0.1),
+    "image_values": ("0,1", (0.0, 1.0)),
+    "sensor_rotate": ("0.5", 0.5),
+    "sensor_negate": ("0.1", 0.1),
+    "sensor_time_flip": ("0.1", 0.1),
+    "sensor_permute": ("0.1", 0.1),
+    "sensor_shuffle": ("0.1", 0.1),
+    "sensor_segments": ("8", 8),
+    "sensor_scale": ("0.3", 0.3),
+    "sensor_jitter": ("0.2", 0.2),
+    "sensor_spread": ("2,1,1", (2.0, 1.0, 1.0)),
+}
 
 
 def options(method: str, *typed: str, **defaults) -> dict:
@@ -106,12 +147,19 @@ def typed(table: dict) -> list[str]:
 
 
 def test_every_field_has_a_flag_that_says_what_it_means():
-    assert set(method_flags.known()) == {*TYPED, *WITHIN, *SKIP, *DISTILL}
-    found = options("finetune", *typed(TYPED), *typed(WITHIN))
+    assert set(method_flags.known()) == {
+        *TYPED,
+        *WITHIN,
+        *SKIP,
+        *DISTILL,
+        *CONTRASTIVE,
+        *AUGMENT,
+    }
+    found = options("finetune", *typed(TYPED), *typed(WITHIN), *typed(AUGMENT))
     assert {name: found[name] for name in TYPED} == {
         n: v for n, (_, v) in TYPED.items()
     }
-    assert found["schedule"] == Schedule("cosine", 5, 60, 0.1, 0.75)
+    assert found["schedule"] == Schedule("cosine", 5, 60, 0.1, 0.75, 2.0, 0.125)
     assert found["preprocessing"] == Preprocessing("uint8", 0.5, (-1.0, -0.5))
     made = methods.config_class("finetune")(**found)
     plain = methods.config_class("finetune")()
@@ -131,6 +179,21 @@ def test_distill_has_its_own_and_those_of_every_method():
     assert found == expected
     made, plain = DistillConfig(**found), DistillConfig()
     assert all(getattr(made, name) != getattr(plain, name) for name in DISTILL)
+
+
+def test_contrastive_has_its_own_and_augmentation():
+    # A flip's scores are renewed; nothing else is.
+    given = {**CONTRASTIVE, "score": ("flip", "flip")}
+    found = options("contrastive", *typed(given), *typed(AUGMENT), "--optimizer=adam")
+    made, plain = ContrastiveConfig(**found), ContrastiveConfig()
+    for name, (_, value) in given.items():
+        assert getattr(made, name) == value != getattr(plain, name)
+    assert made.optimizer == "adam" and made.augment == "images"
+    for field, prefix in (("images", "image_"), ("sensors", "sensor_")):
+        family = getattr(made, field)
+        for part in dataclasses.fields(family):
+            value = getattr(family, part.name)
+            assert value == AUGMENT[prefix + part.name][1] != part.default
 
 
 def test_what_is_not_given_is_left_to_the_configuration():
@@ -154,6 +217,7 @@ def test_as_published_is_one_flag():
     [
         *((flag, "skip") for flag in [*typed(SKIP), "--as_published"]),
         *((flag, "distill") for flag in typed(DISTILL)),
+        *((flag, "contrastive") for flag in typed(CONTRASTIVE)),
     ],
 )
 def test_a_flag_of_another_method_is_refused(flag, owner):
@@ -181,11 +245,18 @@ def test_help_lists_all_by_groups_without_tensorflow():
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     rest, own = done.stdout.split("Configuration of `skip` (--method=skip):")
-    common, distill = rest.split("Configuration of `distill` (--method=distill):")
-    for name in ("out", "verbose", *TYPED, *WITHIN):
+    heading = "Configuration of `{0}` (--method={0}):".format
+    rest, distill = rest.split(heading("distill"))
+    common, contrastive = rest.split(heading("contrastive"))
+    for name in ("out", "verbose", *TYPED, *WITHIN, *AUGMENT):
         assert f"--{name}:" in common or f"--[no]{name}:" in common
     for name in ("[no]as_published", *SKIP):
         assert f"--{name}:" in own
+    for name in (
+        "[no]draw_by_score",
+        *(n for n in CONTRASTIVE if n != "draw_by_score"),
+    ):
+        assert f"--{name}:" in contrastive
     for name in ("[no]gap_rule", *(n for n in DISTILL if n != "gap_rule")):
         assert f"--{name}:" in distill
     assert "one of sgd, momentum, nesterov, adam" in common.replace("\n    ", " ")

@@ -9,6 +9,9 @@ import shlex
 import subprocess
 import sys
 
+import keras
+import numpy as np
+
 ROOT = pathlib.Path(__file__).parents[1]
 
 
@@ -59,6 +62,23 @@ def test_convert_emulate_resume(tmp_path):
     assert summary["batches"] == summary["steps"] == 80
     assert summary["accuracy_after"] > summary["accuracy_before"] + 0.3
     assert len((run / "records.jsonl").read_text().splitlines()) == 80
+    page = tmp_path / "report.html"
+    lives = last_line(
+        tool(
+            "emulate",
+            artifact,
+            *("--dataset=digits", f"--out={tmp_path / 'phone'}", "--steps=30"),
+            *("--device=mid_range", "--faults=kill=1,corrupt=2", "--parity=2"),
+            f"--report={page}",
+        )
+    )
+    assert lives["equal"] is True and lives["batches"] == 30
+    assert [fault["kind"] for fault in lives["faults"]] == ["kill"]
+    found = json.loads(page.with_suffix(".json").read_text())
+    assert found["parity"] and all(row["passed"] for row in found["parity"])
+    assert "Ready to ship?" in page.read_text()
+    nobody = tool("emulate", artifact, "--device=toaster", f"--out={tmp_path / 'no'}")
+    assert nobody.returncode == 2 and "one of flagship" in nobody.stderr
     served = ("--evaluate=digits", f"--out={tmp_path / 'serve.tflite'}")
     baked = last_line(tool("bake", artifact, run, *served))
     assert baked["taken"] and baked["score"] > baked["before"] + 0.3
@@ -133,3 +153,39 @@ def test_convert_refuses_in_a_line_and_writes_nothing(tmp_path):
     assert speed.returncode == 2 and "'fast' is no number" in speed.stderr
     neither = tool("convert", f"--out={out}")
     assert neither.returncode == 2 and "either --model or --backbone" in neither.stderr
+
+
+def test_a_users_model_is_scaled_by_itself_or_by_a_flag(tmp_path):
+    """A data set's own scale would come on top of the model's."""
+    rng = np.random.default_rng(0)
+    rows = {
+        f"{name}_{part}": value
+        for part in ("train", "test")
+        for name, value in (
+            ("x", rng.integers(0, 256, (40, 6)).astype(np.uint8)),
+            ("y", rng.integers(0, 3, 40)),
+        )
+    }
+    np.savez(tmp_path / "mine.npz", **rows)
+    dense = keras.layers.Dense(3, activation="softmax", name="head")
+    bare = keras.Sequential([keras.Input((6,)), dense])
+    bare.save(tmp_path / "bare.keras")
+    scaled = [keras.Input((6,)), keras.layers.Rescaling(1 / 127.5, -1.0), dense]
+    keras.Sequential(scaled).save(tmp_path / "scaled.keras")
+
+    def convert(model: str, *options: str) -> subprocess.CompletedProcess:
+        data = f"--dataset=npz:{tmp_path / 'mine.npz'}"
+        names = (f"--model={tmp_path / model}.keras", f"--out={tmp_path / model}")
+        return tool("convert", data, *names, "--batch_size=4", "--noserve", *options)
+
+    refused = convert("bare")
+    assert refused.returncode == 2 and "--scale=1 " in refused.stderr
+    assert "--scale=0.00392" in refused.stderr
+    for model, options, scale in (
+        ("bare", ["--scale=0.00392"], 0.00392),
+        ("scaled", [], 1.0),
+    ):
+        last_line(convert(model, *options))
+        manifest = json.loads((tmp_path / model / "manifest.json").read_text())
+        found = manifest["method"]["config"]["preprocessing"]
+        assert found == {"dtype": "uint8", "scale": scale, "offset": 0.0}

@@ -25,5 +25,17 @@ class ArtifactError(OdlError):
     """An artifact folder or model file is incomplete, altered or rejected."""
 
 
+class BusyError(OdlError):
+    """Another process, or another session, writes to the folder."""
+
+
+class RunError(OdlError):
+    """The runtime failed in the middle of a call; only `reset` and restoring help."""
+
+
 class ExportError(OdlError):
     """The converted model was refused: the op audit or the parity gate failed."""
+
+
+class DeviceError(OdlError):
+    """A device profile, or an emulated phone, cannot be had or used here."""

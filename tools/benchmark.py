@@ -1,4 +1,4 @@
-"""Long studies: python tools/benchmark.py --suite=speed|coverage|skip|gate [--quick]
+"""Long studies: python tools/benchmark.py --suite=skip [--quick]
 
 Each suite is a folder beside this file, with `entry.py`. A run that was stopped goes on
 where it was, and measures again what has changed since.
@@ -21,7 +21,7 @@ import quiet
 import terminal
 from absl import app, flags, logging
 
-SUITES = ("speed", "coverage", "skip", "gate")
+SUITES = ("speed", "coverage", "skip", "contrastive", "gate")
 
 _SUITE = flags.DEFINE_enum("suite", None, SUITES, "what to study", required=True)
 _QUICK = flags.DEFINE_boolean("quick", False, "a taste: three minutes, no page")
@@ -33,7 +33,7 @@ _MINUTES = flags.DEFINE_float(
     "minutes", 55, "speed: after which only round one goes on"
 )
 _KEEP = flags.DEFINE_boolean(
-    "keep", False, "coverage, skip: keep what an older one made"
+    "keep", False, "coverage, skip, contrastive: keep what an older one made"
 )
 _WORK = flags.DEFINE_string(
     "work", None, "models, records, environments; .cache/SUITE if unset"

@@ -22,7 +22,7 @@ import terminal
 from absl import app, flags, logging
 from rich.console import Console
 
-from tflite_odl import methods
+from tflite_odl import methods, signing
 from tflite_odl.errors import OdlError
 
 _METHOD = flags.DEFINE_enum(
@@ -31,6 +31,9 @@ _METHOD = flags.DEFINE_enum(
 _BACKBONE = flags.DEFINE_string(
     "backbone", None, "a net of tflite_odl/models, untrained"
 )
+_NORM = flags.DEFINE_enum(
+    "norm", "batch", ["batch", "group"], "normalization of a --backbone"
+)
 _MODEL = flags.DEFINE_string("model", None, "your Keras model: .keras, .h5, SavedModel")
 _NUM_CLASSES = flags.DEFINE_integer(
     "num_classes", None, "with --model: replace the last Dense by a fresh one this wide"
@@ -38,7 +41,19 @@ _NUM_CLASSES = flags.DEFINE_integer(
 _DATASET = flags.DEFINE_string(
     "dataset",
     None,
-    "gives input shape, scaling, class names and the rows to prove with",
+    "gives dtype, class names and the rows to prove with; input shape and scaling of a "
+    "--backbone",
+)
+_STREAM = flags.DEFINE_string(
+    "stream",
+    "sequential",
+    "order of the dataset's rows to prove with: iid, tracks, ...",
+)
+_WEIGHTS = flags.DEFINE_string(
+    "weights",
+    None,
+    "checkpoint, or folder of a run: its weights go into the model where names and "
+    "shapes agree",
 )
 _INPUT_SHAPE = flags.DEFINE_list(
     "input_shape",
@@ -58,7 +73,10 @@ _CACHE = flags.DEFINE_boolean(
     "cache", True, "take layers as proven that were proven on this machine before"
 )
 _QUANTIZE = flags.DEFINE_string(
-    "quantize", "float32", "recipe: float32 | int8_backbone (what is frozen is int8)"
+    "quantize",
+    "float32",
+    "recipe: float32 | int8_backbone (what is frozen) | of the twin: int8_serve,"
+    " int8_weights, float16, int4_dense, int2_dense",
 )
 _CALIBRATE = flags.DEFINE_string(
     "calibrate",
@@ -67,6 +85,9 @@ _CALIBRATE = flags.DEFINE_string(
 )
 _SERVE = flags.DEFINE_boolean(
     "serve", True, "also write serve.tflite, the serving twin that tools/bake.py fills"
+)
+_SIGN = flags.DEFINE_string(
+    "sign", None, "PEM file of an Ed25519 private key that signs the artifact"
 )
 _OUT = flags.DEFINE_string("out", None, "the artifact's folder", required=True)
 _KEEP_REJECTED = flags.DEFINE_string(
@@ -96,16 +117,27 @@ def main(argv: list[str]) -> int:
 
 def _convert(progress, console: Console) -> dict:
     from tflite_odl.exporter.export import export
+    from tflite_odl.host import checkpoint
     from tflite_odl.proof.cache import Cache
+    from tflite_odl.reading import weights
 
     start = time.perf_counter()
+    if _SIGN.value:  # before all the work
+        signing.sign(_SIGN.value, signing.MODEL, b"")
     dataset = _open_dataset()
     options = method_flags.options(_METHOD.value, _of_dataset(dataset))
-    model, classes = _model(dataset, options.get("seed", 0), console)
+    model, classes = _model(dataset, options, console)
+    if _WEIGHTS.value:
+        given = checkpoint.tensors(_WEIGHTS.value)
+        console.out(str(weights.put(getattr(model, "model", model), given)))
     kind = methods.METHODS[_METHOD.value]
+    if _BACKBONE.value and hasattr(methods.config_class(_METHOD.value), "loss"):
+        # These nets end in logits of classes.
+        options.setdefault("loss", "sparse_cross_entropy")
     build = functools.partial(kind, model, classes=classes, **options)
     method = build(choices=_choices())
-    console.out(_learning(method))
+    for line in (_learning(method), *method.notes):
+        console.out(line)
     if _SERVE.value and not method.bakes:
         console.out(f"{_METHOD.value} has no serving twin: serve.tflite is left out")
     limit = _MEMORY_LIMIT.value and int(_MEMORY_LIMIT.value * 1e6)
@@ -115,7 +147,7 @@ def _convert(progress, console: Console) -> dict:
         method,
         _BATCH_SIZE.value,
         _INFER_BATCH_SIZE.value,
-        sample=(dataset.train.x[:256], dataset.train.y[:256]) if dataset else None,
+        sample=_sample(dataset),
         keep_rejected=_KEEP_REJECTED.value,
         memory_limit=limit,
         cache=Cache.usual() if _CACHE.value else Cache(None),
@@ -124,7 +156,7 @@ def _convert(progress, console: Console) -> dict:
         calibrate=_calibration(dataset),
         progress=progress,
     )
-    folder = exported.save(_OUT.value)
+    folder = exported.save(_OUT.value, _SIGN.value)
     return {
         "artifact": str(folder),
         "id": exported.manifest.artifact_id[:12],
@@ -132,6 +164,14 @@ def _convert(progress, console: Console) -> dict:
         "proofs": exported.manifest.proofs,
         "seconds": round(time.perf_counter() - start, 1),
     }
+
+
+def _sample(dataset):
+    """Returns (x, y), rows to prove the artifact with; None without a dataset."""
+    if not dataset:
+        return None
+    size = min(len(dataset.train), 256)
+    return next(dataset.train.batches(size, order=_STREAM.value))
 
 
 def _calibration(dataset):
@@ -151,15 +191,20 @@ def _open_dataset():
     return streams.open(_DATASET.value) if _DATASET.value else None
 
 
-def _model(dataset, seed: int, console: Console):
-    """Returns (Keras model, class names) from the flags."""
+def _model(dataset, options: dict[str, Any], console: Console):
+    """Returns (what is trained, class names) from the flags and a method's options."""
     from tflite_odl import models
+    from tflite_odl.builtin.preprocess import Preprocessing
     from tflite_odl.errors import ModelError
     from tflite_odl.reading.load import load
+    from tflite_odl.reading.scaling import check_scaled
 
     classes = dataset.classes if dataset else ()
+    taken = options.get("preprocessing", Preprocessing())
     if (_MODEL.value is None) == (_BACKBONE.value is None):
         raise ModelError("give either --model or --backbone")
+    if _MODEL.value and _NORM.value != "batch":
+        raise ModelError("--norm is of a --backbone; a --model has its own")
     if _MODEL.value:
         loaded = load(
             _MODEL.value,
@@ -168,8 +213,10 @@ def _model(dataset, seed: int, console: Console):
         )
         for note in loaded.notes:
             console.out(note)
+        if taken.dtype == "uint8" and not method_flags.given("scale"):
+            check_scaled(loaded.model)
         outputs = loaded.model.output_shape[-1]
-        return loaded.model, classes if len(classes) == outputs else ()
+        return loaded, classes if len(classes) == outputs else ()
     shape = tuple(
         map(int, _INPUT_SHAPE.value or (dataset.input_shape if dataset else ()))
     )
@@ -178,18 +225,21 @@ def _model(dataset, seed: int, console: Console):
         raise ModelError(
             "--backbone needs --dataset, or --input_shape and --num_classes"
         )
-    return models.backbone(_BACKBONE.value, shape, num_classes, seed), classes
+    choices = {"seed": options.get("seed", 0), "norm": _NORM.value}
+    return models.backbone(_BACKBONE.value, shape, num_classes, **choices), classes
 
 
 def _of_dataset(dataset) -> dict[str, Any]:
-    """Returns what a dataset says of a method's options: scaling, an epoch's steps."""
+    """Returns what a dataset says of a method's options: dtype, an epoch's steps, and
+    how a backbone's inputs are scaled; a user's model has its own scaling."""
     from tflite_odl.builtin.preprocess import Preprocessing
 
     if not dataset:
         return {}
     dtype, epoch = str(dataset.train.x.dtype), len(dataset.train) // _BATCH_SIZE.value
+    scaling = () if _MODEL.value else (dataset.scale, dataset.offset)
     return {
-        "preprocessing": Preprocessing(dtype, dataset.scale, dataset.offset),
+        "preprocessing": Preprocessing(dtype, *scaling),
         "update_period": max(1, epoch),
     }
 
@@ -225,7 +275,7 @@ def _choices() -> dict[str, str] | None:
         with open(_PLAN.value) as file:
             content = json.load(file)
         return dict(content.get("plan", content))
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"--plan={_PLAN.value} is not a plan: {error}") from error
 
 

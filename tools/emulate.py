@@ -1,6 +1,8 @@
 """Runs an artifact through LiteRT on a stream, as the phone will:
 
 python tools/emulate.py artifacts/finetune --dataset=digits --steps=300 --out=runs/x
+python tools/emulate.py artifacts/finetune --device=low_end --faults=kill=3 --count \
+    --parity=20 --report=runs/x/report.html --out=runs/x
 """
 
 from __future__ import annotations
@@ -13,15 +15,19 @@ import signal
 import sys
 from typing import Any
 
+import desk
 import quiet
 import terminal
 from absl import app, flags
 from rich.console import Console
 from rich.progress import Progress
 
-from tflite_odl import streams
+from tflite_odl import contract, files, streams
+from tflite_odl.desk import app as phone_app
+from tflite_odl.desk.report.findings import Findings, about, curves, described
 from tflite_odl.errors import ContractError, DataError, OdlError
-from tflite_odl.host import loop, records
+from tflite_odl.host import journal, loop, probe, records
+from tflite_odl.host.claim import LOCK_FILE
 from tflite_odl.host.session import Session
 
 _DATASET = flags.DEFINE_string("dataset", "digits", "digits[:changes] or npz:PATH")
@@ -34,8 +40,23 @@ _RUNTIME = flags.DEFINE_enum("runtime", "interpreter", ["interpreter", "compiled
 _THREADS = flags.DEFINE_integer("threads", 2, "of the CPU kernels")
 _SEED = flags.DEFINE_integer("seed", 0, "of the stream's order")
 _EVERY = flags.DEFINE_integer("checkpoint_every", 100, "batches between checkpoints")
+_TRUSTED = flags.DEFINE_string(
+    "trusted", None, "PEM file of the Ed25519 public key that must have signed it"
+)
 _SET = flags.DEFINE_multi_string("set", [], "name=value for configure, repeatable")
 
+_STREAM = flags.DEFINE_string(
+    "stream",
+    "shuffled",
+    "order of the rows: iid, sequential, stc=100, blurred=0.5, concurrent=2, "
+    "imbalanced=10, tracks, sessions",
+)
+_PROBE = flags.DEFINE_multi_float(
+    "probe",
+    [],
+    "share of the labels that a linear probe of embeddings sees, repeatable; kNN sees "
+    "all",
+)
 _UNLABELLED = flags.DEFINE_float(
     "unlabelled", 0.0, "fraction of the rows that are trained without their label"
 )
@@ -57,37 +78,114 @@ def main(argv: list[str]) -> int:
 
 def _emulate(artifact: str, console: Console) -> dict:
     out = pathlib.Path(_OUT.value)
-    if out.exists() and any(out.iterdir()) and not _RESUME.value:
+    if _holds_a_run(out) and not _RESUME.value:
         raise DataError(
             f"{out} already holds a run: --resume it, or take another --out"
         )
     settings = _settings()
     dataset = streams.open(_DATASET.value)
-    with Session(artifact, _RUNTIME.value, _THREADS.value, out) as session:
+    with Session(
+        artifact, _RUNTIME.value, _THREADS.value, out, _TRUSTED.value
+    ) as session:
         for note in session.artifact.notes:
             console.print(f"note: {note}", style="yellow", markup=False)
-        before = session.evaluate(dataset.test.x, dataset.test.y)
+        session.claim()
+        before = _measured(session, dataset)
         records.note_facts(out, _facts(session, settings))
-        resumed = _RESUME.value and _restore(session, console)
-        if settings and not resumed:
-            session.configure(**settings)
-        summary = _train(session, dataset, out, console)
-        after = session.evaluate(dataset.test.x, dataset.test.y)
-        return {
-            "artifact": artifact,
-            "dataset": dataset.name,
-            "runtime": _RUNTIME.value,
-            **{
-                f"{name}_{when}": round(found[name], 4)
-                for name in ("accuracy", "absolute_error", "loss")
-                for when, found in (("before", before), ("after", after))
-                if name in found
-            },
-            **dataclasses.asdict(summary),
-            "peak_memory_mb": round(_peak_mb(), 1),
-            "model_bytes": len(session.artifact.model),
-            "flex_ops": loop.flex_ops(session.manifest),
-        }
+        compared = desk.compared(session.artifact, console)
+        if not desk.wanted():
+            found = _run(session, dataset, out, settings, console)
+    if desk.wanted():  # the app claims the folder
+        life = _life(artifact, out, settings)
+        counts = compared["counts"]
+        found = desk.lead(life, session.artifact, _STEPS.value, counts, console)
+    _report(session.artifact, dataset.name, before, {**found, **compared}, out, console)
+    return {
+        "artifact": artifact,
+        "dataset": dataset.name,
+        "runtime": _RUNTIME.value,
+        **{
+            f"{name}_{when}": round(values[name], 4)
+            for name in found["after"]
+            for when, values in (("before", before), ("after", found["after"]))
+            if name in values
+        },
+        **found["summary"],
+        "peak_memory_mb": round(_peak_mb(), 1),
+        "model_bytes": len(session.artifact.model),
+        "flex_ops": loop.flex_ops(session.manifest),
+        **{n: found[n] for n in ("faults", "equal", "stream", "step") if n in found},
+    }
+
+
+def _run(session: Session, dataset, out: pathlib.Path, settings: dict, console) -> dict:
+    """Trains in this process; returns the summary, and what was found after it."""
+    resumed = _RESUME.value and _restore(session, console)
+    if settings and not resumed:
+        session.configure(**settings)
+    summary = _train(session, dataset, out, console)
+    after = _measured(session, dataset)
+    return {"after": after, "summary": dataclasses.asdict(summary)}
+
+
+def _life(artifact: str, out: pathlib.Path, settings: dict) -> phone_app.Life:
+    return phone_app.Life(
+        artifact,
+        _DATASET.value,
+        _STREAM.value,
+        _SEED.value,
+        str(out),
+        batches=[],
+        corrupt=[],
+        settings=settings,
+        runtime=_RUNTIME.value,
+        threads=_THREADS.value,
+        checkpoint_every=_EVERY.value,
+        unlabelled=_UNLABELLED.value,
+    )
+
+
+def _report(
+    artifact, dataset: str, before: dict, found: dict, out: pathlib.Path, console
+) -> None:
+    names = {field.name for field in dataclasses.fields(Findings)}
+    desk.report(
+        Findings(
+            artifact=about(artifact),
+            device=described(desk.profile()),
+            dataset=dataset,
+            before=before,
+            curves=curves(list(journal.read(out / records.RECORDS))),
+            goldens=desk.golden(artifact),
+            **{name: value for name, value in found.items() if name in names},
+        ),
+        console,
+    )
+
+
+def _holds_a_run(out: pathlib.Path) -> bool:
+    with files.told(DataError, f"cannot read {files.shown(out)}"):
+        return out.exists() and any(path.name != LOCK_FILE for path in out.iterdir())
+
+
+def _measured(session: Session, dataset) -> dict[str, float]:
+    """Returns what held-out rows say: of labels, or of embeddings by probes."""
+    (output, *_) = session.manifest.signature(contract.INFER).outputs
+    if output.name != "embedding":
+        if _PROBE.value:
+            raise ContractError(f"--probe is of embeddings, {output.name} are none")
+        found = session.evaluate(dataset.test.x, dataset.test.y)
+        told = ("accuracy", "absolute_error", "loss")
+        return {name: found[name] for name in told if name in found}
+    train, test = dataset.train, dataset.test
+    if not _PROBE.value:
+        return {}
+    of_train, of_test = session.infer(train.x), session.infer(test.x)
+    found = {"knn": probe.knn(of_train, train.y, of_test, test.y)}
+    for share in _PROBE.value:
+        embeddings = (of_train, train.y, of_test, test.y)
+        found[f"probe_{share:g}"] = probe.linear_probe(*embeddings, share, _SEED.value)
+    return found
 
 
 def _facts(session: Session, settings: dict[str, float]) -> dict[str, Any]:
@@ -98,6 +196,7 @@ def _facts(session: Session, settings: dict[str, float]) -> dict[str, Any]:
         "seed": _SEED.value,
         "settings": settings,
         "unlabelled": _UNLABELLED.value,
+        "stream": _STREAM.value,
     }
 
 
@@ -125,13 +224,16 @@ def _train(session: Session, dataset, out: pathlib.Path, console: Console):
 
         return loop.run(
             session,
-            lambda start: dataset.train.batches(batch_size, _SEED.value, start),
+            lambda start: dataset.train.batches(
+                batch_size, _SEED.value, start, _STREAM.value
+            ),
             _STEPS.value,
             out,
             _EVERY.value,
             stop=lambda: bool(stopped),
             on_step=on_step,
             hide=loop.hidden(_UNLABELLED.value, _SEED.value),
+            note=lambda text: console.out(f"note: {text}", style="yellow"),
         )
 
 

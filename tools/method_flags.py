@@ -24,6 +24,8 @@ from tflite_odl.methods.skip import config as skip
 
 # Fields of dataclasses within whose own names say too little.
 RENAMED = {("schedule", "kind"): "schedule", ("preprocessing", "dtype"): "input_dtype"}
+# What precedes the names of a dataclass within: several have fields of one name.
+PREFIXES = {"images": "image_", "sensors": "sensor_"}
 PUBLISHED = "as_published"
 HELP = {"--help", "-help", "-h", "--helpshort"}
 
@@ -48,7 +50,8 @@ class Option:
 
     @property
     def name(self) -> str:
-        return RENAMED.get(self.path, self.path[-1])
+        prefix = PREFIXES.get(self.path[0], "")
+        return RENAMED.get(self.path, prefix + self.path[-1])
 
     @property
     def heading(self) -> str:
@@ -110,6 +113,11 @@ def options(
             value = dataclasses.replace(base, **{inner[0]: value})
         found[field] = value
     return found
+
+
+def given(name: str, values: flags.FlagValues = flags.FLAGS) -> bool:
+    """Whether an option's flag was typed."""
+    return values[name].value is not None
 
 
 def parse(argv: list[str]) -> list[str]:

@@ -10,61 +10,13 @@ from tests.builtin import lite
 from tflite_odl.builtin import random
 from tflite_odl.builtin.augment import SensorAugmentation
 from tflite_odl.errors import ModelError
+from tflite_odl.proof.references.augment import augmented
 
 # Values to 10 through a rotation, and noise through a logarithm and a cosine, float32.
 CLOSE = {"rtol": 0, "atol": 2e-5}
 ALL = SensorAugmentation(negate=0.5, time_flip=0.5, permute=0.5, shuffle=0.5)
 NONE = SensorAugmentation(0, 0, 0, 0, 0, scale=0, jitter=0)
 SHAPE = (16, 12, 6)
-
-
-def numpy_sensors(x, draws, config):
-    """The same windows one by one, change by change, in float64."""
-    draws = {name: np.float64(value) for name, value in draws.items()}
-    parts = [{name: v[b] for name, v in draws.items()} for b in range(len(x))]
-    return np.stack([numpy_window(np.float64(w), u, config) for w, u in zip(x, parts)])
-
-
-def numpy_window(window, u, config):
-    if u["permute"] < config.permute:
-        pieces = np.split(window, config.segments)
-        window = np.concatenate([pieces[k] for k in np.argsort(-u["segment_order"])])
-    if u["time_flip"] < config.time_flip:
-        window = window[::-1]
-    if u["rotate"] < config.rotate:
-        rotation = numpy_rotation(u)
-        rows = [[rotation @ v for v in row.reshape(-1, 3)] for row in window]
-        window = np.array(rows).reshape(window.shape)
-    if u["shuffle"] < config.shuffle:
-        window = window[:, np.argsort(-u["channel_order"])]
-    if u["negate"] < config.negate:
-        window = -window
-    window = window * (1 + config.scale * gauss(u["scale_radius"], u["scale_angle"]))
-    if config.jitter:
-        noise = gauss(u["noise_radius"], u["noise_angle"])
-        window = window + noise * np.array(config.spread) * config.jitter
-    return window
-
-
-def numpy_rotation(u):
-    """By quaternion: cos a/2, k sin a/2."""
-    z = 2 * u["axis_height"][0] - 1
-    around = 2 * np.pi * u["axis_around"][0]
-    side = np.sqrt(1 - z * z)
-    half = (2 * u["turn"][0] - 1) * np.pi / 2
-    w = np.cos(half)
-    x, y, z = np.sin(half) * np.array([side * np.cos(around), side * np.sin(around), z])
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-        ]
-    )
-
-
-def gauss(radius, angle):
-    return np.sqrt(-2 * np.log(1 - radius)) * np.cos(2 * np.pi * angle)
 
 
 def windows(shape=SHAPE, seed=0):
@@ -94,7 +46,7 @@ def test_equals_numpy(config):
     for seed in (3, 4):
         drawn = draws(config, seed=seed)
         got = config.apply(tf.constant(x), drawn)
-        np.testing.assert_allclose(got, numpy_sensors(x, drawn, config), **CLOSE)
+        np.testing.assert_allclose(got, augmented(x, drawn, config), **CLOSE)
 
 
 def test_both_runtimes_equal_numpy():
@@ -109,9 +61,7 @@ def test_both_runtimes_equal_numpy():
     drawn = {n[2:]: v for n, v in got.items() if n.startswith("u_")}
     for name, value in draws(ALL, seed=7).items():
         np.testing.assert_array_equal(drawn[name], value, name)
-    np.testing.assert_allclose(
-        got["y"], numpy_sensors(inputs["x"], drawn, ALL), **CLOSE
-    )
+    np.testing.assert_allclose(got["y"], augmented(inputs["x"], drawn, ALL), **CLOSE)
 
 
 def test_nothing_chosen_changes_nothing():

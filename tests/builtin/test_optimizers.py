@@ -41,6 +41,32 @@ def test_clip_equals_tensorflow():
             np.testing.assert_allclose(g, e, rtol=1e-6)  # two roundings
 
 
+def test_other_limits_equal_tensorflow():
+    gradients = {n: tf.random.stateless_normal([5, 3], [ord(n), 0]) for n in "ab"}
+    for largest in (0.5, 100.0):
+        each = optimizers.clip_each(gradients, tf.constant([largest]))
+        values = optimizers.clip_values(gradients, tf.constant([largest]))
+        for name, gradient in gradients.items():
+            expected = tf.clip_by_norm(gradient, largest)
+            np.testing.assert_allclose(each[name], expected, rtol=1e-6)  # as above
+            expected = tf.clip_by_value(gradient, -largest, largest)
+            np.testing.assert_array_equal(values[name], expected)
+
+
+@pytest.mark.parametrize("name", ["momentum", "rmsprop"])
+def test_any_optimizer_decays_weights_as_keras(name):
+    ours = optimizers.OPTIMIZERS[name](learning_rate=0.1, weight_decay=0.2)
+    keras = KERAS_OPTIMIZERS[name](**ours.hyperparameters())
+    weight, gradient = np.float32([1.0, -2.0]), np.float32([0.5, 0.25])
+    variable = tf.Variable(weight)
+    state = {"a": weight, **ours.initial({"a": weight})}
+    state |= {n: np.float32([v]) for n, v in ours.hyperparameters().items()}
+    news = ours.update({"a": gradient}, state, tf.constant([0]))
+    keras.apply_gradients([(tf.constant(gradient), variable)])
+    np.testing.assert_allclose(news["a"], variable, rtol=1e-6)  # a few roundings
+    assert "weight_decay" not in optimizers.OPTIMIZERS[name]().hyperparameters()
+
+
 def test_gathered_gradients_are_the_mean_of_a_group():
     rng = np.random.default_rng(1)
     batches = rng.normal(size=(6, 4, 3)).astype(np.float32)

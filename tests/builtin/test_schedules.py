@@ -37,12 +37,20 @@ def test_decay_equals_keras(kind):
 def test_warmup_reaches_the_full_rate_and_keeps_it():
     got = rates(Schedule(warmup_steps=3), 6)
     np.testing.assert_allclose(got, [0.05, 0.1, 0.15, 0.2, 0.2, 0.2], rtol=1e-6)
+    got = rates(Schedule(warmup_steps=2, first_rate=0.0), 5)
+    np.testing.assert_allclose(got, [0, 0.1, 0.2, 0.2, 0.2], rtol=1e-6)
+    # `configure` may switch the warm-up off on the phone.
+    state = {"learning_rate": tf.constant([0.2]), "first_rate": tf.constant([0.5])}
+    state["warmup_steps"] = tf.constant([0.0])
+    schedule = Schedule(warmup_steps=2, first_rate=0.5)
+    np.testing.assert_allclose(schedule.rate(state, tf.constant([0])), [0.2])
     assert Schedule().hyperparameters() == {}
 
 
+@pytest.mark.parametrize("first_rate", [None, 0.25])
 @pytest.mark.parametrize("kind", SETTINGS)
-def test_the_reference_has_the_same_rates(kind):
-    schedule = Schedule(kind, 2, 4, 0.1, 0.3)
+def test_the_reference_has_the_same_rates(kind, first_rate):
+    schedule = Schedule(kind, 2, 4, 0.1, 0.3, 2.0, first_rate)
     state = {n: np.float32([v]) for n, v in schedule.hyperparameters().items()}
     state["learning_rate"] = np.float32([0.2])
     found = [reference_optimizers.rate(kind, state, s) for s in range(12)]

@@ -12,7 +12,17 @@ import pytest
 from tflite_odl.contract import Manifest, Signature, TensorSpec
 from tflite_odl.contract.digest import digest
 from tflite_odl.errors import ArtifactError, CheckpointError, ContractError, DataError
-from tflite_odl.host import checkpoint, embedded, labels, paths, records, rows, totals
+from tflite_odl.host import (
+    bake,
+    checkpoint,
+    embedded,
+    journal,
+    labels,
+    paths,
+    records,
+    rows,
+    totals,
+)
 from tflite_odl.streams import packed
 
 FOLDER = pathlib.Path(__file__).parents[2] / "conformance"
@@ -145,6 +155,22 @@ def test_manifests(case):
     assert embedded.text(content).decode() == case["text"]
 
 
+@cases("bake")
+def test_bake(case):
+    vectors = load("bake")
+    state = {name: tensor(about) for name, about in vectors["state"].items()}
+    before = (FILES / vectors["before"]).read_bytes()
+    if case.get("refused"):
+        with pytest.raises((ArtifactError, CheckpointError)):
+            bake.patched(before, bake.Twin.from_json(case["serving"]), state)
+        return
+    twin = bake.Twin.from_json(case["serving"])
+    after = (FILES / case["after"]).read_bytes()
+    assert bake.patched(before, twin, state) == after != before
+    again = bake.Twin.from_json(json.loads(json.dumps(twin.to_json())))
+    assert again == twin
+
+
 @cases("paths")
 def test_paths(case, tmp_path):
     if case.get("refused"):
@@ -159,3 +185,13 @@ def test_records(case):
     metrics = {name: tensor(about) for name, about in case["metrics"].items()}
     found = records.record(case["batch"], metrics, case["before"], case["ms"])
     assert json.loads(json.dumps(found)) == json.loads(case["line"])
+
+
+@cases("lines")
+def test_lines(case):
+    found = journal.parse(case["line"].encode() + b"\n")
+    if case.get("refused"):
+        assert found is None
+    else:
+        assert found == json.loads(case["record"])
+        assert journal.line(found).decode() == case["line"] + "\n"

@@ -1,8 +1,12 @@
 """An artifact is written whole or not at all, and says what it is."""
 
 import dataclasses
+import errno
 import hashlib
 import json
+import os
+import subprocess
+import threading
 
 import numpy as np
 import pytest
@@ -14,6 +18,7 @@ from tflite_odl.errors import ArtifactError
 from tflite_odl.exporter import artifact
 from tflite_odl.exporter.artifact import Call, Expected, Goldens, write
 from tflite_odl.exporter.compact import compact
+from tflite_odl.exporter.exchange import exchange
 from tflite_odl.host import embedded
 
 ONE = np.array([1], np.int32)
@@ -116,27 +121,81 @@ def test_failure_while_writing_changes_nothing(
         real(path, content)
 
     monkeypatch.setattr(artifact, "_write_synced", full_disk)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(ArtifactError, match="cannot write .*No space left"):
         write(tmp_path / "a", model, manifest, goldens)
     assert _snapshot(tmp_path) == before
 
 
-def test_older_artifact_comes_back_if_the_new_one_cannot_take_its_place(
-    tmp_path, model, manifest, goldens, monkeypatch
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSYS])
+def test_where_names_cannot_be_exchanged_both_artifacts_are_there(
+    tmp_path, model, manifest, goldens, monkeypatch, code
 ):
+    folder = write(tmp_path / "a", model, manifest)
+    before = _snapshot(folder)
+
+    def refuse(one, other):
+        if code == errno.EIO:
+            raise OSError(code, "Input/output error")
+        return False
+
+    monkeypatch.setattr(artifact, "exchange", refuse)
+    with pytest.raises(ArtifactError) as caught:
+        write(folder, model, manifest, goldens)
+    assert _snapshot(folder) == before
+    others = [path for path in tmp_path.iterdir() if path != folder]
+    if code == errno.EIO:
+        assert "Input/output" in str(caught.value) and not others
+    else:
+        (kept,) = others
+        assert str(kept) in str(caught.value)
+        assert len(_snapshot(kept)) == len(before) + len(goldens.files())
+
+
+def test_the_name_is_never_without_an_artifact(tmp_path, model, manifest):
+    """Who looks at any moment finds a whole one: names are exchanged, not renamed."""
+    folder, stop, bad = write(tmp_path / "a", model, manifest), threading.Event(), []
+
+    def look():
+        while not stop.is_set():
+            try:
+                Manifest.from_json((folder / contract.MANIFEST_FILE).read_bytes())
+            except (OSError, ArtifactError) as error:
+                bad.append(error)
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    for number in range(40):
+        write(folder, model, dataclasses.replace(manifest, classes=(str(number),)))
+    stop.set()
+    watcher.join()
+    assert not bad
+
+
+def test_exchange_swaps_two_folders(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name)
+    assert exchange(tmp_path / "a", tmp_path / "b")
+    assert [(tmp_path / n / "file").read_text() for n in "ab"] == ["b", "a"]
+    with pytest.raises(OSError, match="No such file"):
+        exchange(tmp_path / "a", tmp_path / "none")
+
+
+def test_what_a_killed_export_left_is_removed(tmp_path, model, manifest):
+    process = subprocess.Popen(["true"])
+    process.wait()
+    for pid in (process.pid, os.getpid()):
+        (tmp_path / f".odl-{pid}-abc.artifact" / "goldens").mkdir(parents=True)
     write(tmp_path / "a", model, manifest)
-    before = _snapshot(tmp_path)
-    real = artifact.pathlib.Path.rename
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"a", f".odl-{os.getpid()}-abc.artifact"}
 
-    def refuse(path, target):
-        if ".new-" in path.name:
-            raise OSError(5, "Input/output error")
-        return real(path, target)
 
-    monkeypatch.setattr(artifact.pathlib.Path, "rename", refuse)
-    with pytest.raises(OSError, match="Input/output"):
-        write(tmp_path / "a", model, manifest, goldens)
-    assert _snapshot(tmp_path) == before
+@pytest.mark.parametrize("name", ["file/a", "a" * 256, "a\0b", "a\ud800b", "/proc/a"])
+def test_names_that_no_folder_can_have(tmp_path, model, manifest, name):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ArtifactError, match="cannot write "):
+        write(tmp_path / name, model, manifest)
 
 
 def test_foreign_folder_is_not_overwritten(tmp_path, model, manifest):

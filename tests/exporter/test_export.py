@@ -110,7 +110,7 @@ def test_slightly_wrong_update_is_caught_beside_noise(monkeypatch):
     )
     monkeypatch.setattr(Adam, "step", wrong)
     with pytest.raises(ParityError, match="'train', tensor 'conv_kernel'"):
-        export(Finetune(net, optimizer="adam"), nets.BATCH)
+        export(Finetune(net, optimizer="adam", loss="sparse_cross_entropy"), nets.BATCH)
 
 
 def test_flex_op_fails_with_its_layer(monkeypatch):
@@ -216,7 +216,7 @@ def two(names, outputs=1):
 )
 def test_what_cannot_be_trained_is_named(net, options, message):
     with pytest.raises(ModelError, match=message):
-        Finetune(net(), **options)
+        Finetune(net(), **{"loss": "sparse_cross_entropy", **options})
 
 
 def test_a_method_is_the_same_file_whatever_was_traced_before():
@@ -239,7 +239,7 @@ def test_layer_called_with_training_false_keeps_its_statistics():
     x = kl.Conv2D(4, 3, name="conv")(inputs)
     x = kl.BatchNormalization(name="norm")(x, training=False)
     net = tf_keras.Model(inputs, kl.Dense(3)(kl.GlobalAveragePooling2D()(x)))
-    exported = export(Finetune(net), nets.BATCH)
+    exported = export(Finetune(net, loss="sparse_cross_entropy"), nets.BATCH)
     names = [spec.name for spec in exported.manifest.state]
     assert "norm_gamma" in names and "norm_moving_mean" not in names
 

@@ -12,7 +12,8 @@ from tf_keras import layers as kl
 from tests import nets
 from tests.builtin.test_fold import randomize
 from tflite_odl import contract
-from tflite_odl.builtin.quantized import nudged, quantized_kernel, split
+from tflite_odl.builtin.fake_quant import quantized_kernel
+from tflite_odl.builtin.quantized import split
 from tflite_odl.errors import ExportError
 from tflite_odl.exporter import flatbuffer, int8, recipes, tfmot
 from tflite_odl.exporter.convert import convert
@@ -25,6 +26,7 @@ from tflite_odl.methods import Finetune, Skip
 from tflite_odl.proof import backbones
 from tflite_odl.proof.candidate import ParityError
 from tflite_odl.proof.references.backbone import run_alone
+from tflite_odl.quantizing import nudged
 from tflite_odl.signatures import TrainableModule
 
 RECIPE = recipes.recipe("int8_backbone")
@@ -36,6 +38,7 @@ def rows(count=64, seed=0, shape=(6, 6, 2)):
 
 
 def method_of(trainable=LAST, kind=Finetune, **options):
+    options = {"loss": "sparse_cross_entropy", **options}
     return kind(randomize(nets.conv_net()), trainable=trainable, **options)
 
 
@@ -160,7 +163,11 @@ def test_layers_tfmot_does_not_know_stay_float_and_are_named():
     x = kl.PReLU(shared_axes=[1, 2], name="unknown")(x)
     x = kl.Conv2D(4, 3, activation="relu", name="beyond")(x)
     x = kl.Dense(3, name="head")(kl.Flatten(name="flat")(x))
-    method = Finetune(randomize(tf_keras.Model(inputs, x)), trainable="head")
+    method = Finetune(
+        randomize(tf_keras.Model(inputs, x)),
+        trainable="head",
+        loss="sparse_cross_entropy",
+    )
     found = int8.quantized(method, RECIPE, rows())
     assert found.unknown == ("unknown",)
     assert found.backbone.layers == ("known",)
@@ -234,7 +241,7 @@ def test_outputs_that_are_not_tfmots_are_found():
             kl.Dense(3, name="head"),
         ]
     )
-    method = Finetune(randomize(model), trainable="head")
+    method = Finetune(randomize(model), trainable="head", loss="sparse_cross_entropy")
     backbone, network = int8.quantized(method, RECIPE, rows()).backbone, method.network
     everything = convert(int8._Alone(backbone.everything(), network), int8=True)
     theirs = tfmot.calibrated(network.model, ["pool"], [rows()])
@@ -254,7 +261,9 @@ def test_a_channel_of_zeros_keeps_its_bias():
     kernel, _ = conv.get_weights()
     kernel[..., 1] = 0
     conv.set_weights([kernel, np.array([0.5, 3.0, -0.5, 0.2], np.float32)])
-    found = int8.quantized(Finetune(model, trainable="head"), RECIPE, rows())
+    found = int8.quantized(
+        Finetune(model, trainable="head", loss="sparse_cross_entropy"), RECIPE, rows()
+    )
     (value,) = run_alone(found.backbone.alone)([rows(2)])
     end = next(iter(found.backbone.ends.values()))
     step = found.backbone.step(end)
@@ -310,7 +319,7 @@ def test_ranges_go_through_what_only_moves():
             kl.Dense(3, name="head"),
         ]
     )
-    method = Finetune(randomize(model), trainable="head")
+    method = Finetune(randomize(model), trainable="head", loss="sparse_cross_entropy")
     found = int8.quantized(method, RECIPE, rows())
     assert found.backbone.layers == ("conv", "conv_2")
     assert found.backbone.step("pool") == found.backbone.step("conv/activation") > 0
@@ -331,7 +340,11 @@ def test_a_zero_point_between_two_steps_is_settled():
         ]
     )
     x = np.clip(rows(), -1, 1)  # images from -1 to 1: the ends themselves occur
-    found = int8.quantized(Finetune(randomize(model), trainable="head"), RECIPE, x)
+    found = int8.quantized(
+        Finetune(randomize(model), trainable="head", loss="sparse_cross_entropy"),
+        RECIPE,
+        x,
+    )
     assert found.proofs["steps_from_tfmot"] <= 1.001
     assert found.backbone.ranges["average"] == found.backbone.range_of(
         "conv/activation"
@@ -348,7 +361,12 @@ def test_a_convolution_that_learns_on_int8_values_is_exact():
             kl.Dense(3, name="head"),
         ]
     )
-    method = Finetune(randomize(model), trainable="last:2", learning_rate=0.1)
+    method = Finetune(
+        randomize(model),
+        trainable="last:2",
+        learning_rate=0.1,
+        loss="sparse_cross_entropy",
+    )
     found = export(method, nets.BATCH, quantize=RECIPE.name, calibrate=rows())
     # Its shifts may be int8, joined with zeros; the gate has compared what comes of it.
     assert found.manifest.proofs["interpreter"]["train_whole_tensor"] < 1e-5

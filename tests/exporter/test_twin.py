@@ -22,7 +22,7 @@ from tflite_odl.proof.candidate import ParityError
 def method_of(*layers, shape=(6, 6, 2), **config):
     tf_keras.utils.set_random_seed(5)
     model = tf_keras.Sequential([kl.Input(shape), *layers])
-    return Finetune(randomize(model), **config)
+    return Finetune(randomize(model), loss="sparse_cross_entropy", **config)
 
 
 def head(*layers):
@@ -59,7 +59,9 @@ def test_weights_that_start_equal_have_places_of_their_own():
     tf_keras.utils.set_random_seed(5)
     layers = [kl.Conv2D(4, 3, padding="same", name=f"conv{k}") for k in range(3)]
     model = tf_keras.Sequential([kl.Input((6, 6, 4)), *layers, *head()])
-    served = serve(Finetune(model))  # Keras' biases are zeros, all of them
+    served = serve(
+        Finetune(model, loss="sparse_cross_entropy")
+    )  # Keras' biases are zeros, all of them
     offsets = [weight.offset for weight in served.twin.weights]
     assert len(offsets) == len(set(offsets)) == 8
     ends = sorted((w.offset, w.offset + w.bytes) for w in served.twin.weights)

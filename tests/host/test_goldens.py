@@ -79,10 +79,10 @@ def test_missing_and_cut_files_are_named(tmp_path):
     artifact = Artifact.open(toy.write(tmp_path / "artifact", calls()))
     file = next((artifact.path / "goldens").glob("*_in_x.bin"))
     with InterpreterRuntime(artifact.model, artifact.manifest) as runtime:
-        with pytest.raises(ArtifactError, match="no goldens in"):
+        with pytest.raises(ArtifactError, match="cannot read .*index.json: No"):
             goldens.check(runtime, bare)
         file.write_bytes(file.read_bytes()[:-4])
-        with pytest.raises(ArtifactError, match=f"{file.name} is cut: 11 values"):
+        with pytest.raises(ArtifactError, match=f"{file.name} is cut: 44 bytes"):
             goldens.check(runtime, artifact)
         file.unlink()
         with pytest.raises(ArtifactError, match=f"cannot read .*{file.name}"):

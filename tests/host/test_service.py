@@ -1,6 +1,8 @@
 """A baked twin goes into service only if it is whole, its own, and no worse."""
 
+import errno
 import json
+import os
 
 import numpy as np
 import pytest
@@ -84,7 +86,9 @@ def test_a_twin_in_service_that_is_not_whole_or_not_ours_counts_as_none(
     assert service.in_service(path, artifact) == bake.shipped(artifact)
 
 
-def test_a_failed_bake_or_write_leaves_the_twin_in_service(trained, tmp_path):
+def test_a_failed_bake_or_write_leaves_the_twin_in_service(
+    trained, tmp_path, monkeypatch
+):
     artifact, state, x, y = trained
     path = tmp_path / "serve.tflite"
     service.serve(path, artifact, state)
@@ -93,10 +97,18 @@ def test_a_failed_bake_or_write_leaves_the_twin_in_service(trained, tmp_path):
         service.serve(path, artifact, {})
     with pytest.raises(ContractError, match="held-out"):
         service.serve(path, artifact, state, (x, y[:-1]))
-    (tmp_path / "serve.tflite.writing").mkdir()  # as a disk that takes nothing
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(ArtifactError, match="cannot write"):
         service.serve(path, artifact, state)
     assert path.read_bytes() == kept
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "serve.tflite",
+        "serve.tflite.json",
+    ]
 
 
 def test_the_artifacts_folder_never_changes(trained):

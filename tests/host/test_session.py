@@ -64,7 +64,7 @@ def test_train_follows_the_equation_and_outputs_are_the_callers_own(session):
 def test_every_dtype_survives_restore_and_save(session):
     state = session.state(include_buffers=True)
     for name, value in state.items():
-        high = 2 if value.dtype == bool else 100
+        high = {"learning_rate": 10}.get(name, 2 if value.dtype == bool else 100)
         state[name] = RNG.integers(0, high, value.shape).astype(value.dtype)
     assert session.load_state(state) == state["step"][0]
     for name, value in session.state(include_buffers=True).items():

@@ -167,3 +167,20 @@ def test_bad_arguments(name, shape, options, message):
 def test_no_output_is_refused():
     with pytest.raises(ModelError, match="1 or more"):
         models.backbone("mlp", (4,), 0)
+
+
+@pytest.mark.parametrize("name", ["inertial", "mobilenet_v2", "resnet8"])
+def test_group_norms_take_the_place_of_batch_norms(name):
+    plain, grouped = made(name, 5), make(name, 5, norm="group")
+    assert [one.name for one in plain.layers] == [one.name for one in grouped.layers]
+    kinds = [type(one).__name__ for one in grouped.layers]
+    assert "BatchNormalization" not in kinds and "GroupNormalization" in kinds
+    for old, new in zip(plain.layers, grouped.layers, strict=True):
+        for a, b in zip(old.get_weights(), new.get_weights()):
+            np.testing.assert_array_equal(a, b)  # gamma and beta, too
+    x = nets.inputs(grouped)
+    alone = np.concatenate([grouped(row[None], training=True) for row in x])
+    # Each row by itself: float32 in batches of other sizes.
+    np.testing.assert_allclose(grouped(x, training=True), alone, atol=1e-5)
+    with pytest.raises(ModelError, match="norm 'layer' is not one of"):
+        make(name, norm="layer")

@@ -14,7 +14,7 @@ from tests import nets
 from tests.nets import CLASSES, mlp
 from tflite_odl.builtin.preprocess import Preprocessing
 from tflite_odl.builtin.schedules import Schedule
-from tflite_odl.methods import Distill, Finetune, Skip
+from tflite_odl.methods import Contrastive, Distill, Finetune, Skip
 
 
 def sequential(*layers, shape) -> tf_keras.Model:
@@ -31,6 +31,27 @@ def image() -> tf_keras.Model:
         kl.GlobalAveragePooling2D(name="pool"),
         kl.Dense(CLASSES, name="head"),
         shape=(5, 5, 2),
+    )
+
+
+def image_of_three() -> tf_keras.Model:
+    return sequential(
+        kl.Conv2D(6, 3, use_bias=False, name="conv"),
+        kl.BatchNormalization(name="norm"),
+        kl.ReLU(name="relu"),
+        kl.GlobalAveragePooling2D(name="pool"),
+        kl.Dense(CLASSES, name="head"),
+        shape=(6, 6, 3),
+    )
+
+
+def windows() -> tf_keras.Model:
+    return sequential(
+        kl.Conv1D(6, 3, name="conv"),
+        kl.ReLU(name="relu"),
+        kl.GlobalAveragePooling1D(name="pool"),
+        kl.Dense(CLASSES, name="head"),
+        shape=(8, 3),
     )
 
 
@@ -129,10 +150,13 @@ class Net:
     sample: Callable[[], Any] = lambda: None
 
     def of(self):
-        return self.method(self.make(), **self.options)
+        options = {"loss": "sparse_cross_entropy", **self.options}
+        return self.method(self.make(), **options)
 
 
 RATE = {"learning_rate": 0.1}
+SMALL = {**RATE, **nets.CONTRASTIVE}
+UINT8 = {"preprocessing": Preprocessing("uint8", 1 / 127.5, -1.0)}
 NETS = {
     "dense": Net(mlp, RATE),
     "image": Net(image, RATE),
@@ -173,6 +197,25 @@ NETS = {
     "dropout": Net(dropout, RATE),
     "chunks": Net(image, {**RATE, "chunk_mb": 0.0004}),
     "distill": Net(three, RATE, Distill),
+    "penalized": Net(nets.penalized_net, RATE),
+    "contrast": Net(image_of_three, {**SMALL, **UINT8}, Contrastive),
+    "contrast-min-red": Net(
+        windows, {**SMALL, "buffer_policy": "min_red"}, Contrastive
+    ),
+    "contrast-reservoir": Net(
+        windows, {**SMALL, "buffer_policy": "reservoir"}, Contrastive
+    ),
+    "contrast-flip": Net(
+        image_of_three,
+        {
+            **SMALL,
+            **UINT8,
+            "buffer_policy": "flip_score",
+            "rescore_every": 1,
+            "neighbours": 3,
+        },
+        Contrastive,
+    ),
     "skip": Net(mlp, {**RATE, "update_period": 5}, Skip),
     "skip-kept": Net(
         mlp,

@@ -97,7 +97,7 @@ def test_a_gradient_that_only_rounding_makes_is_held_loosely_and_named():
             tf_keras.layers.Dense(3),
         ]
     )
-    done = exported(Finetune(net, optimizer="adam"), 6)
+    done = exported(Finetune(net, optimizer="adam", loss="sparse_cross_entropy"), 6)
     loose = done.manifest.proofs["held_loosely"]["gradient_is_noise"]
     moments = [f"conv_bias_{n}_moment" for n in ("first", "second")]
     assert loose == ["conv_bias", *moments]
@@ -108,15 +108,15 @@ def test_the_model_as_it_was_given_is_compared(monkeypatch, ending):
     """A slip in what is done to a model before it is read shows in no reference."""
     right = supervised.as_logits
 
-    def wrong(model, wanted):
-        logits, found = right(model, wanted)
+    def wrong(model, *options):
+        logits, found = right(model, *options)
         other = tf_keras.models.clone_model(logits)
         other.set_weights([w * 1.001 for w in logits.get_weights()])
         return other, found
 
     monkeypatch.setattr(supervised, "as_logits", wrong)
     with pytest.raises(ParityError, match="as it was given"):
-        exported(Finetune(nets.mlp(ending)), 6)
+        exported(Finetune(nets.mlp(ending), loss="sparse_cross_entropy"), 6)
 
 
 def of(net: str, batch: int = 6) -> list[layers.Layer]:

@@ -37,6 +37,9 @@ class Counting(kl.Layer):
         return x + self.calls.assign_add(1.0)
 
 
+LOSS = "sparse_cross_entropy"
+
+
 def _net(*layers, shape=(6, 5), dtype="float32"):
     tf_keras.utils.set_random_seed(0)
     inputs = x = kl.Input(shape, dtype=dtype)
@@ -107,7 +110,15 @@ def test_a_layer_behind_one_that_learns_is_refused():
 
 def test_inputs_of_whole_numbers_take_no_scale_and_no_noise():
     model = _net(kl.Embedding(7, 3), shape=(4,), dtype="int32")
-    (feature,) = Finetune(model, trainable="head").features
+    (feature,) = Finetune(model, trainable="head", loss=LOSS).features
     assert feature.spec(2).dtype == "int32" and feature.bounds(1e6) == (0, 6)
     with pytest.raises(ModelError, match="noise on whole numbers"):
-        Finetune(model, trainable="head", noise=0.1)
+        Finetune(model, trainable="head", noise=0.1, loss=LOSS)
+
+
+def test_the_penalty_on_a_carried_layers_weights_is_not_dropped():
+    inputs = kl.Input((4, 3))
+    x = kl.LSTM(2, kernel_regularizer="l2", name="loop")(inputs)
+    model = tf_keras.Model(inputs, kl.Dense(2, name="top")(x))
+    with pytest.raises(ModelError, match="'loop'.*a constant, would vanish"):
+        from_keras(model, {"top"})

@@ -128,7 +128,9 @@ def test_every_operation_in_litert(tmp_path):
     joined = layers.Concatenate()([ops.tanh(part) for part in parts])
     model = nets.randomize(keras.Model(x, layers.Dense(3)(joined)))
     twin, _ = keras3.from_keras3(model)
-    done = odl.export(odl.methods.Finetune(twin), 4, cache=Cache(None))
+    done = odl.export(
+        odl.methods.Finetune(twin, loss="sparse_cross_entropy"), 4, cache=Cache(None)
+    )
     assert "Flex" not in str(done.manifest.ops)
 
 
@@ -173,7 +175,9 @@ def test_rows_dropped_by_an_application_of_tf_keras(tmp_path):
     y = tf_keras.layers.Dense(6, activation="relu")(x)
     y = tf_keras.layers.Add()([x, Own(0.5)(y)])
     model = tf_keras.Model(x, tf_keras.layers.Dense(2)(y))
-    odl.export(odl.methods.Finetune(model), 4, cache=Cache(None))
+    odl.export(
+        odl.methods.Finetune(model, loss="sparse_cross_entropy"), 4, cache=Cache(None)
+    )
 
 
 def test_inputs_by_name():

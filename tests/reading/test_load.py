@@ -11,6 +11,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 
 from tests.reading import nets
@@ -168,21 +169,35 @@ def test_keras3_layer_that_computes_otherwise_in_tf_keras_computes_as_saved(tmp_
     assert nets.difference(model(x), found) <= CLOSE
 
 
-def test_regularizer_left_out_is_said(tmp_path):
-    model = keras.Sequential(
-        [keras.Input((4,)), keras.layers.Dense(3, kernel_regularizer="l2", name="d")]
-    )
+@pytest.mark.parametrize("api", [keras, tf_keras])
+@pytest.mark.parametrize("function", [tf.nn.softmax, tf.nn.swish])
+def test_tensorflow_functions_are_keras_own(api, function, tmp_path):
+    model = nets.mlp(api, function)
+    for suffix in (".keras", ".h5"):
+        model.save(tmp_path / f"m{suffix}")
+        found = load(tmp_path / f"m{suffix}").model
+        x = nets.inputs(model)
+        assert nets.difference(model(x), found(x)) <= CLOSE
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16"])
+@pytest.mark.parametrize("api", [keras, tf_keras], ids=["keras3", "tf_keras"])
+def test_mixed_precision_learns_in_float32_and_says_so_once(api, policy, tmp_path):
+    layers = [api.layers.Dense(3, dtype=policy), api.layers.Dense(3, dtype=policy)]
+    model = api.Sequential([api.layers.Input((4,)), *layers])
     model.save(tmp_path / "m.keras")
-    with pytest.warns(UserWarning, match="'d'.*kernel_regularizer left out"):
-        Finetune(load(tmp_path / "m.keras").model)
-
-
-def test_mixed_precision_learns_in_float32_and_says_so(tmp_path):
-    dense = keras.layers.Dense(3, dtype="mixed_bfloat16", name="half")
-    keras.Sequential([keras.Input((4,)), dense]).save(tmp_path / "m.keras")
     loaded = load(tmp_path / "m.keras")
-    assert any("mixed_bfloat16: the artifact computes" in n for n in loaded.notes)
+    notes = [note for note in loaded.notes if "dtype policy" in note]
+    assert notes == [
+        f"dtype policy {policy}: the artifact computes and learns in float32"
+    ]
     assert loaded.model.layers[-1].compute_dtype == "float32"
+    for ours, theirs in zip(loaded.model.weights, model.weights, strict=True):
+        assert np.array_equal(ours, theirs)  # float16 fits into float32
+    if api is tf_keras:
+        with pytest.warns(UserWarning, match=notes[0]):
+            method = Finetune(model, loss="sparse_cross_entropy")
+        assert method.network.model.compute_dtype == "float32"
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5", ""])

@@ -20,8 +20,39 @@ def _conv_head(ending):
     return nets.randomize(tf_keras.Model(x, layers.Reshape((3,), name="flat")(y)))
 
 
+def _behind(*behind):
+    """A softmax, and what changes nothing behind it."""
+
+    def make(api):
+        x = api.Input((4,), name="x")
+        y = api.layers.Dense(3, activation="softmax", name="out")(x)
+        for layer in behind:
+            y = layer(y)
+        return nets.randomize(api.Model(x, y))
+
+    return make
+
+
+def _nested(api):
+    """A softmax in a model that is nested in another, nothing behind either."""
+    inner = _behind(layers.Activation("linear", name="inside"))(api)
+    x = api.Input((4,), name="image")
+    y = layers.Activation("linear", dtype="float32", name="outside")(inner(x))
+    return api.Model(x, y)
+
+
 SOFTMAX = {
     "dense": nets.mlp,
+    "linear_in_float32": _behind(
+        layers.Activation("linear", dtype="float32", name="plain"),
+        layers.Identity(name="same"),
+    ),
+    "in_other_shapes": _behind(
+        layers.Reshape((1, 3), name="row"), layers.Flatten(name="flat")
+    ),
+    "no_dropout": _behind(layers.Dropout(0.0, name="none")),
+    "nested_and_linear": _nested,
+    "tensorflow_softmax": lambda api: nets.mlp(api, tf.nn.softmax),
     "activation": lambda api: nets.conv(api, "softmax"),
     "nested_softmax_layer": nets.nested,
     "under_reshape": lambda api: _conv_head(layers.Softmax(name="soft")),
@@ -76,6 +107,66 @@ def test_other_endings_are_refused(ending, message):
     x = tf_keras.Input((2, 4))
     with pytest.raises(ModelError, match=message):
         as_logits(tf_keras.Model(x, ending(x)))
+
+
+def _probabilities(name="probabilities", activation="softmax"):
+    return layers.Dense(4, activation=activation, name=name)
+
+
+def _scaled_outside():
+    x = tf_keras.Input((4,))
+    inner = tf_keras.Model(x, _probabilities()(x), name="inner")
+    outside = tf_keras.Input((4,))
+    return tf_keras.Model(outside, layers.Rescaling(2.0, name="end")(inner(outside)))
+
+
+BEHIND = {
+    "scaled": lambda x: layers.Rescaling(2.0, name="end")(_probabilities()(x)),
+    "normed": lambda x: layers.BatchNormalization(name="end")(_probabilities()(x)),
+    "mean": lambda x: layers.Average(name="end")(
+        [_probabilities()(x), _probabilities("other")(x)]
+    ),
+    "gated": lambda x: layers.Multiply(name="end")(
+        [layers.Dense(4)(x), _probabilities(activation="sigmoid")(x)]
+    ),
+    "joined": lambda x: layers.Concatenate(name="end")([x, _probabilities()(x)]),
+    "pooled_further_up": lambda x: layers.Rescaling(2.0, name="end")(
+        layers.GlobalMaxPooling1D()(layers.Reshape((2, 2))(_probabilities()(x)))
+    ),
+}
+
+
+@pytest.mark.parametrize("ending", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("name", [*BEHIND, "outside"])
+def test_what_is_made_of_probabilities_is_no_logits(name, ending):
+    x = tf_keras.Input((4,))
+    model = (
+        _scaled_outside() if name == "outside" else tf_keras.Model(x, BEHIND[name](x))
+    )
+    with pytest.raises(
+        ModelError, match="'end'.*of layer '(inner/)?probabilities'.*no lo"
+    ):
+        as_logits(model, ending)
+    assert as_logits(model, ending, said=True) == (model, "logits")
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (layers.Reshape((2, 2), name="end"), "softmax before Reshape .'end'"),
+        (layers.Dropout(0.5, name="end"), "softmax before dropout .'end'"),
+    ],
+)
+def test_a_softmax_that_means_something_else_behind_is_refused(layer, message):
+    x = tf_keras.Input((4,))
+    with pytest.raises(ModelError, match=message):
+        as_logits(tf_keras.Model(x, layer(_probabilities()(x))))
+
+
+def test_a_gate_before_a_dense_is_no_ending():
+    x = tf_keras.Input((4,))
+    model = tf_keras.Model(x, layers.Dense(3)(BEHIND["gated"](x)))
+    assert as_logits(model) == (model, "logits")
 
 
 def test_softmax_of_mean_probabilities_is_refused():

@@ -40,7 +40,7 @@ def test_augmentation_is_left_out_and_said(api, tmp_path, recwarn):
     model = augmented(api)
     model.save(tmp_path / "m.keras")
     loaded = load(tmp_path / "m.keras")
-    method = Finetune(loaded.model)
+    method = Finetune(loaded.model, loss="sparse_cross_entropy")
     said = [*loaded.notes, *(str(w.message) for w in recwarn)]
     for layer in ("first/random_flip", "first/random_rotation", "random_contrast"):
         assert any(f"{layer!r}" in note and "left out" in note for note in said)
@@ -107,4 +107,4 @@ def test_preprocessing_and_alpha_dropout_in_litert():
     )
     y = layers.AlphaDropout(0.4)(layers.Dense(8, activation="selu")(y))
     model = tf_keras.Model([image, level, kind, kinds], layers.Dense(3)(y))
-    odl.export(Finetune(model), 4, cache=Cache(None))
+    odl.export(Finetune(model, loss="sparse_cross_entropy"), 4, cache=Cache(None))

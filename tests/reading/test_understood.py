@@ -58,7 +58,7 @@ def test_what_the_file_freezes_keeps_still_as_in_its_own_fit(
     moved = sum(
         (a != b).any() for a, b in zip(before, theirs.get_weights(), strict=True)
     )
-    method = Finetune(load(tmp_path / f"m{suffix}").model)
+    method = Finetune(load(tmp_path / f"m{suffix}"), loss="sparse_cross_entropy")
     graph = method.network.graph
     assert len(graph.trainable) + len(graph.moving) == moved
     assert set(graph.trainable) >= {"head_kernel", "head_bias"}
@@ -69,7 +69,10 @@ def test_what_the_file_freezes_keeps_still_as_in_its_own_fit(
 def test_a_flag_overrides_what_the_file_freezes():
     model = transfer(tf_keras, whole)
     assert (
-        "base_conv_kernel" in Finetune(model, trainable="all").network.graph.trainable
+        "base_conv_kernel"
+        in Finetune(
+            model, trainable="all", loss="sparse_cross_entropy"
+        ).network.graph.trainable
     )
 
 
@@ -77,7 +80,7 @@ def test_a_file_in_which_nothing_learns_is_refused():
     model = transfer(tf_keras, whole)
     model.get_layer("head").trainable = False
     with pytest.raises(ModelError, match="is frozen.*--trainable.*to all, head"):
-        Finetune(model)
+        Finetune(model, loss="sparse_cross_entropy")
 
 
 def test_every_layer_that_is_read_says_which_keys_it_reads():
@@ -103,18 +106,6 @@ def test_a_key_that_nothing_reads_is_refused_unless_it_is_at_its_default(layer, 
         understood.check_layer(model.layers[0], "norm")
 
 
-def test_a_regularizer_is_noted_and_a_constraint_refused(tmp_path):
-    def saved(**options):
-        layers = [tf_keras.layers.Input((4,)), tf_keras.layers.Dense(3, **options)]
-        tf_keras.Sequential(layers).save(tmp_path / "m.keras")
-        return load(tmp_path / "m.keras")
-
-    with pytest.warns(UserWarning, match="kernel_regularizer left out"):
-        Finetune(saved(kernel_regularizer="l2").model)
-    with pytest.raises(ModelError, match="kernel_constraint is not kept to"):
-        Finetune(saved(kernel_constraint=tf_keras.constraints.MaxNorm(1.0)).model)
-
-
 def test_keras3s_hard_sigmoid_is_its_own(tmp_path):
     """At -1 it is 1 / 3 there, .3 in tf_keras."""
     layers = [keras.layers.Input((3,)), keras.layers.Dense(3, "hard_sigmoid")]
@@ -124,3 +115,14 @@ def test_keras3s_hard_sigmoid_is_its_own(tmp_path):
     found = load(tmp_path / "m.keras").model(x)
     # A few roundings of float32.
     np.testing.assert_allclose(found, np.asarray(model(x)), atol=1e-6)
+
+
+def test_a_class_with_the_name_of_a_layer_is_not_taken_for_it():
+    class ReLU(tf_keras.layers.ReLU):
+        def call(self, x):
+            return -super().call(x)
+
+    layers = [tf_keras.layers.Input((3,)), tf_keras.layers.Dense(3), ReLU(name="mine")]
+    model = tf_keras.Sequential([*layers, tf_keras.layers.Dense(2)])
+    with pytest.raises(ModelError, match=r"layer 'mine' \(ReLU\) is of a class of its"):
+        Finetune(model, loss="sparse_cross_entropy")

@@ -98,7 +98,7 @@ def test_npz_that_does_not_fit_says_why(tmp_path, changes, message):
 
 
 def test_npz_missing_or_no_npz(tmp_path):
-    with pytest.raises(DataError, match="no file"):
+    with pytest.raises(DataError, match="No such file"):
         streams.open(f"npz:{tmp_path}/none.npz")
     (tmp_path / "text.npz").write_text("hello")
     with pytest.raises(DataError, match="no npz of plain arrays"):
@@ -217,3 +217,71 @@ def test_real_recordings(recordings, tmp_path, name, train, test, shape):
     found = streams.open(f"npz:{recordings}/{name}.npz", tmp_path)
     assert (len(found.train), len(found.test)) == (train, test)
     assert found.input_shape == shape
+
+
+def facts(dataset) -> tuple:
+    """Returns what training sees of a dataset, copied from the mapped file."""
+    parts = (dataset.train, dataset.test)
+    arrays = [array.tolist() for part in parts for array in (part.x, part.y)]
+    return arrays, dataset.classes, dataset.scale, dataset.offset
+
+
+@pytest.mark.parametrize("mutation", range(120))
+def test_no_damage_of_a_recording_or_its_cache_is_a_traceback(tmp_path, mutation):
+    """A damaged recording is refused or gives the same rows; a cache is made anew."""
+    rng = np.random.default_rng(mutation)
+    path, cache = tmp_path / "r.npz", tmp_path / "cache"
+    save = np.savez_compressed if mutation % 2 else np.savez
+    save(path, **rows())
+    whole = facts(streams.open(f"npz:{path}", cache))
+    (packed_file,) = cache.iterdir()
+    for file in (packed_file, path):
+        content = bytearray(file.read_bytes())
+        at, size = int(rng.integers(len(content))), int(rng.integers(1, 40))
+        if mutation % 3 == 0:
+            content[at] ^= 1 << int(rng.integers(8))
+        elif mutation % 3 == 1:
+            content[at : at + size] = rng.bytes(size)
+        else:
+            del content[at:]
+        file.write_bytes(content)
+        try:
+            found = streams.open(f"npz:{path}", cache)
+        except DataError:
+            assert file == path
+            continue
+        assert facts(found) == whole
+
+
+def test_arrays_that_do_not_fit_each_other_are_refused(tmp_path):
+    path = tmp_path / "r.npz"
+    for changes in (
+        {"y_train": np.array([0])},
+        {"y_train": np.array(3)},
+        {"y_test": np.array(["a"])},
+        {"x_train": np.array(1, np.uint8)},
+        {"track_train": np.array(["a", "b"])},
+    ):
+        np.savez(path, **rows(**changes))
+        with pytest.raises(DataError):
+            streams.open(f"npz:{path}", tmp_path / "cache")
+    jpeg = {"jpeg": np.zeros(9, np.uint8), "offsets": np.array([0, 9]), "y": [0]}
+    parts = {f"{n}_{part}": v for n, v in jpeg.items() for part in ("train", "test")}
+    np.savez(path, **parts)
+    with pytest.raises(DataError, match="do not fit"):
+        streams.open(f"npz:{path}", tmp_path / "cache")
+
+
+def test_where_the_cache_cannot_be_is_told(tmp_path):
+    path = tmp_path / "r.npz"
+    np.savez(path, **rows())
+    with pytest.raises(DataError, match="cannot write"):
+        streams.open(f"npz:{path}", path)
+
+
+@pytest.mark.parametrize(
+    "change", ["rotate=--5", "rotate=\u00b2", "rotate=" + "9" * 5000]
+)
+def test_numbers_that_only_look_like_some(change):
+    with pytest.raises(DataError, match="use rotate"):
+        streams.open(f"digits:{change}")

@@ -15,16 +15,8 @@ from tflite_odl.builtin.lowering import (
     Residual,
     Site,
 )
+from tflite_odl.builtin.masks import HUGE, positive
 from tflite_odl.builtin.zeros import zero_of
-
-# Times this, every normal positive float32 clips to 1 and zero stays 0.
-HUGE = 1e38
-
-
-def positive(x: tf.Tensor) -> tf.Tensor:
-    """Returns 1 where x > 0, else 0, by a clipped product: a RELU and one MUL with a
-    fused RELU_N1_TO_1, where GREATER and CAST would leave the XNNPACK partition."""
-    return tf.clip_by_value(tf.nn.relu(x) * HUGE, -1.0, 1.0)
 
 
 class Elementwise(Lowering):

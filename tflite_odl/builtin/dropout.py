@@ -12,7 +12,6 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from tflite_odl.builtin import random
-from tflite_odl.builtin.activations import positive
 from tflite_odl.builtin.graph import Node
 from tflite_odl.builtin.lowering import (
     Gradient,
@@ -22,6 +21,7 @@ from tflite_odl.builtin.lowering import (
     Residual,
     Site,
 )
+from tflite_odl.builtin.masks import positive
 from tflite_odl.errors import ModelError
 
 

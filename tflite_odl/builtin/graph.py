@@ -7,12 +7,17 @@ their names in the artifact's state.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tflite_odl.contract import check_unique
+
+if TYPE_CHECKING:
+    from tflite_odl.builtin.constraints import Constraint
+    from tflite_odl.builtin.penalties import Penalty
 
 # Ops of which every gradient is 0.
 NO_GRADIENT = ("mask",)
@@ -52,19 +57,37 @@ class Graph:
       weights: {name: array}, float32.
       trainable: names of the weights that gradients are taken for.
       moving: names of the weights that training moves without a gradient.
+      penalties: {weight name: what it adds to the loss}, of frozen weights too.
+      activities: {node name: what its output adds to the loss}.
+      constraints: {weight name: what it is brought to after each update}.
     """
 
     nodes: tuple[Node, ...]
     weights: Mapping[str, np.ndarray]
     trainable: tuple[str, ...] = ()
     moving: tuple[str, ...] = ()
+    penalties: Mapping[str, Penalty] = dataclasses.field(default_factory=dict)
+    activities: Mapping[str, Penalty] = dataclasses.field(default_factory=dict)
+    constraints: Mapping[str, Constraint] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_unique("layers of the model", [node.name for node in self.nodes])
 
     def frozen(self) -> Graph:
-        """Returns the same graph with nothing to train, batch norms in inference."""
+        """Returns the same graph with nothing to train, batch norms in inference,
+        without penalties."""
         return Graph(tuple(map(_frozen, self.nodes)), self.weights)
+
+    def until(self, name: str) -> Graph:
+        """Returns the part of the graph that a node needs, which is its output."""
+        nodes = reachable({node.name: node for node in self.nodes}, name)
+        used = {weight for node in nodes for weight in node.weights.values()}
+        return Graph(
+            nodes,
+            {weight: v for weight, v in self.weights.items() if weight in used},
+            tuple(weight for weight in self.trainable if weight in used),
+            tuple(weight for weight in self.moving if weight in used),
+        )
 
     @property
     def inputs(self) -> tuple[Node, ...]:
@@ -79,6 +102,18 @@ class Graph:
         """Names of the weights that change, in the order of `weights`."""
         changing = {*self.trainable, *self.moving}
         return tuple(name for name in self.weights if name in changing)
+
+    @property
+    def of_batches(self) -> tuple[Node, ...]:
+        """The batch norms that take the batch's own statistics in training."""
+        return tuple(n for n in self.nodes if n.attributes.get("statistics") == "batch")
+
+    @property
+    def least_rows(self) -> int:
+        """How many rows it takes at least, so that a batch norm has two values of each
+        channel: of one, the statistics say nothing and no gradient is left."""
+        alone = any(math.prod(node.shape[:-1]) == 1 for node in self.of_batches)
+        return 2 if alone else 1
 
     def node(self, name: str) -> Node:
         return next(node for node in self.nodes if node.name == name)

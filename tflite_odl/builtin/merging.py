@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from tflite_odl.builtin.activations import positive
 from tflite_odl.builtin.lowering import (
     Gradient,
     Gradients,
@@ -17,6 +16,7 @@ from tflite_odl.builtin.lowering import (
     Residual,
     Site,
 )
+from tflite_odl.builtin.masks import positive
 from tflite_odl.builtin.space import cut, joined
 from tflite_odl.builtin.sums import sum_to
 

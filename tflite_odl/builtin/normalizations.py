@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from tflite_odl.builtin.activations import positive
 from tflite_odl.builtin.lowering import (
     Gradient,
     Gradients,
@@ -16,6 +15,7 @@ from tflite_odl.builtin.lowering import (
     Residual,
     Site,
 )
+from tflite_odl.builtin.masks import positive
 from tflite_odl.builtin.sums import axis_sums, channel_sums
 
 # What `tf.nn.l2_normalize` adds to nothing: the smallest square of a norm.

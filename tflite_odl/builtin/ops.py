@@ -14,7 +14,6 @@ from tflite_odl.builtin import (
     dropout,
     elementary,
     embedding,
-    masks,
     matmul,
     merging,
     normalizations,
@@ -24,6 +23,7 @@ from tflite_odl.builtin import (
     resampling,
     shapes,
     smooth,
+    step_masks,
 )
 from tflite_odl.builtin.lowering import Lowering
 from tflite_odl.builtin.over_time import over_time
@@ -63,7 +63,7 @@ FAMILIES: dict[str, tuple[Lowering, ...]] = {
     **quantized.FAMILIES,
     **carried.FAMILIES,
     **embedding.FAMILIES,
-    **masks.FAMILIES,
+    **step_masks.FAMILIES,
     **matmul.FAMILIES,
     **recurrent.FAMILIES,
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import tensorflow as tf
+from tflite_odl.builtin.lazy import tf
 
 # Rows of one group of a filter gradient: fewer make the products too small, more leave
 # one long accumulation that loses precision and parallelism.

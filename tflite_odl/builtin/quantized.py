@@ -1,8 +1,6 @@
-"""The frozen part of a graph in int8: fake quantization that the converter reads.
+"""A graph, or its frozen part, in int8: fake quantization that the converter reads.
 
-Ranges of activations are given; those of weights are the weights' own. TensorFlow's
-fake-quant ops round to the 256 steps of a range, and the converter makes int8 ops of
-what stands between them.
+Ranges of activations are given; those of weights are the weights' own.
 """
 
 from __future__ import annotations
@@ -13,31 +11,30 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from tflite_odl.builtin import fold, rows, tape
+from tflite_odl.builtin import fake_quant, fold, serving, tape
+from tflite_odl.builtin.fake_quant import Quantized, within
 from tflite_odl.builtin.graph import Graph, Node
-from tflite_odl.builtin.lowering import Lowering, Output, Pass, Rows, Site
-from tflite_odl.builtin.serving import lowering
-
-Range = tuple[float, float]
+from tflite_odl.builtin.judged import judged
+from tflite_odl.builtin.lowering import Lowering, Pass, Rows
+from tflite_odl.quantizing import STEPS, Range, nudged
 
 # Layers whose weights become int8 where what they read and give has a range.
-WEIGHTED = ("conv2d", "depthwise", "dense")
-# Ops whose int8 kernels have one range for what they read and give.
+WEIGHTED = tuple(fake_quant.SCALE_AXES)
+# Ops whose int8 kernels have one range for what they read and give; averages round.
+AVERAGES = ("average_pool", "average_pool1d")
 MOVES = (
-    "average_pool",
+    *AVERAGES,
     "max_pool",
+    "max_pool1d",
     "reshape",
     "permute",
     "slice",
     "zero_pad",
     "zero_pad_1d",
     "global_max_pool",
+    "global_max_pool1d",
     "dropout",
 )
-# The smallest range of a weight: below it the converter sets scales of its own.
-LEAST = 1e-6
-# Half of what int32, in which biases are held, reaches.
-MOST_BIAS = 2.0**30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,17 +50,6 @@ class Split:
     front: Graph
     ends: tuple[str, ...]
     tail: Graph
-
-
-def nudged(low: float, high: float) -> Range:
-    """Returns the range moved by less than a step, so that 0 is one of its 256 values.
-
-    TensorFlow and the converter would do it, too, but a zero point that is a half, as
-    of -1 to 1, they round to different sides.
-    """
-    step = (high - low) / 255
-    below = float(np.floor(-low / step + 0.5))
-    return -below * step, (255 - below) * step
 
 
 def split(graph: Graph) -> Split:
@@ -87,6 +73,14 @@ def split(graph: Graph) -> Split:
     )
 
 
+def source(graph: Graph, name: str) -> str:
+    """Returns the name of the node whose range a node's output has, if it has any."""
+    node = graph.node(name)
+    while node.op in MOVES:
+        node = graph.node(node.inputs[0])
+    return node.name
+
+
 def _weights(graph: Graph, nodes: Sequence[Node]) -> dict[str, np.ndarray]:
     names = {name for node in nodes for name in node.weights.values()}
     return {name: v for name, v in graph.weights.items() if name in names}
@@ -101,12 +95,27 @@ class Backbone:
       ranges: {node of it: (low, high)} of its output, inputs among them.
       ends: {node of the network: node of `graph`}, what the rest of the network reads.
       alone: a `.tflite` of it by itself, by which a proof knows its int8 outputs.
+      whole: whether it is all of a serving twin: its ranges are written into the file
+        afterwards, so that no constant may hold one.
     """
 
     graph: Graph
     ranges: Mapping[str, Range]
     ends: Mapping[str, str]
     alone: bytes = b""
+    whole: bool = False
+
+    @classmethod
+    def all_of(cls, graph: Graph, ranges: Mapping[str, Range]) -> Backbone:
+        """Returns a folded graph as a whole; see `ranges.places` for what needs one.
+
+        Args:
+          graph: folded.
+          ranges: {node of it: range of its output}.
+        """
+        given = {name: nudged(*known) for name, known in ranges.items()}
+        end = graph.output.name
+        return cls(graph, given, {end: end}, whole=True)._with_averages()
 
     @classmethod
     def of(cls, graph: Graph, ranges: Mapping[str, Range]) -> Backbone:
@@ -129,12 +138,17 @@ class Backbone:
             for name, known in ranges.items()
             if name in now and ops[now[name]] not in MOVES
         }
-        found = cls(folded.graph, given, {name: now[name] for name in parts.ends})
-        averages = [n for n in folded.graph.nodes if n.op == "average_pool"]
-        for node in averages:  # it rounds, to the steps of what it reads
-            if (known := found.range_of(node.inputs[0])) is not None:
+        ends = {name: now[name] for name in parts.ends}
+        return cls(folded.graph, given, ends)._with_averages()
+
+    def _with_averages(self) -> Backbone:
+        """Returns the same with ranges of averages: those of what they read."""
+        given = dict(self.ranges)
+        for node in self.graph.nodes:
+            known = self.range_of(node.inputs[0]) if node.op in AVERAGES else None
+            if known is not None:
                 given[node.name] = known
-        return found
+        return dataclasses.replace(self, ranges=given)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -179,23 +193,13 @@ class Backbone:
         )
 
     def run(self, x: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Returns what `values` does, of any rows.
-
-        A row that is not finite comes out as NaN: to be quantized would make ordinary
-        numbers of it.
+        """Returns what `values` does, of any rows; one that is not finite comes out as
+        NaN.
 
         Args:
           x: one [B, ...] float32 for each input node.
         """
-        good = tf.ones([x[0].shape[0]], tf.bool)
-        clean = []
-        for one in x:
-            fine = rows.within(one, -rows.LARGEST, rows.LARGEST)
-            good = tf.logical_and(good, fine)
-            clean.append(tf.where(_beside(fine, one), one, 0.0))
-        spoiled = tf.where(good, 0.0, np.float32(np.nan))
-        values = self.values(clean)
-        return {n: value + _beside(spoiled, value) for n, value in values.items()}
+        return judged(x, self.values, self.whole)
 
     def values(self, x: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
         """Returns {node of the network: output} of what the rest of it reads.
@@ -212,7 +216,7 @@ class Backbone:
     def on_steps(self, x: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """Returns the inputs, each rounded to the steps of its range."""
         return [
-            _within(one, self.ranges.get(node.name))
+            within(one, self.ranges.get(node.name))
             for one, node in zip(x, self.graph.inputs, strict=True)
         ]
 
@@ -221,13 +225,17 @@ class Backbone:
         int8 = self._int8
         return {
             node.name: Quantized(
-                lowering(self.graph, node),
+                self._lowering(node),
                 self.ranges.get(node.name),
                 self.step(node.inputs[0]) if node.name in int8 else None,
             )
             for node in self.graph.nodes
             if node.op != "input"
         }
+
+    def _lowering(self, node: Node) -> Lowering:
+        own = fake_quant.FAMILIES.get(node.op) if self.whole else None
+        return own or serving.lowering(self.graph, node)
 
     def range_of(self, name: str) -> Range | None:
         """Returns the range of a node's output, that of what it moves if it has none of
@@ -243,74 +251,8 @@ class Backbone:
         """Returns how far two neighbouring values of a node's output are apart, 0 where
         it stays float."""
         low, high = self.range_of(name) or (0.0, 0.0)
-        return (high - low) / 255
+        return (high - low) / STEPS
 
     def everything(self) -> Backbone:
         """Returns the same backbone that gives all it knows a range of, for proofs."""
         return dataclasses.replace(self, ends={name: name for name in self.ranges})
-
-
-class Quantized(Lowering):
-    """Another lowering, its kernel and its output on the steps of their ranges.
-
-    Args:
-      inner: the lowering.
-      known: range of the output, None if it has none.
-      source: step of the input, where the kernel is to be int8.
-    """
-
-    def __init__(
-        self, inner: Lowering, known: Range | None, source: float | None
-    ) -> None:
-        self.inner, self.name = inner, inner.name
-        self.known, self.source = known, source
-
-    def forward(self, site: Site, inputs: Sequence[tf.Tensor]) -> Output:
-        if self.source is not None:
-            kernel, bias = site.weights["kernel"], site.weights.get("bias")
-            kernel = quantized_kernel(site.node.op, kernel, bias, self.source)
-            site = dataclasses.replace(site, weights={**site.weights, "kernel": kernel})
-        return Output(_within(self.inner.forward(site, inputs).value, self.known))
-
-
-def quantized_kernel(
-    op: str, kernel: np.ndarray, bias: np.ndarray | None, source: float
-) -> tf.Tensor:
-    """Returns a kernel on 255 steps around 0: one scale per output channel, of a dense
-    layer one for all (the converter takes no others there).
-
-    Depthwise kernels [h, w, C, M] are quantized as [h, w, C M]: in their own shape the
-    converter would give all channels one scale. A bias is held in steps of kernel times
-    input: where a channel's weights are next to nothing they get a wider range, so that
-    its bias is not clipped without a word.
-
-    Args:
-      op: of the node.
-      kernel: float32.
-      bias: [C] float32, or None.
-      source: step of the input.
-    """
-    shape = kernel.shape
-    flat = kernel.reshape(*shape[:2], -1) if op == "depthwise" else kernel
-    high = np.abs(flat).reshape(-1, flat.shape[-1]).max(0)
-    if bias is not None:
-        high = np.maximum(high, 127 * np.abs(bias) / np.float64(source * MOST_BIAS))
-    high = np.maximum(high, LEAST).astype(np.float32)
-    if op == "dense":
-        most = float(high.max())
-        quantize = tf.quantization.fake_quant_with_min_max_args
-        return quantize(kernel, -most, most, 8, narrow_range=True)
-    flat = tf.quantization.fake_quant_with_min_max_vars_per_channel(
-        flat, -high, high, 8, narrow_range=True
-    )
-    return tf.reshape(flat, shape)
-
-
-def _within(x: tf.Tensor, known: Range | None) -> tf.Tensor:
-    if known is None:
-        return x
-    return tf.quantization.fake_quant_with_min_max_args(x, *known, 8)
-
-
-def _beside(mask: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-    return tf.reshape(mask, [-1] + [1] * (x.shape.rank - 1))

@@ -12,7 +12,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import tensorflow as tf
+
+from tflite_odl.builtin.lazy import tf
 
 # Odd constants of Weyl sequences, and of a two-round multiply-xorshift mixer.
 INDEX, COUNTER, SEED, SALT = 0x9E3779B1, 0x85EBCA6B, 0xC2B2AE35, 0x27D4EB2F

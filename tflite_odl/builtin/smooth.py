@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from tflite_odl.builtin.activations import Elementwise, positive
+from tflite_odl.builtin.activations import Elementwise
 from tflite_odl.builtin.graph import Node
 from tflite_odl.builtin.lowering import (
     Gradient,
@@ -21,6 +21,7 @@ from tflite_odl.builtin.lowering import (
     Residual,
     Site,
 )
+from tflite_odl.builtin.masks import positive
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 

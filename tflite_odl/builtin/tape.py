@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
-from tflite_odl.builtin import chunks
+from tflite_odl.builtin import chunks, penalties
 from tflite_odl.builtin.graph import Graph, Node
 from tflite_odl.builtin.lowering import (
     Gradient,
     Lowering,
     Pass,
     Residual,
+    Rows,
     Site,
     Tensors,
 )
@@ -72,11 +73,19 @@ class Tape:
         """Returns rows that a node kept, [B, ...]."""
         return chunks.fitted([r.rows[role] for r in self.residuals[name]], 1)[0]
 
+    def activities(self, rows: Rows) -> list[tf.Tensor]:
+        """Returns the penalty on each output that has one, [1], over some rows."""
+        return [
+            penalties.of_activity(penalty, self.value(name), rows)
+            for name, penalty in self.graph.activities.items()
+        ]
+
     def backward(self, gradient: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns {weight name: gradient} for the graph's trainable weights.
 
         Args:
-          gradient: [B, ...], of the loss with respect to the output.
+          gradient: [B, ...], of the loss with respect to the output; the penalties on
+            activations are added, those on weights are not.
         """
         with zeros_from(*self.zeros):
             return self._backward(gradient)
@@ -90,9 +99,21 @@ class Tape:
                 continue
             with tf.name_scope(scope("backward", node)):
                 parts = zip(*waiting.pop(node.name), strict=True)
-                gradients = [total(chunk) for chunk in parts]
+                gradients = self._steeper(node, [total(chunk) for chunk in parts])
                 self._visit(node, gradients, waiting, found)
         return {name: functools.reduce(operator.add, g) for name, g in found.items()}
+
+    def _steeper(self, node: Node, gradients: list[Gradient]) -> list[Gradient]:
+        """Returns the gradients of a node's output with that of its penalty."""
+        penalty = self.graph.activities.get(node.name)
+        if penalty is None:
+            return gradients
+        count = self.counts[node.name]
+        values = chunks.fitted(self.values[node.name], count)
+        return [
+            Gradient.of(one.dense() + penalties.activity_slope(penalty, x, run.rows))
+            for one, x, run in zip(gradients, values, self.passes[count], strict=True)
+        ]
 
     def sites(self, node: Node, weights: Mapping) -> list[Site]:
         """Returns where a node's lowering works, chunk by chunk.

@@ -31,7 +31,8 @@ class TensorSpec:
       unit, about: for people.
       fill: of an input, the value of rows that the caller leaves out; None: it must be
         given.
-      low, high: the range of a hyper-parameter, both ends included; None: no end.
+      low, high: the range of a hyper-parameter, or of the numbers of a tensor of the
+        state, both ends included; None: no end.
       total: of an output, one of `TOTALS`; empty: it says nothing of other calls.
     """
 
@@ -125,6 +126,23 @@ class TensorSpec:
         """Whether a number is within the range; NaN, which changes nothing, is."""
         above = self.low is None or not value < self.low
         return above and (self.high is None or not value > self.high)
+
+    def misfit(self, value: np.ndarray) -> str:
+        """Returns what is wrong with a tensor of the state, "" if nothing is.
+
+        Floats are finite and numbers within the range, which is rounded to the dtype.
+        """
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            return f"{self.name!r} has values that are not finite"
+        if value.dtype == bool and (value.view(np.uint8) > 1).any():
+            return f"{self.name!r} has bytes that are no truth values"
+        kind = value.dtype.type if value.dtype.kind == "f" else np.float64
+        with np.errstate(over="ignore"):
+            low = -math.inf if self.low is None else kind(self.low)
+            high = math.inf if self.high is None else kind(self.high)
+        if value.size and not low <= value.min() <= value.max() <= high:
+            return f"{self.name!r} has values out of its range, {self.range}"
+        return ""
 
     def __str__(self) -> str:
         return f"{self.name} {list(self.shape)} {self.dtype}"

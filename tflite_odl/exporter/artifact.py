@@ -3,12 +3,14 @@
     model.tflite           the manifest is inside too, without the hashes
     serve.tflite           inference alone, with constant weights, if there is a twin
     manifest.json          with the sha256 of every other file
+    manifest.sig           the signature of manifest.json, if a key is given
     goldens/index.json     calls in order, with their inputs and expected outputs
     goldens/*.bin          raw little-endian tensors, C order
     REJECTED.txt           only if the model failed a check: why
 
 The folder appears as a whole or not at all: everything is written and fsync'd in a
-sibling folder, which then takes the name.
+sibling folder, which then takes the name; an older artifact and the new one exchange
+their names in one step.
 """
 
 from __future__ import annotations
@@ -25,11 +27,14 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from tflite_odl import contract
+from tflite_odl import contract, files, signing
 from tflite_odl.errors import ArtifactError
 from tflite_odl.exporter import flatbuffer
+from tflite_odl.exporter.exchange import exchange
+from tflite_odl.signing import Key
 
 INDEX_FILE = "index.json"
+SIBLING = ".artifact"
 _OWN_FILES = (contract.MANIFEST_FILE, contract.MODEL_FILE)
 
 
@@ -66,7 +71,7 @@ class Goldens:
 
     def files(self) -> dict[str, bytes]:
         """Returns the goldens folder, {file: content}; equal tensors share a file."""
-        files: dict[str, bytes] = {}
+        contents: dict[str, bytes] = {}
         tensors: dict[str, dict] = {}
         places: dict[tuple, str] = {}
 
@@ -75,7 +80,7 @@ class Goldens:
             about = {"dtype": value.dtype.name, "shape": list(value.shape)}
             key = (about["dtype"], value.shape, content)
             file = places.setdefault(key, f"{name}.bin")
-            files[file], tensors[file] = content, about
+            contents[file], tensors[file] = content, about
             return file
 
         steps = [
@@ -83,7 +88,7 @@ class Goldens:
             for number, call in enumerate(self.calls)
         ]
         index = json.dumps({"tensors": tensors, "steps": steps}, indent=1)
-        return {INDEX_FILE: index.encode(), **files}
+        return {INDEX_FILE: index.encode(), **contents}
 
 
 def artifact_id(model: bytes) -> str:
@@ -98,6 +103,7 @@ def write(
     goldens: Goldens | None = None,
     rejected: str = "",
     twin: bytes | None = None,
+    sign: Key | None = None,
 ) -> pathlib.Path:
     """Writes an artifact and returns its folder, replacing an older artifact there.
 
@@ -108,10 +114,12 @@ def write(
       goldens: calls with expected outputs, if any.
       rejected: why the model failed; marks the folder so that no Session opens it.
       twin: the serving twin, if there is one.
+      sign: an Ed25519 private key, a PEM file or 32 bytes; None signs nothing.
 
     Raises:
-      ArtifactError: the manifest belongs to another model, or the folder holds
-        something that is not an artifact and would be lost.
+      ArtifactError: the manifest belongs to another model; the folder holds something
+        that is not an artifact and would be lost; it cannot be written, or the system
+        cannot exchange folders. What was there is as it was.
     """
     folder = pathlib.Path(folder).absolute()
     if manifest.artifact_id != artifact_id(model):
@@ -119,15 +127,17 @@ def write(
             f"the manifest is of artifact {manifest.artifact_id[:12]!r}, "
             f"the model is {artifact_id(model)[:12]!r}"
         )
-    _check_replaceable(folder)
-    files = _contents(model, manifest, goldens, rejected, twin)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with _sibling(folder, "new") as fresh:
-        for name, content in files.items():
-            _write_synced(fresh / name, content)
-        for path in (fresh, *(p for p in fresh.rglob("*") if p.is_dir())):
-            _sync_folder(path)
-        _take_place(fresh, folder)
+    contents = _contents(model, manifest, goldens, rejected, twin, sign)
+    with files.told(ArtifactError, f"cannot write {files.shown(folder)}"):
+        _check_replaceable(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _clean(folder)
+        with _sibling(folder) as fresh:
+            for name, content in contents.items():
+                _write_synced(fresh / name, content)
+            for path in (fresh, *(p for p in fresh.rglob("*") if p.is_dir())):
+                files.sync_folder(path)
+            _take_place(fresh, folder)
     return folder
 
 
@@ -137,19 +147,24 @@ def _contents(
     goldens: Goldens | None,
     rejected: str,
     twin: bytes | None,
+    sign: Key | None,
 ) -> dict[str, bytes]:
     bare = dataclasses.replace(manifest, files={})
-    files = {contract.MODEL_FILE: flatbuffer.embed(model, bare.to_json())}
+    contents = {contract.MODEL_FILE: flatbuffer.embed(model, bare.to_json(), sign)}
     for name, content in (goldens.files() if goldens else {}).items():
-        files[f"{contract.GOLDENS_FOLDER}/{name}"] = content
+        contents[f"{contract.GOLDENS_FOLDER}/{name}"] = content
     if twin is not None:
-        files[contract.SERVING_FILE] = twin
+        contents[contract.SERVING_FILE] = twin
     if rejected:
-        files[contract.REJECTED_FILE] = f"{rejected.rstrip()}\n".encode()
-    hashes = {name: hashlib.sha256(files[name]).hexdigest() for name in files}
+        contents[contract.REJECTED_FILE] = f"{rejected.rstrip()}\n".encode()
+    hashes = {name: hashlib.sha256(contents[name]).hexdigest() for name in contents}
     complete = dataclasses.replace(manifest, files=hashes)
-    files[contract.MANIFEST_FILE] = complete.to_json(indent=1).encode()
-    return files
+    contents[contract.MANIFEST_FILE] = complete.to_json(indent=1).encode()
+    if sign is not None:
+        digest = hashlib.sha256(contents[contract.MANIFEST_FILE]).digest()
+        signature = signing.sign(sign, signing.MANIFEST, digest)
+        contents[contract.SIGNATURE_FILE] = signature
+    return contents
 
 
 def _step(call: Call, prefix: str, store) -> dict:
@@ -188,6 +203,8 @@ def _check_replaceable(folder: pathlib.Path) -> None:
         return
     if folder.is_symlink() or not folder.is_dir():
         raise ArtifactError(f"{folder} is not a folder: name another place")
+    if not os.access(folder, os.W_OK):
+        raise ArtifactError(f"{folder} is read-only: name another place")
     names = {path.name for path in folder.iterdir()}
     if names and not names >= set(_OWN_FILES):
         raise ArtifactError(
@@ -197,9 +214,12 @@ def _check_replaceable(folder: pathlib.Path) -> None:
 
 
 @contextlib.contextmanager
-def _sibling(folder: pathlib.Path, kind: str) -> Iterator[pathlib.Path]:
-    """Yields a new folder beside `folder`; whatever is left of it is removed."""
-    path = folder.parent / f".{folder.name}.{kind}-{uuid.uuid4().hex[:8]}"
+def _sibling(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields a new folder beside `folder`; whatever is left of it is removed.
+
+    Its name has the process' number, so that `_clean` knows what a kill left.
+    """
+    path = folder.parent / f".odl-{os.getpid()}-{uuid.uuid4().hex[:12]}{SIBLING}"
     path.mkdir()
     try:
         yield path
@@ -207,20 +227,30 @@ def _sibling(folder: pathlib.Path, kind: str) -> Iterator[pathlib.Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
+def _clean(folder: pathlib.Path) -> None:
+    """Removes siblings of processes that have ended."""
+    for path in folder.parent.glob(f".odl-*-*{SIBLING}"):
+        process = path.name.split("-")[1]
+        if process.isdecimal() and not files.is_running(int(process)):
+            shutil.rmtree(path, ignore_errors=True)
+
+
 def _take_place(fresh: pathlib.Path, folder: pathlib.Path) -> None:
-    """Renames `fresh` to `folder`; an older artifact comes back if that fails."""
+    """Gives `fresh` the name `folder`; what had it is under the name of `fresh` then.
+
+    Raises:
+      ArtifactError: the system cannot exchange folders; both are kept.
+    """
     if not folder.exists():
         fresh.rename(folder)
-        _sync_folder(folder.parent)
-        return
-    with _sibling(folder, "old") as aside:
-        older = folder.rename(aside / folder.name)
-        try:
-            fresh.rename(folder)
-        finally:
-            if not folder.exists():
-                older.rename(folder)
-        _sync_folder(folder.parent)
+    elif not exchange(fresh, folder):
+        kept = folder.with_name(f"{folder.name}.new-{uuid.uuid4().hex[:8]}")
+        fresh.rename(kept)
+        raise ArtifactError(
+            f"{folder} holds an older artifact, and this file system cannot exchange "
+            f"folders in one step: the new one is in {kept}, the older one is as it was"
+        )
+    files.sync_folder(folder.parent)
 
 
 def _write_synced(path: pathlib.Path, content: bytes) -> None:
@@ -229,12 +259,3 @@ def _write_synced(path: pathlib.Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync_folder(path: pathlib.Path) -> None:
-    """Makes renames and new names in a folder durable, where the system can."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -20,6 +20,9 @@ from tflite_odl import contract
 from tflite_odl.errors import ExportError
 from tflite_odl.exporter import flatbuffer
 
+# Ops that multiply: one for each layer that is int8.
+MULTIPLYING = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL")
+
 _SCOPE = re.compile(r"(?:^|/)(?:forward|backward)/([^;]+)")
 
 

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from tflite_odl import contract
 from tflite_odl.errors import ExportError
-from tflite_odl.exporter import artifact, recipes
+from tflite_odl.exporter import artifact, int8_twin, recipes
 from tflite_odl.exporter.build import build
-from tflite_odl.exporter.goldens import Step, golden_steps, record
+from tflite_odl.exporter.goldens import golden_steps, record
 from tflite_odl.exporter.int8 import Rows, quantized
 from tflite_odl.exporter.layers import converted
 from tflite_odl.exporter.twin import Served, serve
 from tflite_odl.host.bake import manifest_of
 from tflite_odl.host.runtimes import RUNTIMES, Runtime
 from tflite_odl.methods.base import Method
-from tflite_odl.proof import gate, layers, twins
+from tflite_odl.proof import encoded_twins, gate, int8_twins, layers, twins
 from tflite_odl.proof.batches import Sample
 from tflite_odl.proof.cache import Cache
 from tflite_odl.proof.proof import Arrays, Proof
+from tflite_odl.signing import Key
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,10 +44,20 @@ class Exported:
     goldens: artifact.Goldens
     twin: bytes | None = None
 
-    def save(self, folder: str | os.PathLike) -> pathlib.Path:
-        """Writes the artifact folder, whole or not at all; returns its path."""
+    def save(self, folder: str | os.PathLike, sign: Key | None = None) -> pathlib.Path:
+        """Writes the artifact folder, whole or not at all; returns its path.
+
+        Args:
+          folder: an older artifact there is replaced.
+          sign: an Ed25519 private key, a PEM file or 32 bytes; None signs nothing.
+
+        Raises:
+          ArtifactError: it cannot be written, or there is no such key; what was there
+            is as it was.
+        """
+        twin = self.twin
         return artifact.write(
-            folder, self.model, self.manifest, self.goldens, twin=self.twin
+            folder, self.model, self.manifest, self.goldens, twin=twin, sign=sign
         )
 
 
@@ -85,16 +97,23 @@ def export(
         limit, or the artifact and TensorFlow disagree. Nothing is written but to
         `keep_rejected`.
     """
-    recipe, backbone = recipes.recipe(quantize), None
+    recipe, backbone, plan = recipes.recipe(quantize), None, None
     own: dict[str, Any] = {}
     quantization = recipe.to_manifest()
     if calibrate is not None and not recipe.calibrated:
         raise ExportError(
             f"recipe {quantize!r} finds no ranges: leave the calibration rows out"
         )
-    if recipe.calibrated:
-        if calibrate is None:
-            raise ExportError(f"recipe {quantize!r} needs rows to calibrate with")
+    if recipe.calibrated and calibrate is None:
+        raise ExportError(f"recipe {quantize!r} needs rows to calibrate with")
+    if recipe.serving in ("int8", *recipes.STORED) and not (serving and method.bakes):
+        why = f"{method.name} has none" if serving else "it is left out"
+        raise ExportError(f"recipe {quantize!r} is of the serving twin, and {why}")
+    if recipe.serving == "int8":
+        plan = int8_twin.planned(method.serving().network, calibrate, progress)
+        method = method.observing(plan.observed)
+        quantization |= plan.to_manifest()
+    if recipe.backbone == "int8":
         int8 = quantized(method, recipe, calibrate, progress)
         method, backbone = int8.method, int8.backbone
         own["int8_backbone"] = int8.proofs
@@ -106,7 +125,11 @@ def export(
     twin = None
     if serving and method.bakes:
         progress("serving twin")
-        twin = serve(method, infer_batch_size)
+        if plan is None:
+            kind = recipes.STORED.get(recipe.serving, "float32")
+            twin = serve(method, infer_batch_size, kind)
+        else:
+            twin = int8_twin.serve(method, plan, infer_batch_size)
         manifest = dataclasses.replace(manifest, serving=twin.twin.to_json())
     proof = method.proof(sample)
     shipped = {name: tensor.value for name, tensor in method.state().items()}
@@ -129,9 +152,11 @@ def export(
     if twin is None:
         return Exported(model, manifest, goldens)
     progress("prove the serving twin")
+    rows = next(s.inputs for s in steps if s.signature == contract.INFER)
+    rows = rows if plan is None else plan.sample
     proofs = {
         **proofs,
-        "serving_twin": _prove_twin(model, manifest, twin, steps, shipped),
+        "serving_twin": _prove_twin(model, manifest, twin, shipped, rows),
     }
     manifest = dataclasses.replace(manifest, proofs=proofs)
     return Exported(model, manifest, goldens, twin.model)
@@ -141,20 +166,36 @@ def _prove_twin(
     model: bytes,
     manifest: contract.Manifest,
     twin: Served,
-    steps: Sequence[Step],
     shipped: Arrays,
+    rows: Arrays,
 ) -> dict[str, Any]:
-    """Returns what `twins.prove` found on each runtime."""
-    inputs = next(s.inputs for s in steps if s.signature == contract.INFER)
-    found = {}
-    for name, kind in RUNTIMES.items():
+    """Returns what `twins.prove`, or its kin for fewer bits, found.
 
-        def baked(state: Arrays, kind=kind) -> Runtime:
-            return kind(twin.bake(state), manifest_of(manifest))
+    `rows` are those of `infer`.
+    """
+    baked = {
+        name: functools.partial(_baked, kind, twin, manifest_of(manifest))
+        for name, kind in RUNTIMES.items()
+    }
+    with contextlib.ExitStack() as stack:
+        runtimes = {
+            name: stack.enter_context(kind(model, manifest))
+            for name, kind in RUNTIMES.items()
+        }
+        if isinstance(twin, int8_twin.ServedInt8):
+            return int8_twins.prove(runtimes, baked, twin, shipped, rows)
+        if twin.kind != "float32":
+            return encoded_twins.prove(runtimes, baked, twin, shipped, rows)
+        return {
+            name: twins.prove(runtime, baked[name], shipped, rows)
+            for name, runtime in runtimes.items()
+        }
 
-        with kind(model, manifest) as runtime:
-            found[name] = twins.prove(runtime, baked, shipped, inputs)
-    return found
+
+def _baked(
+    kind: Any, twin: Served, manifest: contract.Manifest, state: Arrays
+) -> Runtime:
+    return kind(twin.bake(state), manifest)
 
 
 def proven(

@@ -9,6 +9,7 @@ behaves the same.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import struct
 import zlib
 from collections.abc import Iterator
@@ -16,10 +17,11 @@ from collections.abc import Iterator
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tflite_odl import contract
+from tflite_odl import contract, signing
 from tflite_odl.errors import ArtifactError
 from tflite_odl.exporter.sharing import SharingBuilder
 from tflite_odl.host import embedded
+from tflite_odl.signing import Key
 
 _OPS = {code: name for name, code in vars(schema.BuiltinOperator).items()}
 _TYPES = {code: name.lower() for name, code in vars(schema.TensorType).items()}
@@ -158,15 +160,24 @@ def indices(vector: np.ndarray | None) -> list[int]:
     return [] if vector is None else [int(index) for index in vector]
 
 
-def embed(model: bytes, manifest: str) -> bytes:
+def embed(model: bytes, manifest: str, sign: Key | None = None) -> bytes:
     """Returns the model with a manifest inside, replacing one already there, sealed.
 
-    `host.embedded` says how it is stored, and what the seal is.
+    `host.embedded` says how it is stored, and what seal and signature are.
+
+    Args:
+      model: without an embedded manifest, or with an older one.
+      manifest: JSON.
+      sign: an Ed25519 private key, a PEM file or 32 bytes; None signs nothing.
+
+    Raises:
+      ArtifactError: there is no such key.
     """
     plain = manifest.encode()
     content = min(zlib.compress(plain, 9), plain, key=len)
     content += bytes(embedded.SEAL_BYTES)
-    return _sealed(with_note(model, contract.METADATA_NAME.encode(), content))
+    model = with_note(model, contract.METADATA_NAME.encode(), content)
+    return _sealed(model if sign is None else _signed(model, sign))
 
 
 def with_note(model: bytes, name: bytes, content: bytes) -> bytes:
@@ -178,6 +189,16 @@ def with_note(model: bytes, name: bytes, content: bytes) -> bytes:
     tree.buffers.append(buffer)
     share_buffers(tree)
     return write(tree)
+
+
+def _signed(model: bytes, sign: Key) -> bytes:
+    # Unlike any weight, for equal buffers are stored once.
+    empty = hashlib.sha512(contract.SIGNATURE_NAME.encode()).digest()
+    model = with_note(model, contract.SIGNATURE_NAME.encode(), empty)
+    where = embedded.place(model, contract.SIGNATURE_NAME)
+    digest, _ = embedded.signed_digest(model)
+    signature = signing.sign(sign, signing.MODEL, digest)
+    return model[: where.start] + signature + model[where.stop :]
 
 
 def _sealed(model: bytes) -> bytes:

@@ -14,8 +14,7 @@ from tflite_odl import contract
 from tflite_odl.builtin.quantized import Backbone, split
 from tflite_odl.builtin.tape import scope_name
 from tflite_odl.errors import ExportError
-from tflite_odl.exporter import flatbuffer
-from tflite_odl.exporter.audit import op_layers
+from tflite_odl.exporter import audit, flatbuffer
 from tflite_odl.exporter.convert import convert
 from tflite_odl.exporter.recipes import Recipe
 from tflite_odl.exporter.tfmot import Calibrated, calibrated
@@ -40,8 +39,6 @@ CHOOSING = (
     "SLICE",
     "TRANSPOSE",
 )
-# Ops that multiply: one for each layer that is to be int8.
-MULTIPLYING = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL")
 
 # Signatures that run the network.
 COMPUTING = (contract.TRAIN, contract.INFER, contract.EVALUATE)
@@ -102,7 +99,7 @@ def quantized(
             f"recipe {recipe.name!r} quantizes what is frozen, and nothing is: "
             "take trainable='head', 'last:K' or a regular expression"
         )
-    x = _preprocessed(network, rows)
+    x = preprocessed(network, rows)
     ends = [network.graph.node(name).layer for name in parts.ends]
     found = calibrated(network.model, ends, x, progress)
     backbone = Backbone.of(network.graph, _by_node(network, parts.front.nodes, found))
@@ -140,7 +137,7 @@ class _Alone(tf.Module):
         self.functions = {"run": traced.get_concrete_function()}
 
 
-def _preprocessed(network: Network, rows: Rows) -> list[np.ndarray]:
+def preprocessed(network: Network, rows: Rows) -> list[np.ndarray]:
     """Returns rows as the model's first layers take them."""
     features = network.features
     given = rows if isinstance(rows, Mapping) else {features[0].name: rows}
@@ -194,7 +191,7 @@ def audit_int8(
     found: dict[str, dict[str, int]] = {}
     products: dict[str, list[frozenset[str]]] = {s: [] for s in COMPUTING}
     tree = flatbuffer.read(model)
-    for signature, op, fused, graph in op_layers(tree, layers):
+    for signature, op, fused, graph in audit.op_layers(tree, layers):
         name = flatbuffer.op_name(tree, op)
         if not _touches_int8(graph, op):
             continue
@@ -206,9 +203,9 @@ def audit_int8(
             )
         counts = found.setdefault(signature, {})
         counts[name] = counts.get(name, 0) + 1
-        if name in MULTIPLYING and flatbuffer.dtype(graph.tensors[op.inputs[0]]) == (
-            "int8"
-        ):
+        if name in audit.MULTIPLYING and flatbuffer.dtype(
+            graph.tensors[op.inputs[0]]
+        ) == ("int8"):
             products.setdefault(signature, []).append(fused)
     for signature in COMPUTING:
         seen = products[signature]

@@ -37,7 +37,7 @@ def places(model: bytes, weights: Mapping[str, np.ndarray]) -> dict[str, list[Pl
         by_size.setdefault(content.nbytes, []).append((offset, content))
     for name, value in weights.items():
         for offset, content in by_size.get(value.nbytes, ()):
-            order = _order(value, content)
+            order = order_of(value, content.view(np.float32))
             if order is None:
                 continue
             if owners.setdefault(offset, name) != name:
@@ -63,14 +63,21 @@ def buffers(model: bytes) -> list[tuple[int, np.ndarray]]:
     return found
 
 
-def _order(value: np.ndarray, content: np.ndarray) -> tuple[int, ...] | None:
+def order_of(
+    value: np.ndarray, stored: np.ndarray, within: int = 0
+) -> tuple[int, ...] | None:
     """Returns the order of axes in which a buffer holds a weight, None if it does not.
 
     Of orders that make no difference the first is taken.
+
+    Args:
+      value: the weight.
+      stored: [n], what the buffer holds.
+      within: how far each entry may be off.
     """
-    stored = content.view(np.float32)
     for order in itertools.permutations(range(value.ndim)):
-        seen = value.transpose(order)
-        if seen.flat[0] == stored[0] and np.array_equal(seen.ravel(), stored):
+        seen = value.transpose(order).ravel().astype(np.float64)
+        first = abs(seen[0] - stored[0]) <= within
+        if first and (np.abs(seen - stored) <= within).all():
             return order
     return None

@@ -20,8 +20,9 @@ class Recipe:
       name: as the command line has it.
       backbone: what the frozen part of the training artifact computes in, "float32" or
         "int8"; what learns is float32 always.
-      serving: what the serving twin computes in; "int8_backbone": as the artifact.
-      bits: of one weight of the frozen part in the file.
+      serving: what the serving twin computes in, "float32" or "int8"; "int8_backbone":
+        as the artifact; a key of `STORED`: float32, its weights stored in fewer bits.
+      bits: of one weight in few bits.
       sparsity: share of the weights that are made zero.
       clusters: distinct values that the weights of a layer are held to; 0 sets none.
       optimizations: names of `tf.lite.Optimize`, which the converter is given.
@@ -40,7 +41,7 @@ class Recipe:
     @property
     def calibrated(self) -> bool:
         """Whether ranges of activations are needed, and so rows to find them with."""
-        return self.backbone == "int8"
+        return "int8" in (self.backbone, self.serving)
 
     def to_manifest(self) -> dict[str, Any]:
         """Returns what the manifest says of it, the name as `recipe`."""
@@ -48,6 +49,14 @@ class Recipe:
         content["optimizations"] = list(self.optimizations)
         return {"recipe": content.pop("name"), **content}
 
+
+# {serving: how the weights of the twin are stored, see `encoded.encodings`}
+STORED = {
+    "float16": "float16",
+    "int8_weights": "int8",
+    "int4_dense": "int4",
+    "int2_dense": "int2",
+}
 
 RECIPES = {
     recipe.name: recipe
@@ -59,6 +68,36 @@ RECIPES = {
             serving="int8_backbone",
             bits=8,
             about="what is frozen from the inputs on is int8, what learns float32",
+        ),
+        Recipe(
+            "int8_serve",
+            serving="int8",
+            bits=8,
+            about="the serving twin is int8, its ranges follow training",
+        ),
+        Recipe(
+            "int8_weights",
+            serving="int8_weights",
+            bits=8,
+            about="kernels of the twin are stored in int8 and widened when loaded",
+        ),
+        Recipe(
+            "float16",
+            serving="float16",
+            bits=16,
+            about="weights of the twin are stored in float16 and widened when loaded",
+        ),
+        Recipe(
+            "int4_dense",
+            serving="int4_dense",
+            bits=4,
+            about="dense kernels of the twin are int4, what they read is rounded",
+        ),
+        Recipe(
+            "int2_dense",
+            serving="int2_dense",
+            bits=2,
+            about="dense kernels of the twin are int2, what they read is rounded",
         ),
     )
 }

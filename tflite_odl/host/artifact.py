@@ -6,11 +6,15 @@ import dataclasses
 import hashlib
 import os
 import pathlib
+import stat
 
-from tflite_odl import contract
+from tflite_odl import contract, files, signing
 from tflite_odl.contract import version1
 from tflite_odl.errors import ArtifactError
 from tflite_odl.host import embedded, paths
+from tflite_odl.signing import Key
+
+MOST_REASON_BYTES = 2**20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,28 +32,64 @@ class Artifact:
     manifest: contract.Manifest
 
     @classmethod
-    def open(cls, path: str | os.PathLike, verify: bool = True) -> Artifact:
+    def open(
+        cls, path: str | os.PathLike, verify: bool = True, trusted: Key | None = None
+    ) -> Artifact:
         """Reads an artifact and checks its files, a bare one's own sha256.
 
+        Args:
+          path: of a folder, or of a bare `.tflite`.
+          verify: whether the files of a folder are compared with their hashes.
+          trusted: the Ed25519 public key whose signature is asked for, a PEM file or 32
+            bytes; the files are verified then. None asks for no signature.
+
         Raises:
-          ArtifactError: missing, altered or rejected; what and where is said.
+          ArtifactError: missing, altered, rejected, or not signed by the trusted key;
+            what and where is said.
           ContractError: it follows a newer contract than this package.
         """
         path = pathlib.Path(path)
-        if path.is_file():
+        with files.told(ArtifactError, f"no artifact at {files.shown(path)}"):
+            mode = path.stat().st_mode
+        if not stat.S_ISDIR(mode):
             model = _read(path)
-            return cls(path, model, embedded.manifest(model, path))
-        if not path.is_dir():
-            raise ArtifactError(f"no artifact at {path}: neither a folder nor a file")
+            found = cls(path, model, embedded.manifest(model, path))
+            found.check_signature(trusted)
+            return found
         rejected = path / contract.REJECTED_FILE
-        if rejected.exists():
-            reason = _read(rejected).decode(errors="replace").strip()
+        if os.path.lexists(rejected):
+            content = files.read(rejected, ArtifactError, MOST_REASON_BYTES)
+            reason = content.decode(errors="replace").strip()
             raise ArtifactError(f"{path} was rejected when it was exported: {reason}")
-        manifest = contract.Manifest.from_json(_read(path / contract.MANIFEST_FILE))
+        content = files.read(
+            path / contract.MANIFEST_FILE, ArtifactError, embedded.MOST_MANIFEST_BYTES
+        )
+        manifest = contract.Manifest.from_json(content)
         found = cls(path, _read(path / contract.MODEL_FILE), manifest)
-        if verify:
+        if verify or trusted is not None:
             found.verify()
+        found.check_signature(trusted)
         return found
+
+    def check_signature(self, trusted: Key | None) -> None:
+        """Raises ArtifactError unless the key, if any, has signed this verified one.
+
+        A folder's manifest.json is read again, and signed as it is.
+        """
+        if trusted is None:
+            return
+        if self.path.is_file():
+            embedded.check_signature(self.model, trusted, self.path)
+            return
+        where = self.path / contract.MANIFEST_FILE
+        embedded.check_signature(self.model, trusted, self.path / contract.MODEL_FILE)
+        place = self.path / contract.SIGNATURE_FILE
+        signature = files.read(place, ArtifactError, signing.SIGNATURE_BYTES)
+        content = files.read(where, ArtifactError, embedded.MOST_MANIFEST_BYTES)
+        if contract.Manifest.from_json(content) != self.manifest:
+            raise ArtifactError(f"{where} has changed while it was read")
+        digest = hashlib.sha256(content).digest()
+        signing.check(trusted, signing.MANIFEST, digest, signature, str(where))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -67,10 +107,10 @@ class Artifact:
         """
         if self.path.is_file():
             return
-        beside, files = self.path / contract.MANIFEST_FILE, self.manifest.files
-        if contract.MODEL_FILE not in files:
+        beside, hashes = self.path / contract.MANIFEST_FILE, self.manifest.files
+        if contract.MODEL_FILE not in hashes:
             raise ArtifactError(f"{beside} has no hash of {contract.MODEL_FILE}")
-        for name, expected in files.items():
+        for name, expected in hashes.items():
             found = hashlib.sha256(_read(paths.inside(self.path, name))).hexdigest()
             if found != expected:
                 raise ArtifactError(
@@ -84,7 +124,4 @@ class Artifact:
 
 
 def _read(path: pathlib.Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ArtifactError(f"cannot read {path}: {error.strerror}") from error
+    return files.read(path, ArtifactError)

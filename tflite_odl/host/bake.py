@@ -8,6 +8,7 @@ as it is, so the same checkpoint gives the same bytes on every machine.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import os
 import pathlib
@@ -16,43 +17,26 @@ from typing import Any
 
 import numpy as np
 
-from tflite_odl import contract
+from tflite_odl import contract, files
 from tflite_odl.errors import ArtifactError, CheckpointError
 from tflite_odl.folding import Arrays, Formula
 from tflite_odl.host import checkpoint as checkpoints
 from tflite_odl.host.artifact import Artifact
+from tflite_odl.host.int8 import Int8
+from tflite_odl.host.weights import Weight
 
 LITTLE = np.dtype("<f4")
 
-
-@dataclasses.dataclass(frozen=True)
-class Weight:
-    """One weight of the twin.
-
-    Attributes:
-      formula: how it is made of tensors of the state and of the twin's constants.
-      offset: of its first byte in the file.
-      order: of the axes in the file: the value is transposed so, and stored in C order
-        as little-endian float32.
-      bytes: its size.
-    """
-
-    formula: Formula
-    offset: int
-    order: tuple[int, ...]
-    bytes: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns plain JSON."""
-        place = {"offset": self.offset, "order": list(self.order), "bytes": self.bytes}
-        return {**self.formula.to_json(), **place}
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Weight:
-        """Reads what `to_json` gives."""
-        order = tuple(content["order"])
-        formula = Formula.from_json(content)
-        return cls(formula, content["offset"], order, content["bytes"])
+# What a formula of any content can raise.
+_MALFORMED = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    StopIteration,
+    TypeError,
+    ValueError,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,11 +60,13 @@ class Twin:
       weights: those that training changes.
       constants: by name.
       bytes: size of the file.
+      int8: what of it is int8, if anything is.
     """
 
     weights: tuple[Weight, ...]
     constants: Mapping[str, Constant]
     bytes: int
+    int8: Int8 | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Returns the manifest's `serving`."""
@@ -88,12 +74,13 @@ class Twin:
             name: {"offset": one.offset, "shape": list(one.shape)}
             for name, one in self.constants.items()
         }
-        return {
+        content = {
             "file": contract.SERVING_FILE,
             "bytes": self.bytes,
             "weights": [weight.to_json() for weight in self.weights],
             "constants": constants,
         }
+        return content | ({"int8": self.int8.to_json()} if self.int8 else {})
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Twin:
@@ -108,8 +95,10 @@ class Twin:
                 for name, one in content["constants"].items()
             }
             weights = tuple(map(Weight.from_json, content["weights"]))
-            return cls(weights, constants, content["bytes"])
-        except (KeyError, TypeError, AttributeError) as error:
+            int8 = content.get("int8")
+            int8 = None if int8 is None else Int8.from_json(int8)
+            return cls(weights, constants, content["bytes"], int8)
+        except _MALFORMED as error:
             raise ArtifactError(
                 f"the manifest's `serving` is incomplete: {error!r}"
             ) from error
@@ -150,10 +139,7 @@ def shipped(artifact: Artifact) -> bytes:
       ArtifactError: it is missing, or its hash is not the manifest's.
     """
     path = artifact.path / contract.SERVING_FILE
-    try:
-        model = path.read_bytes()
-    except OSError as error:
-        raise ArtifactError(f"cannot read {path}: {error.strerror}") from error
+    model = files.read(path, ArtifactError)
     expected = artifact.manifest.files.get(contract.SERVING_FILE)
     if hashlib.sha256(model).hexdigest() != expected:
         raise ArtifactError(f"{path} was altered: its sha256 is not the manifest's")
@@ -173,9 +159,11 @@ def patched(model: bytes, twin: Twin, state: Arrays) -> bytes:
         )
     out = bytearray(model)
     sources = {**state, **_constants(model, twin)}
+    put = functools.partial(_put, out)
     for weight in twin.weights:
-        value = _value(weight.formula, sources)
-        _write(out, weight, value)
+        weight.write(put, _value(weight.formula, sources))
+    if twin.int8 is not None:
+        twin.int8.write(put, lambda formula: _value(formula, sources), state)
     return bytes(out)
 
 
@@ -184,8 +172,13 @@ def _value(formula: Formula, sources: Arrays) -> np.ndarray:
     if missing:
         raise CheckpointError(f"the state has no {missing}: the twin is made of them")
     # What overflows is refused by name.
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        value = formula.value(sources)
+    try:
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            value = formula.value(sources)
+    except _MALFORMED as error:
+        raise ArtifactError(
+            f"the manifest makes nothing of {list(formula.sources)}: {error!r}"
+        ) from error
     if not np.isfinite(value).all():
         raise CheckpointError(
             f"the state's {list(formula.sources)} make a weight that is not finite"
@@ -193,15 +186,9 @@ def _value(formula: Formula, sources: Arrays) -> np.ndarray:
     return value
 
 
-def _write(out: bytearray, weight: Weight, value: np.ndarray) -> None:
-    if sorted(weight.order) != list(range(value.ndim)) or value.nbytes != weight.bytes:
-        raise ArtifactError(
-            f"{list(weight.formula.sources)} make a weight {list(value.shape)} "
-            f"{value.dtype}; the manifest has {weight.bytes} bytes, axes in the order "
-            f"{list(weight.order)}"
-        )
-    content = value.transpose(weight.order).astype(LITTLE).tobytes()
-    place = _inside(out, weight.offset, len(content))
+def _put(out: bytearray, offset: int, value: np.ndarray) -> None:
+    content = value.astype(value.dtype.newbyteorder("<")).tobytes()
+    place = _inside(out, offset, len(content))
     out[place] = content
 
 

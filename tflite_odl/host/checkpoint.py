@@ -11,19 +11,23 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import re
 from collections.abc import Callable, Mapping
 
 import numpy as np
 import safetensors
 import safetensors.numpy
 
-from tflite_odl import contract
+from tflite_odl import contract, files
 from tflite_odl.contract import version1
 from tflite_odl.contract.digest import digest
 from tflite_odl.errors import CheckpointError
 
 NEWEST, BEFORE = "checkpoint.safetensors", "checkpoint.before.safetensors"
 Arrays = Mapping[str, np.ndarray]
+
+# What reading a file of any content can raise; tensors of other dtypes the last ones.
+_MALFORMED = (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError)
 
 
 class ForeignCheckpoint(CheckpointError):
@@ -52,10 +56,21 @@ def save(
 
     Raises:
       ForeignCheckpoint: the folder holds another artifact's; nothing was written.
+      CheckpointError: it cannot be written; what was there is as it was.
     """
     folder = pathlib.Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    usable = _usable(folder / NEWEST, manifest)
+    with files.told(CheckpointError, f"cannot write to {files.shown(folder)}"):
+        folder.mkdir(parents=True, exist_ok=True)
+        return _save(folder, manifest, checkpoint)
+
+
+def _save(
+    folder: pathlib.Path, manifest: contract.Manifest, checkpoint: Checkpoint
+) -> pathlib.Path:
+    newest, before = folder / NEWEST, folder / BEFORE
+    usable = _usable(newest, manifest)
+    if _names_another(before, manifest):
+        _usable(before, manifest)  # raises if it is whole
     state = {name: np.ascontiguousarray(v) for name, v in checkpoint.state.items()}
     header = {
         "artifact_id": manifest.artifact_id,
@@ -64,16 +79,11 @@ def save(
         "position": str(checkpoint.position),
     }
     header["sha256"] = digest(header, state)
-    fresh = folder / f"{NEWEST}.writing"
-    with open(fresh, "wb") as file:
-        file.write(safetensors.numpy.save(state, header))
-        file.flush()
-        os.fsync(file.fileno())
-    newest = folder / NEWEST
-    if usable:
-        os.replace(newest, folder / BEFORE)
-    os.replace(fresh, newest)
-    _sync(folder)
+    with files.staged(newest, safetensors.numpy.save(state, header)) as fresh:
+        if usable:
+            os.replace(newest, before)
+        os.replace(fresh, newest)
+    files.sync_folder(folder)
     return newest
 
 
@@ -83,7 +93,7 @@ def _usable(path: pathlib.Path, manifest: contract.Manifest) -> bool:
     Raises:
       ForeignCheckpoint: it is not ours to replace.
     """
-    if not path.exists():
+    if not os.path.lexists(path):
         return False
     try:
         load(path, manifest)
@@ -94,6 +104,20 @@ def _usable(path: pathlib.Path, manifest: contract.Manifest) -> bool:
     return True
 
 
+def _names_another(path: pathlib.Path, manifest: contract.Manifest) -> bool:
+    """Whether a file's header, which may be damaged, is not of this artifact."""
+    if not os.path.lexists(path):
+        return False
+    try:
+        files.check_regular(path, CheckpointError)
+        with safetensors.safe_open(path, "numpy") as file:
+            header = file.metadata() or {}
+    except (CheckpointError, *_MALFORMED):
+        return False
+    newer = header.get("contract_version") != str(contract.VERSION)
+    return newer or header.get("artifact_id") != manifest.artifact_id
+
+
 def load(path: str | os.PathLike, manifest: contract.Manifest) -> Checkpoint:
     """Reads one checkpoint.
 
@@ -102,11 +126,40 @@ def load(path: str | os.PathLike, manifest: contract.Manifest) -> Checkpoint:
         contract.
     """
     path = pathlib.Path(path)
+    header, state = _read(path)
+    _check_header(path, header, manifest)
+    _check_state(path, state, manifest)
+    return Checkpoint(state, *(_count(path, header, n) for n in ("step", "position")))
+
+
+def tensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Returns what a checkpoint of any artifact holds.
+
+    Args:
+      path: of the file, or of a folder whose newest valid one is taken.
+
+    Raises:
+      CheckpointError: missing, cut or altered.
+    """
+    path = pathlib.Path(path)
+    if not path.is_dir():
+        return _read(path)[1]
+    try:
+        return _read(path / NEWEST)[1]
+    except CheckpointError:
+        if not (path / BEFORE).exists():
+            raise
+        return _read(path / BEFORE)[1]
+
+
+def _read(path: pathlib.Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """Returns (header, tensors) of a file whose sha256 fits its content."""
+    files.check_regular(path, CheckpointError)
     try:
         with safetensors.safe_open(path, "numpy") as file:
             header = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, safetensors.SafetensorError) as error:
+    except _MALFORMED as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
     older = header.get("contract_version") == "1"
     rule = version1.digest if older else digest
@@ -114,9 +167,7 @@ def load(path: str | os.PathLike, manifest: contract.Manifest) -> Checkpoint:
         raise CheckpointError(
             f"{path} was altered: its sha256 does not fit its content"
         )
-    _check_header(path, header, manifest)
-    _check_state(path, state, manifest)
-    return Checkpoint(state, *(_count(path, header, n) for n in ("step", "position")))
+    return header, state
 
 
 def latest(
@@ -136,7 +187,7 @@ def latest(
     """
     paths = [pathlib.Path(folder) / name for name in (NEWEST, BEFORE)]
     errors = []
-    for path in filter(pathlib.Path.exists, paths):
+    for path in filter(os.path.lexists, paths):
         try:
             return load(path, manifest)
         except CheckpointError as error:
@@ -150,7 +201,7 @@ def latest(
 def _count(path, header: Mapping[str, str], name: str) -> int:
     """Returns a number of the header; raises CheckpointError where it is none."""
     text = header[name]
-    if not (text.isascii() and text.isdigit()):
+    if not re.fullmatch("[0-9]{1,15}", text):
         raise CheckpointError(f"{path}: {name} in its header is {text!r:.40}")
     return int(text)
 
@@ -177,11 +228,6 @@ def _check_state(path, state: Arrays, manifest: contract.Manifest) -> None:
     if expected != found:
         differing = sorted(set(expected.items()) ^ set(found.items()))
         raise CheckpointError(f"{path} does not fit the state: {differing[:4]}")
-
-
-def _sync(folder: pathlib.Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    for spec in manifest.state:
+        if problem := spec.misfit(state[spec.name]):
+            raise CheckpointError(f"{path}: {problem}")

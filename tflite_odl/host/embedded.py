@@ -12,14 +12,16 @@ from __future__ import annotations
 import hashlib
 import zlib
 
-from tflite_odl import contract
+from tflite_odl import contract, signing
 from tflite_odl.contract import version1
 from tflite_odl.errors import ArtifactError, ContractError
 from tflite_odl.host.tables import Tables
+from tflite_odl.signing import SIGNATURE_BYTES, Key
 
 IDENTIFIER = b"TFL3"
 SEAL_BYTES = 32
-LARGEST_MANIFEST_BYTES = 1 << 28
+# Of its JSON; that of InceptionV3 takes 0.2 MB.
+MOST_MANIFEST_BYTES = 1 << 24
 
 _ZLIB_BYTE = 0x78
 # Fields of the TFLite schema's tables, by their place in it.
@@ -28,8 +30,8 @@ _METADATA_NAME, _METADATA_BUFFER = 0, 1
 _BUFFER_DATA = 0
 
 
-def place(model: bytes) -> slice | None:
-    """Returns where the manifest's buffer is in a model, None if there is none.
+def place(model: bytes, name: str = contract.METADATA_NAME) -> slice | None:
+    """Returns where the buffer of a metadata entry is in a model, None without one.
 
     Raises:
       ArtifactError: no TFLite model, or an offset leads out of the file.
@@ -39,7 +41,7 @@ def place(model: bytes) -> slice | None:
     tables = Tables(model)
     root = tables.follow(0)
     for entry in tables.tables(root, _MODEL_METADATA):
-        if tables.text(entry, _METADATA_NAME) == contract.METADATA_NAME.encode():
+        if tables.text(entry, _METADATA_NAME) == name.encode():
             index = tables.value(entry, _METADATA_BUFFER, 4)
             buffer = tables.element(root, _MODEL_BUFFERS, index)
             start, length = tables.vector(buffer, _BUFFER_DATA, 1)
@@ -54,6 +56,33 @@ def seal(model: bytes, where: slice) -> bytes:
     total.update(bytes(SEAL_BYTES))
     total.update(memoryview(model)[where.stop :])
     return total.digest()
+
+
+def signed_digest(model: bytes) -> tuple[bytes, bytes]:
+    """Returns (the sha256 that is signed, the signature) of a sealed model.
+
+    The sha256 is of the whole file, the 64 bytes of the signature and the 32 of the
+    seal set to 0.
+
+    Raises:
+      ArtifactError: it has no signature.
+    """
+    signature, manifest = place(model, contract.SIGNATURE_NAME), place(model)
+    if signature is None or signature.stop - signature.start != SIGNATURE_BYTES:
+        raise ArtifactError("has no signature")
+    content = bytearray(model)
+    content[signature] = bytes(SIGNATURE_BYTES)
+    content[manifest.stop - SEAL_BYTES : manifest.stop] = bytes(SEAL_BYTES)
+    return hashlib.sha256(content).digest(), model[signature]
+
+
+def check_signature(model: bytes, trusted: Key, where: object) -> None:
+    """Raises ArtifactError unless a sealed model was signed by the trusted key."""
+    try:
+        digest, signature = signed_digest(model)
+    except ArtifactError as error:
+        raise ArtifactError(f"{where} {error}") from error
+    signing.check(trusted, signing.MODEL, digest, signature, str(where))
 
 
 def is_sealed(model: bytes, where: slice) -> bool:
@@ -71,10 +100,17 @@ def text(content: bytes) -> bytes:
     """
     if content[:1] != bytes([_ZLIB_BYTE]):
         return content
+    unpacker = zlib.decompressobj()
     try:
-        return zlib.decompressobj().decompress(content, LARGEST_MANIFEST_BYTES)
+        found = unpacker.decompress(content, MOST_MANIFEST_BYTES)
     except zlib.error as error:
         raise ArtifactError(f"cut or damaged: {error}") from error
+    if not unpacker.eof:
+        raise ArtifactError(
+            f"cut or damaged: its manifest does not end within {MOST_MANIFEST_BYTES} "
+            "bytes"
+        )
+    return found
 
 
 def manifest(

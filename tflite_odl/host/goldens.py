@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from tflite_odl import contract
+from tflite_odl import contract, files
 from tflite_odl.contract import TensorSpec
-from tflite_odl.errors import ArtifactError
+from tflite_odl.errors import ArtifactError, OdlError
 from tflite_odl.host import paths
 from tflite_odl.host.artifact import Artifact
 from tflite_odl.host.runtimes import Runtime
 
 INDEX_FILE = "index.json"
+MOST_INDEX_BYTES = 2**24
+
+# What an index of any content can raise.
+_MALFORMED = (KeyError, TypeError, AttributeError, ValueError, RecursionError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,20 +50,44 @@ def check(runtime: Runtime, artifact: Artifact) -> list[Result]:
         not in their folder.
       ContractError: a call does not fit its signature.
     """
-    folder = artifact.path / contract.GOLDENS_FOLDER
-    try:
-        index = json.loads((folder / INDEX_FILE).read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise ArtifactError(f"no goldens in {folder}: {error}") from error
-    try:
-        files = {name: _spec(about) for name, about in index["tensors"].items()}
-        repeat = _Repeat(runtime, folder, files)
+    with _opened(artifact) as (folder, index, specs):
+        repeat = _Repeat(runtime, folder, specs)
         return [
             result
             for number, call in enumerate(index["steps"])
             for result in repeat(number, call)
         ]
-    except (KeyError, TypeError, AttributeError) as error:
+
+
+def inputs(artifact: Artifact, signature: str) -> list[dict[str, np.ndarray]]:
+    """Returns the inputs of each golden call of a signature, complete.
+
+    Raises:
+      ArtifactError: as `check`.
+    """
+    with _opened(artifact) as (folder, index, specs):
+        return [
+            {name: _tensor(folder, f, specs[f]) for name, f in call["inputs"].items()}
+            for call in index["steps"]
+            if call["signature"] == signature
+        ]
+
+
+@contextlib.contextmanager
+def _opened(
+    artifact: Artifact,
+) -> Iterator[tuple[pathlib.Path, Mapping[str, Any], dict[str, TensorSpec]]]:
+    """Gives the goldens' folder, their index, and what each of their files holds."""
+    folder = artifact.path / contract.GOLDENS_FOLDER
+    content = files.read(folder / INDEX_FILE, ArtifactError, MOST_INDEX_BYTES)
+    try:
+        index = json.loads(content)
+        if not index["steps"]:
+            raise ArtifactError(f"{folder / INDEX_FILE} has no calls: nothing is shown")
+        yield folder, index, {n: _spec(about) for n, about in index["tensors"].items()}
+    except OdlError:
+        raise
+    except _MALFORMED as error:
         raise ArtifactError(f"{folder / INDEX_FILE} is malformed: {error!r}") from error
 
 
@@ -66,9 +95,9 @@ class _Repeat:
     """Makes calls on one runtime, whose present state is the shipped one."""
 
     def __init__(
-        self, runtime: Runtime, folder: pathlib.Path, files: Mapping[str, TensorSpec]
+        self, runtime: Runtime, folder: pathlib.Path, specs: Mapping[str, TensorSpec]
     ) -> None:
-        self.runtime, self.folder, self.files = runtime, folder, files
+        self.runtime, self.folder, self.specs = runtime, folder, specs
         self.shipped = runtime.save()
 
     def __call__(self, number: int, call: Mapping[str, Any]) -> list[Result]:
@@ -102,7 +131,7 @@ class _Repeat:
     def _read(self, names: Mapping[str, str]) -> dict[str, np.ndarray]:
         """Returns {tensor name: value} of {tensor name: file}."""
         return {
-            name: _tensor(self.folder, file, self.files[file])
+            name: _tensor(self.folder, file, self.specs[file])
             for name, file in names.items()
         }
 
@@ -127,15 +156,10 @@ def _spec(about: Mapping[str, Any]) -> TensorSpec:
 
 def _tensor(folder: pathlib.Path, file: str, spec: TensorSpec) -> np.ndarray:
     dtype, path = np.dtype(spec.dtype).newbyteorder("<"), paths.inside(folder, file)
-    try:
-        value = np.fromfile(path, dtype).astype(spec.dtype)
-    except OSError as error:
-        raise ArtifactError(f"cannot read {path}: {error}") from error
-    if value.size != math.prod(spec.shape):
-        raise ArtifactError(
-            f"{path} is cut: {value.size} values, needs {list(spec.shape)}"
-        )
-    return value.reshape(spec.shape)
+    content = files.read(path, ArtifactError, spec.bytes)
+    if len(content) != spec.bytes:
+        raise ArtifactError(f"{path} is cut: {len(content)} bytes, needs {spec.bytes}")
+    return np.frombuffer(content, dtype).astype(spec.dtype).reshape(spec.shape)
 
 
 def _compare(

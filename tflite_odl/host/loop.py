@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import pathlib
 import time
@@ -13,8 +13,10 @@ import numpy as np
 from tflite_odl import contract
 from tflite_odl.contract.names import LABEL
 from tflite_odl.errors import ContractError, DataError
-from tflite_odl.host import records, rows
-from tflite_odl.host.records import RECORDS, Record, Summary
+from tflite_odl.host import journal, records, rows
+from tflite_odl.host.claim import Claim
+from tflite_odl.host.journal import Record
+from tflite_odl.host.records import RECORDS, Summary
 from tflite_odl.host.session import Session
 
 Rows = np.ndarray | Mapping[str, np.ndarray]
@@ -30,6 +32,7 @@ def run(
     stop: Callable[[], bool] = lambda: False,
     on_step: Callable[[Record], None] = lambda record: None,
     hide: Callable[[int, np.ndarray], np.ndarray] = lambda position, y: y,
+    note: Callable[[str], None] = lambda text: None,
 ) -> Summary:
     """Trains until `steps` batches were consumed in all.
 
@@ -47,42 +50,48 @@ def run(
       on_step: called with each record.
       hide: (number of the batch, its labels) -> the labels that it is trained with; it
         is tested with the true ones.
+      note: told what was found damaged of an earlier part of the run.
 
     Raises:
+      BusyError: another process, or another session, writes to the folder.
       ContractError: steps or checkpoint_every is out of range, a batch does not fit.
-      DataError: the stream ended before `steps`; the state is saved.
+      DataError: the stream ended before `steps`; the state is saved. Or records cannot
+        be written.
+      CheckpointError: a checkpoint cannot be written; the one before is whole.
     """
     if steps < 0 or checkpoint_every < 1:
         raise ContractError(
             f"needs steps >= 0 and checkpoint_every >= 1, got {steps} and "
             f"{checkpoint_every}"
         )
-    folder = pathlib.Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    found = records.keep(folder / RECORDS, session.position)
+    path = pathlib.Path(folder) / RECORDS
     stream, interrupted, ended = batches(session.position), False, False
-    with open(folder / RECORDS, "a") as file:
-        _checkpoint(session, file)
-        while session.position < steps and not interrupted and not ended:
-            batch = next(stream, None)
-            if batch is None:
-                ended = True
-                continue
-            found.append(_step(session, *batch, hide))
-            file.write(json.dumps(found[-1]) + "\n")
-            if session.position % checkpoint_every == 0:
-                _checkpoint(session, file)
-            on_step(found[-1])
-            interrupted = stop()
-        _checkpoint(session, file)
+    with _claimed(session, path.parent):
+        journal.keep(path, session.position, note)
+        with journal.Journal(path) as log:
+            _checkpoint(session, log)
+            while session.position < steps and not interrupted and not ended:
+                batch = next(stream, None)
+                if batch is None:
+                    ended = True
+                    continue
+                found = _step(session, *batch, hide)
+                log.append(found)
+                if session.position % checkpoint_every == 0:
+                    _checkpoint(session, log)
+                on_step(found)
+                interrupted = stop()
+            _checkpoint(session, log)
     if ended:
         raise DataError(f"the stream ended after {session.position} of {steps} batches")
     early = interrupted and session.position < steps
+    found = journal.read(path)
     return records.summarize(found, session.position, session.step, early)
 
 
 def _step(session: Session, x: Rows, y: np.ndarray, hide: Callable) -> Record:
-    before = session.evaluate(**_inputs(session, x, y))
+    learns_labels = session.manifest.signature(contract.TRAIN).inputs_of(LABEL)
+    before = session.evaluate(**_inputs(session, x, y)) if learns_labels else {}
     inputs = _inputs(session, x, hide(session.position, y))
     start = time.perf_counter()
     metrics = session.train(**inputs)
@@ -118,11 +127,24 @@ def _inputs(session: Session, x: Rows, y: np.ndarray) -> dict[str, np.ndarray]:
     return rows.named(train, given, features, label)
 
 
-def _checkpoint(session: Session, file) -> None:
+def _checkpoint(session: Session, log: journal.Journal) -> None:
     # Records first: a checkpoint never knows of batches the records lack.
-    file.flush()
-    os.fsync(file.fileno())
+    log.sync()
     session.save_checkpoint()
+
+
+@contextlib.contextmanager
+def _claimed(session: Session, folder: pathlib.Path) -> Iterator[None]:
+    """Holds the session's folder, and that of the records where it is another one."""
+    session.claim()
+    if folder.resolve() == session.checkpoint_dir.resolve():
+        yield
+        return
+    claim = Claim(folder)
+    try:
+        yield
+    finally:
+        claim.release()
 
 
 def flex_ops(manifest: contract.Manifest) -> int:

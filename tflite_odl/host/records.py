@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import array
 import dataclasses
 import json
 import math
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from tflite_odl import files
 from tflite_odl.errors import DataError
+from tflite_odl.host.journal import Record
 
 RECORDS, FACTS = "records.jsonl", "run.json"
 # What a record tells of a batch before it was learned from.
 PREQUENTIAL = ("correct", "absolute_error", "count")
-Record = dict[str, Any]
+MOST_FACTS_BYTES = 2**20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Summary:
       rejected_rows: bad rows.
       ms_per_step: median of the train calls, None without any.
       interrupted: whether it stopped before its end.
+      lost_records: batches whose record is missing; the other figures are without them.
     """
 
     batches: int
@@ -44,6 +48,7 @@ class Summary:
     rejected_rows: int
     ms_per_step: float | None
     interrupted: bool
+    lost_records: int = 0
 
 
 def record(
@@ -70,63 +75,74 @@ def _plain(value: Any) -> Any:
 
 
 def summarize(
-    records: list[Record], batches: int, steps: int, interrupted: bool
+    records: Iterable[Record], batches: int, steps: int, interrupted: bool
 ) -> Summary:
-    """Returns the summary of a run's records, in their order."""
-    losses = [r["loss"] for r in records[-max(1, len(records) // 10) :]]
-    losses = [loss for loss in losses if loss is not None]
+    """Returns the summary of a run.
+
+    Args:
+      records: of the run, in their order; two numbers of each are held.
+      batches: consumed.
+      steps: those that changed the state.
+      interrupted: whether the run stopped before its end.
+    """
+    ms, losses = array.array("d"), array.array("d")
+    rejected, correct, error = 0, _PerCount(), _PerCount()
+    for one in records:
+        ms.append(one["ms"])
+        loss = one.get("loss")
+        losses.append(math.nan if loss is None else loss)
+        rejected += one["rejected_rows"]
+        correct.add(one, "correct", mean=False)
+        error.add(one, "absolute_error", mean=True)
+    last = np.asarray(losses)[-max(1, len(losses) // 10) :]
+    last = last[~np.isnan(last)]
     return Summary(
         batches,
         steps,
-        loss=float(np.mean(losses)) if losses else None,
-        accuracy=_per_count(records, "correct", mean=False),
-        absolute_error=_per_count(records, "absolute_error", mean=True),
-        rejected_rows=sum(record["rejected_rows"] for record in records),
-        ms_per_step=float(np.median([r["ms"] for r in records])) if records else None,
+        loss=float(last.mean()) if last.size else None,
+        accuracy=correct.mean,
+        absolute_error=error.mean,
+        rejected_rows=rejected,
+        ms_per_step=float(np.median(ms)) if ms else None,
         interrupted=interrupted,
+        lost_records=batches - len(ms),
     )
 
 
-def _per_count(records: list[Record], name: str, mean: bool) -> float | None:
-    """Returns a total per row that counts, or the mean of means; None if not told."""
-    told = [record for record in records if record.get(name) is not None]
-    counted = sum(record["count"] for record in told)
-    total = sum(r[name] * (r["count"] if mean else 1) for r in told)
-    return total / counted if counted else None
+class _PerCount:
+    """A total per row that counts, or the mean of means; None if not told."""
 
+    def __init__(self) -> None:
+        self._total, self._counted = 0.0, 0
 
-def keep(path: pathlib.Path, position: int) -> list[Record]:
-    """Cuts the records back to `position` batches, as what came after is redone.
+    def add(self, record: Record, name: str, mean: bool) -> None:
+        value, count = record.get(name), record.get("count")
+        if value is not None and count is not None:
+            self._total += value * (count if mean else 1)
+            self._counted += count
 
-    Args:
-      path: of the records; it need not exist.
-      position: batches that the state has seen.
-
-    Returns:
-      The records that are left; a line that a kill cut short is not.
-    """
-    if not path.exists():
-        return []
-    found = [_parse(line) for line in path.read_text().splitlines()]
-    kept = [record for record in found if record and record["batch"] <= position]
-    _replace(path, "".join(json.dumps(record) + "\n" for record in kept))
-    return kept
+    @property
+    def mean(self) -> float | None:
+        return self._total / self._counted if self._counted else None
 
 
 def note_facts(folder: pathlib.Path, facts: dict[str, Any]) -> None:
     """Notes what a run was started with, or compares: it continues with the same.
 
     Raises:
-      DataError: the folder's run was started with other facts.
+      DataError: the folder's run was started with other facts, or the folder cannot be
+        written.
     """
     path = folder / FACTS
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        _replace(path, json.dumps(facts))
+    if not os.path.lexists(path):
+        with files.told(DataError, f"cannot write to {files.shown(folder)}"):
+            folder.mkdir(parents=True, exist_ok=True)
+        files.write(path, json.dumps(facts).encode(), DataError)
         return
+    content = files.read(path, DataError, MOST_FACTS_BYTES)
     try:
-        noted = dict(json.loads(path.read_text()))
-    except (ValueError, TypeError) as error:
+        noted = dict(json.loads(content))
+    except (ValueError, TypeError, RecursionError) as error:
         raise DataError(f"{path} is damaged: {error}") from error
     differing = sorted(key for key in facts if facts[key] != noted.get(key))
     if differing:
@@ -136,19 +152,3 @@ def note_facts(folder: pathlib.Path, facts: dict[str, Any]) -> None:
             f"{folder} holds a run with {was}, got {now}: continue with the same, or "
             "take another folder"
         )
-
-
-def _parse(line: str) -> Record | None:
-    try:
-        return json.loads(line)
-    except ValueError:
-        return None
-
-
-def _replace(path: pathlib.Path, text: str) -> None:
-    fresh = path.with_suffix(".writing")
-    with open(fresh, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(fresh, path)

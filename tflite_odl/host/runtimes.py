@@ -12,13 +12,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from ai_edge_litert.compiled_model import CompiledModel
-from ai_edge_litert.hardware_accelerator import HardwareAccelerator
-from ai_edge_litert.interpreter import Interpreter
-from ai_edge_litert.options import CpuOptions, Options
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from tflite_odl.contract import SAVE, Manifest
-from tflite_odl.errors import ArtifactError
+from tflite_odl.errors import ArtifactError, OdlError, RunError
 from tflite_odl.host import interface
 
 Arrays = Mapping[str, np.ndarray]
@@ -54,7 +51,19 @@ class Runtime:
         raise NotImplementedError(type(self).__name__)
 
     def run(self, signature: str, inputs: Arrays) -> dict[str, np.ndarray]:
-        """Returns the outputs of one call; they are the caller's own copies."""
+        """Returns the outputs of one call; they are the caller's own copies.
+
+        Raises:
+          RunError: the runtime failed, maybe with a part of the state written.
+        """
+        try:
+            return self._run(signature, inputs)
+        except OdlError:
+            raise
+        except (RuntimeError, ValueError, KeyError, MemoryError) as error:
+            raise RunError(f"{self.name} failed in {signature!r}: {error}") from error
+
+    def _run(self, signature: str, inputs: Arrays) -> dict[str, np.ndarray]:
         raise NotImplementedError(type(self).__name__)
 
     def save(self) -> dict[str, np.ndarray]:
@@ -81,14 +90,19 @@ class InterpreterRuntime(Runtime):
     """
 
     name = "interpreter"
+    kernels = OpResolverType.AUTO  # XNNPACK's, where it has them
 
     def _load(self, model: bytes, threads: int) -> None:
         # The interpreter reads the weights in place: the bytes must stay alive.
         self._model = model
-        self._interpreter = Interpreter(model_content=model, num_threads=threads)
+        self._interpreter = Interpreter(
+            model_content=model,
+            num_threads=threads,
+            experimental_op_resolver_type=self.kernels,
+        )
         self._calls: dict[str, Call] = {}
 
-    def run(self, signature: str, inputs: Arrays) -> dict[str, np.ndarray]:
+    def _run(self, signature: str, inputs: Arrays) -> dict[str, np.ndarray]:
         call = self._calls.get(signature) or self._prepare(signature)
         return call(inputs)
 
@@ -132,12 +146,26 @@ def _public_call(runner, inputs: Arrays) -> dict[str, np.ndarray]:
     return runner(**inputs)
 
 
+class PlainRuntime(InterpreterRuntime):
+    """tflite::Interpreter without XNNPACK: TFLite's own kernels, which are slow."""
+
+    name = "plain"
+    kernels = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+
+
 class CompiledRuntime(Runtime):
     """LiteRT's CompiledModel. Tensors go by name: it lists inputs in its own order."""
 
     name = "compiled"
 
     def _load(self, model: bytes, threads: int) -> None:
+        # Not in every LiteRT that has an interpreter.
+        try:
+            from ai_edge_litert.compiled_model import CompiledModel
+            from ai_edge_litert.hardware_accelerator import HardwareAccelerator
+            from ai_edge_litert.options import CpuOptions, Options
+        except ImportError as error:
+            raise ArtifactError(f"this LiteRT has no CompiledModel: {error}") from error
         options = Options(
             hardware_accelerators=HardwareAccelerator.CPU,
             cpu_options=CpuOptions(num_threads=threads),
@@ -146,7 +174,7 @@ class CompiledRuntime(Runtime):
         self._model = CompiledModel.from_buffer(model, options=options)
         self._buffers: dict[str, tuple[dict, dict, list]] = {}
 
-    def run(self, signature: str, inputs: Arrays) -> dict[str, np.ndarray]:
+    def _run(self, signature: str, inputs: Arrays) -> dict[str, np.ndarray]:
         entry = self._buffers.get(signature) or self._allocate(signature)
         inside, outside, outputs = entry
         for name, value in inputs.items():
@@ -179,6 +207,7 @@ class CompiledRuntime(Runtime):
         self._model.close()
 
 
+# What apps use, and what proves itself on every artifact.
 RUNTIMES: dict[str, Any] = {
     kind.name: kind for kind in (InterpreterRuntime, CompiledRuntime)
 }

@@ -6,7 +6,6 @@ belongs to, its score. The artifact's folder is never written to.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
@@ -17,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tflite_odl import contract
+from tflite_odl import contract, files
 from tflite_odl.errors import ArtifactError, ContractError
 from tflite_odl.host import bake
 from tflite_odl.host.artifact import Artifact
@@ -26,6 +25,7 @@ from tflite_odl.host.runtimes import RUNTIMES
 Arrays = Mapping[str, np.ndarray]
 
 NOTE_SUFFIX = ".json"
+MOST_NOTE_BYTES = 2**16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +66,9 @@ def serve(
         stays.
     """
     path = pathlib.Path(path)
-    if artifact.path.is_dir() and path.resolve().parent == artifact.path.resolve():
+    with files.told(ArtifactError, f"cannot write {files.shown(path)}"):
+        parent = path.resolve().parent
+    if artifact.path.is_dir() and parent == artifact.path.resolve():
         raise ArtifactError(f"{path} is in the artifact's folder, which never changes")
     model = bake.bake(artifact, checkpoint)
     new = before = None
@@ -76,13 +78,14 @@ def serve(
         if not new >= before - max_drop:
             why = f"its score {new:.4f} is more than {max_drop} below {before:.4f}"
             return Decision(False, new, before, f"the twin in service stays: {why}")
-    _write(path, model)
+    files.write(path, model, ArtifactError)
     note = {
         "sha256": hashlib.sha256(model).hexdigest(),
         "artifact_id": artifact.manifest.artifact_id,
         "score": new,
     }
-    _write(_note(path), json.dumps(note).encode())
+    files.write(_note(path), json.dumps(note).encode(), ArtifactError)
+    files.clean(path.parent)
     return Decision(True, new, before, "in service")
 
 
@@ -91,10 +94,11 @@ def in_service(path: str | os.PathLike, artifact: Artifact) -> bytes:
     that is damaged or of another artifact."""
     path = pathlib.Path(path)
     try:
-        model, note = path.read_bytes(), json.loads(_note(path).read_bytes())
+        model = files.read(path, ArtifactError)
+        note = json.loads(files.read(_note(path), ArtifactError, MOST_NOTE_BYTES))
         whole = hashlib.sha256(model).hexdigest() == note["sha256"]
         own = note["artifact_id"] == artifact.manifest.artifact_id
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ArtifactError, ValueError, KeyError, TypeError, RecursionError):
         return bake.shipped(artifact)
     return model if whole and own else bake.shipped(artifact)
 
@@ -111,6 +115,10 @@ def score(model: bytes, manifest: contract.Manifest, x: Arrays, y: np.ndarray) -
     """
     spec = manifest.signature(contract.INFER)
     (output,) = spec.outputs
+    if output.name == "embedding":
+        raise ContractError(
+            "a twin that gives embeddings has no score by labels: leave --evaluate out"
+        )
     spec.check_names(x)
     y = np.asarray(y)
     labelled = y > contract.UNLABELLED if y.ndim == 1 else ~np.isnan(y).any(-1)
@@ -137,22 +145,3 @@ def score(model: bytes, manifest: contract.Manifest, x: Arrays, y: np.ndarray) -
 
 def _note(path: pathlib.Path) -> pathlib.Path:
     return path.with_name(path.name + NOTE_SUFFIX)
-
-
-def _write(path: pathlib.Path, content: bytes) -> None:
-    """Writes a file whole or not at all.
-
-    Raises:
-      ArtifactError: it cannot be written; what is there is as it was.
-    """
-    fresh = path.with_name(f"{path.name}.writing")
-    try:
-        with open(fresh, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(fresh, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            fresh.unlink()
-        raise ArtifactError(f"cannot write {path}: {error.strerror}") from error

@@ -11,11 +11,15 @@ from typing import Any
 import numpy as np
 
 from tflite_odl import contract
-from tflite_odl.errors import CheckpointError, ContractError
+from tflite_odl.contract.names import CLASSIFY, ENROLL, REFRESH
+from tflite_odl.errors import CheckpointError, ContractError, RunError
 from tflite_odl.host import checkpoint, rows, totals
+from tflite_odl.host.adopt import Adopted, adopt
 from tflite_odl.host.artifact import Artifact
+from tflite_odl.host.claim import Claim
 from tflite_odl.host.runtimes import RUNTIMES, Runtime
 from tflite_odl.host.turns import Turns
+from tflite_odl.signing import Key
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -28,9 +32,11 @@ class Session:
 
     Args:
       artifact: a folder, a bare `.tflite`, or an opened `Artifact`.
-      runtime: "interpreter" or "compiled".
+      runtime: "interpreter", "compiled", or a class of `host.runtimes`.
       threads: of the CPU kernels.
       checkpoint_dir: where `save_checkpoint` writes.
+      trusted: an Ed25519 public key, a PEM file or 32 bytes; an artifact that it has
+        not signed is refused.
 
     Raises:
       ArtifactError, ContractError: the artifact cannot be used; nothing was loaded.
@@ -39,19 +45,28 @@ class Session:
     def __init__(
         self,
         artifact: str | os.PathLike | Artifact,
-        runtime: str = "interpreter",
+        runtime: str | type[Runtime] = "interpreter",
         threads: int = 2,
         checkpoint_dir: str | os.PathLike | None = None,
+        trusted: Key | None = None,
     ) -> None:
-        if runtime not in RUNTIMES:
+        kind = RUNTIMES.get(runtime) if isinstance(runtime, str) else runtime
+        if kind is None:
             raise ContractError(f"runtime {runtime!r} is not one of {list(RUNTIMES)}")
         opened = isinstance(artifact, Artifact)
-        self.artifact = artifact if opened else Artifact.open(artifact)
+        if opened:
+            self.artifact = artifact
+            artifact.check_signature(trusted)
+        else:
+            self.artifact = Artifact.open(artifact, trusted=trusted)
         self.manifest = self.artifact.manifest
         self.checkpoint_dir = checkpoint_dir and pathlib.Path(checkpoint_dir)
         self.position = 0
-        self._kind, self._threads = RUNTIMES[runtime], threads
+        # Whether what is enrolled was embedded before the last training.
+        self._stale = True
+        self._kind, self._threads = kind, threads
         self._turn, self._files = Turns(), threading.RLock()
+        self._failed, self._claim = "", None
         self._runtime: Runtime | None = self._load()
 
     def _load(self) -> Runtime:
@@ -69,23 +84,59 @@ class Session:
             if self._runtime is not None:
                 self._runtime.close()
             self._runtime = None
+        with self._files:
+            if self._claim is not None:
+                self._claim.release()
+            self._claim = None
 
-    def run(self, signature: str, **inputs: Any) -> dict[str, np.ndarray]:
+    def run(self, signature: str, /, **inputs: Any) -> dict[str, np.ndarray]:
         """Runs any signature with exactly its inputs.
 
         Raises:
-          ContractError: an input is missing, unknown, or of another dtype or shape;
-            the runtime was not touched.
+          ContractError: an input is missing, unknown, or of another dtype or shape, or
+            a state to restore is out of its ranges; the runtime was not touched.
+          RunError: the runtime failed. The state may be half of a step, so the session
+            then refuses every call until it is `reset` or a state is restored.
         """
         spec = self.manifest.signature(signature)
         checked = spec.check_inputs(inputs)
+        if signature == contract.RESTORE:
+            self._check_state(checked)
         with self._turn:
-            return self._open().run(signature, checked)
+            if signature == contract.RESTORE and self._failed:
+                self._reload()
+            return self._call(signature, checked)
+
+    def _call(self, signature: str, inputs: Arrays) -> dict[str, np.ndarray]:
+        runtime = self._open()
+        try:
+            return runtime.run(signature, inputs)
+        except RunError as error:
+            self._failed = str(error)
+            raise
 
     def _open(self) -> Runtime:
         if self._runtime is None:
             raise ContractError("this session is closed: open another one")
+        if self._failed:
+            raise RunError(
+                f"an earlier call failed ({self._failed}), so the state may be half of "
+                "a step: reset this session, or restore a checkpoint"
+            )
         return self._runtime
+
+    def _check_state(self, state: Arrays) -> None:
+        for spec in self.manifest.state:
+            if problem := spec.misfit(state[spec.name]):
+                raise ContractError(f"the state to restore: {problem}")
+
+    def _reload(self) -> None:
+        """Takes a fresh runtime, in the shipped state."""
+        if self._runtime is None:
+            self._open()
+        present, fresh = self._runtime, self._load()
+        present.close()
+        self._runtime, self._failed = fresh, ""
 
     @property
     def batch_size(self) -> int:
@@ -102,7 +153,7 @@ class Session:
         """Training steps that changed the state."""
         return int(self.state()["step"][0])
 
-    def train(self, **inputs: Any) -> dict[str, np.ndarray]:
+    def train(self, /, **inputs: Any) -> dict[str, np.ndarray]:
         """Trains on one batch; a short one is padded and `count` says how far.
 
         Args:
@@ -119,28 +170,92 @@ class Session:
         """
         with self._turn:
             metrics = self._run_padded(self.manifest.signature(contract.TRAIN), inputs)
-            self.position += 1
+            self.position, self._stale = self.position + 1, True
             return metrics
 
-    def infer(self, x: Any = None, **inputs: Any) -> np.ndarray:
+    def infer(self, /, x: Any = None, **inputs: Any) -> np.ndarray:
         """Returns the outputs of any number of rows, [n, C].
 
         Args:
           x: [n, ...], the only input.
           **inputs: each of several inputs by its name, instead.
         """
-        spec = self.manifest.signature(contract.INFER)
-        (output,) = spec.outputs
+        (found,) = self._by_rows(contract.INFER, inputs, x).values()
+        return found
+
+    def _by_rows(
+        self, signature: str, inputs: Mapping[str, Any], x: Any
+    ) -> dict[str, np.ndarray]:
+        """Returns each output of a signature, whose rows are the inputs' own."""
+        spec = self.manifest.signature(signature)
         arrays = rows.together(spec, rows.named(spec, inputs, x))
         spec.check_names(arrays)
         parts = [
-            self._run_padded(spec, part)[output.name]
+            self._run_padded(spec, part)
             for part in rows.slices(arrays, spec.inputs[0].shape[0])
         ]
-        empty = np.zeros((0, *output.shape[1:]), output.dtype)
-        return np.concatenate([empty, *parts])[: rows.length(arrays)]
+        found = {}
+        for output in spec.outputs:
+            empty = np.zeros((0, *output.shape[1:]), output.dtype)
+            whole = np.concatenate([empty, *(part[output.name] for part in parts)])
+            found[output.name] = whole[: rows.length(arrays)]
+        return found
 
-    def evaluate(self, x: Any = None, y: Any = None, **inputs: Any) -> dict[str, float]:
+    def enroll(self, x: Any = None, y: Any = None, **inputs: Any) -> int:
+        """Takes in labelled rows, by which `classify` tells others; any number.
+
+        Args:
+          x: [n, ...], the only feature.
+          y: [n] classes, 0 or more.
+          **inputs: each of several inputs by its name, instead of x.
+
+        Returns:
+          How many are enrolled now: of a class that has most, the oldest leave where
+          there is no room.
+
+        Raises:
+          ContractError: the artifact does not enroll, or an input does not fit.
+        """
+        spec = self.manifest.signature(ENROLL)
+        arrays = rows.together(spec, rows.named(spec, inputs, x, y))
+        with self._turn:
+            found = self._embed_anew() if not rows.length(arrays) else 0
+            for part in rows.slices(arrays, spec.inputs[0].shape[0]):
+                found = int(self._run_padded(spec, part)["enrolled"][0])
+            self._stale = False
+        return found
+
+    def classify(self, x: Any = None, **inputs: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Returns (labels [n] int32, -1 where nothing is enrolled; similarities [n]).
+
+        The first call after a training embeds the enrolled rows anew.
+
+        Args:
+          x: [n, ...], the only input.
+          **inputs: each of several inputs by its name, instead.
+
+        Raises:
+          ContractError: the artifact does not classify, or an input does not fit.
+        """
+        self._refresh()
+        found = self._by_rows(CLASSIFY, inputs, x)
+        return found["label"], found["similarity"]
+
+    def _refresh(self) -> None:
+        """Embeds what is enrolled anew, where the encoder has learned since."""
+        with self._turn:
+            if REFRESH in self.manifest.signatures and self._stale:
+                self._embed_anew()
+
+    def _embed_anew(self) -> int:
+        """Returns how many rows are enrolled."""
+        self._stale = False
+        found = self.run(REFRESH, unused=np.zeros(1, np.float32))
+        return int(found["enrolled"][0])
+
+    def evaluate(
+        self, /, x: Any = None, y: Any = None, **inputs: Any
+    ) -> dict[str, float]:
         """Returns "loss", "count" and what else the artifact counts, over any rows.
 
         Unlabelled and bad rows are left out. Each output is a sum or a mean over all
@@ -154,6 +269,7 @@ class Session:
         spec = self.manifest.signature(contract.EVALUATE)
         given = rows.named(spec, inputs, x, y)
         parts = rows.slices(rows.together(spec, given), spec.inputs[0].shape[0])
+        self._refresh()
         found = totals.total(spec, (self._run_padded(spec, part) for part in parts))
         if "correct" in found:
             found["accuracy"] = found["correct"] / max(found["count"], 1)
@@ -162,7 +278,7 @@ class Session:
     def _run_padded(self, spec: contract.Signature, inputs: Mapping[str, Any]):
         return self.run(spec.name, **rows.padded(spec, inputs))
 
-    def configure(self, **values: float) -> dict[str, float]:
+    def configure(self, /, **values: float) -> dict[str, float]:
         """Sets hyper-parameters by name, keeps the others; returns those in force.
 
         Raises:
@@ -184,8 +300,9 @@ class Session:
 
     def state(self, include_buffers: bool = False) -> dict[str, np.ndarray]:
         """Returns the state by name, without the user's raw data unless asked for."""
+        unused = {"unused": np.zeros(1, np.float32)}
         with self._turn:
-            everything = self._open().save()
+            everything = self._call(contract.SAVE, unused)
         return {
             spec.name: everything[spec.name]
             for spec in self.manifest.state
@@ -194,18 +311,58 @@ class Session:
 
     def load_state(self, state: Arrays) -> int:
         """Takes a state as `state(include_buffers=True)` gives it; returns its step."""
+        self._stale = True
         return int(self.run(contract.RESTORE, **state)["step"][0])
+
+    def adopt(self, path: str | os.PathLike) -> Adopted:
+        """Takes the weights of another artifact's checkpoint, where they fit.
+
+        Args:
+          path: of the checkpoint, or of its folder.
+
+        Returns:
+          What was taken and what was not; nothing but weights changes.
+
+        Raises:
+          CheckpointError: the file is damaged, no weight of it fits, or one is not
+            finite; the state is as it was.
+        """
+        given = checkpoint.tensors(path)
+        found = adopt(self.manifest.state, given)
+        with self._turn:
+            news = {name: given[name] for name in found.taken}
+            self.load_state({**self.state(include_buffers=True), **news})
+        return found
 
     def reset(self) -> None:
         """Returns to the shipped state, as a fresh session has it."""
         with self._turn:
-            present, fresh = self._open(), self._load()
-            present.close()
-            self._runtime, self.position = fresh, 0
+            self._reload()
+            self.position = 0
+
+    def claim(self) -> None:
+        """Makes `checkpoint_dir` this session's own to write to, until it is closed.
+
+        Raises:
+          BusyError: another process, or another session, has it; who is said.
+        """
+        with self._files:
+            if self._claim is None:
+                self._claim = Claim(self._folder())
 
     def save_checkpoint(self) -> pathlib.Path:
-        """Writes the whole state to `checkpoint_dir`; returns the file."""
+        """Writes the whole state to `checkpoint_dir`, claimed from now on.
+
+        Returns:
+          The file.
+
+        Raises:
+          BusyError: another process, or another session, writes there.
+          CheckpointError: it cannot be written, or holds another artifact's checkpoint;
+            what is there is as it was.
+        """
         with self._files:
+            self.claim()
             with self._turn:
                 state, position = self.state(include_buffers=True), self.position
             now = checkpoint.Checkpoint(state, int(state["step"][0]), position)

@@ -27,6 +27,9 @@ class Registration:
 
 REGISTERED = {
     "finetune": Registration("finetune:Finetune", "config:SupervisedConfig"),
+    "contrastive": Registration(
+        "contrastive.method:Contrastive", "contrastive.config:ContrastiveConfig"
+    ),
     "distill": Registration("distill.method:Distill", "distill.config:DistillConfig"),
     "skip": Registration("skip.method:Skip", "skip.config:SkipConfig"),
 }

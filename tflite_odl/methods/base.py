@@ -30,11 +30,33 @@ class StateTensor:
     value: Array
 
     @classmethod
-    def of(cls, name: str, value: Any, role: str, about: str = "") -> StateTensor:
+    def of(
+        cls,
+        name: str,
+        value: Any,
+        role: str,
+        about: str = "",
+        between: tuple[float | None, float | None] = (None, None),
+    ) -> StateTensor:
+        """Returns a tensor of the state.
+
+        Args:
+          name: of it.
+          value: its first value; a single number becomes [1].
+          role: one of `contract.ROLES`.
+          about: for people.
+          between: the least and the largest number that it can hold, which a host
+            checks before it restores a state: an index must name its range. Whole
+            counters are never negative.
+        """
         value = np.atleast_1d(np.asarray(value))
-        return cls(
-            TensorSpec(name, str(value.dtype), value.shape, role, "", about), value
+        if role == "counter" and value.dtype == np.int32 and between == (None, None):
+            between = (0, None)
+        low, high = (end if end is None else float(end) for end in between)
+        about = TensorSpec(
+            name, str(value.dtype), value.shape, role, "", about, low=low, high=high
         )
+        return cls(about, value)
 
     @classmethod
     def setting(
@@ -113,10 +135,12 @@ class Method:
       classes: class names, may be empty.
       features: the inputs an app feeds, which the host preprocesses in no way.
       bakes: whether a serving twin can be made, whose weights a host puts in place.
+      notes: lines for the user, on what was taken from where.
     """
 
     name = ""
     bakes = True
+    notes: tuple[str, ...] = ()
     config: Any
     classes: tuple[str, ...] = ()
     features: tuple[Feature, ...] = ()
@@ -146,6 +170,14 @@ class Method:
 
         Args:
           backbone: a `builtin.quantized.Backbone` of the network's graph.
+        """
+        raise NotImplementedError(type(self).__name__)
+
+    def observing(self, observed: Any) -> Method:
+        """Returns the same method, which follows how far activations of its network go.
+
+        Args:
+          observed: a `builtin.observe.Observed` of the network's graph.
         """
         raise NotImplementedError(type(self).__name__)
 

@@ -12,6 +12,7 @@ from tflite_odl.builtin import losses, optimizers
 from tflite_odl.builtin.preprocess import Preprocessing
 from tflite_odl.builtin.schedules import Schedule
 from tflite_odl.errors import ModelError
+from tflite_odl.methods.augmentation import AugmentConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +53,8 @@ class NetworkConfig:
 LEARNER_RANGES = {
     "learning_rate": optimizers.RANGES["learning_rate"],
     "clip_norm": (1e-12, 1e18),
+    "clip_weight_norm": (1e-12, 1e18),
+    "clip_value": (1e-12, 1e18),
 }
 
 
@@ -60,7 +63,8 @@ class LearnerConfig:
     """How gradients move weights.
 
     Attributes:
-      optimizer: key of `optimizers.OPTIMIZERS`.
+      optimizer: key of `optimizers.OPTIMIZERS`; left out, what the model was compiled
+        with, its numbers, schedule and limits included.
       learning_rate: None takes the optimizer's own default.
       hyperparameters: the optimizer's others, by name, where they differ from its
         defaults; `configure` changes them all.
@@ -69,6 +73,9 @@ class LearnerConfig:
         summed in the state, one more slot for each weight if above 1.
       clip_norm: largest global norm of the gradients; None does not clip, and then
         `configure` cannot switch it on.
+      clip_weight_norm: largest norm of each weight's gradient; likewise.
+      clip_value: largest absolute value in a gradient; likewise. Where there are
+        several, values are clipped first, the global norm last.
     """
 
     optimizer: str = "sgd"
@@ -77,6 +84,8 @@ class LearnerConfig:
     schedule: Schedule | str = dataclasses.field(default_factory=Schedule)
     accumulate: int = 1
     clip_norm: float | None = None
+    clip_weight_norm: float | None = None
+    clip_value: float | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.schedule, str):
@@ -93,7 +102,7 @@ class LearnerConfig:
     def make_optimizer(self) -> optimizers.Optimizer:
         """Raises ModelError for a hyper-parameter the optimizer does not have."""
         kind = optimizers.OPTIMIZERS[self.optimizer]
-        known = kind().hyperparameters()
+        known = kind.settable()
         given: dict[str, Any] = dict(self.hyperparameters)
         if self.learning_rate is not None:
             given["learning_rate"] = self.learning_rate
@@ -111,32 +120,44 @@ class LearnerConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class SupervisedConfig(LearnerConfig, NetworkConfig):
-    """Supervised training; also every field of `NetworkConfig` and `LearnerConfig`.
+class SupervisedConfig(AugmentConfig, LearnerConfig, NetworkConfig):
+    """Supervised training; also every field of `NetworkConfig`, `LearnerConfig` and
+    `AugmentConfig`.
 
     Attributes:
-      loss: key of `losses.LOSSES`; it says what labels are.
+      loss: key of `losses.LOSSES`; it says what labels are. None: what the model was
+        compiled with, else what its softmax or sigmoid says.
+      optimizer_state: "fresh", or "saved": slots and iteration go on from the file.
       label_smoothing: of the cross-entropies.
       class_weights: a factor on the loss of each class, none = 1 each.
       sample_weights: whether train and evaluate take `weight`, a factor on each row.
       noise: amplitude of uniform noise added to the preprocessed inputs in training.
     """
 
-    loss: str = "sparse_cross_entropy"
+    loss: str | None = None
+    optimizer_state: str = "fresh"
     label_smoothing: float = 0.0
     class_weights: tuple[float, ...] = ()
     sample_weights: bool = False
     noise: float = 0.0
 
     def __post_init__(self) -> None:
-        NetworkConfig.__post_init__(self)
-        LearnerConfig.__post_init__(self)
+        for kind in (NetworkConfig, LearnerConfig, AugmentConfig):
+            kind.__post_init__(self)
         object.__setattr__(self, "class_weights", tuple(self.class_weights))
-        check_known("loss", self.loss, losses.LOSSES)
+        if self.loss is not None:
+            check_known("loss", self.loss, losses.LOSSES)
+        check_known("optimizer_state", self.optimizer_state, ("fresh", "saved"))
         check_finite("noise", self.noise)
 
     def make_loss(self, outputs: int) -> losses.Loss:
-        """Returns the loss for a model with so many outputs."""
+        """Returns the loss for a model with so many outputs.
+
+        Raises:
+          ModelError: no loss is set, or it has no meaning for these outputs.
+        """
+        if self.loss is None:
+            raise ModelError(f"set loss to one of {', '.join(losses.LOSSES)}")
         kind = losses.LOSSES[self.loss]
         return kind(outputs, self.label_smoothing, self.class_weights)
 

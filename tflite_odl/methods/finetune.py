@@ -17,8 +17,9 @@ class Finetune(Supervised):
     name = "finetune"
 
     def train(self, state: Tensors, inputs: Tensors) -> Outcome:
-        batch = self.check(inputs)
+        batch = self.seen(state, inputs)
         record = self.forward(state, batch)
         loss, gradient = self.loss.value(record.output, batch.y, batch.share)
+        loss = self.network.penalized(state, loss, record, record.run.rows)
         learned = self.learn(state, record.backward(gradient))
         return self.outcome(state, batch, loss, learned, record.moved)

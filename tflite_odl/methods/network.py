@@ -9,18 +9,36 @@ from collections.abc import Callable, Mapping, Sequence
 import tensorflow as tf
 import tf_keras
 
-from tflite_odl.builtin import random, rows, tape
+from tflite_odl.builtin import penalties, random, rows, tape
+from tflite_odl.builtin.constraints import Constraint
 from tflite_odl.builtin.graph import Graph
 from tflite_odl.builtin.lowering import Pass, Rows
+from tflite_odl.builtin.observe import SEEN, Observed
 from tflite_odl.builtin.plan import names, plan
 from tflite_odl.builtin.quantized import Backbone, split
 from tflite_odl.contract import TensorSpec
+from tflite_odl.errors import ModelError
 from tflite_odl.methods.base import StateTensor, Tensors
 from tflite_odl.methods.config import NetworkConfig
 from tflite_odl.methods.features import features
-from tflite_odl.reading import understood
 from tflite_odl.reading.freeze import trainable_layers
 from tflite_odl.reading.graph import from_keras
+from tflite_odl.reading.precision import in_float32
+
+
+def computing_in_float32(model: tf_keras.Model) -> tf_keras.Model:
+    """Returns the model if its layers compute in float32, else a copy that does.
+
+    Raises:
+      ModelError: a layer of float64, or a quantized one.
+
+    Warns:
+      UserWarning: the model has layers of 16-bit floats.
+    """
+    model, notes = in_float32(model)
+    for note in notes:
+        warnings.warn(note, stacklevel=4)
+    return model
 
 
 class Network:
@@ -35,15 +53,13 @@ class Network:
       rewrite: what is made of the model's layer graph.
       frozen: nothing of it learns, whatever the model and the configuration say.
 
-    Warns:
-      UserWarning: for each regularizer of the model, which training leaves out.
-
     Attributes:
       model: the Keras model.
       graph: the layer graph.
       plan: {node name: lowering}.
       features: the model's inputs.
       backbone: what is frozen from the inputs on, in int8; None: as the rest.
+      observed: activations whose ends are followed in the state; None: none are.
     """
 
     def __init__(
@@ -62,17 +78,34 @@ class Network:
         graph = from_keras(
             model, learning, config.batch_norm, lambda name: salts(prefix + name)
         )
-        for note in understood.penalties(model):
-            warnings.warn(note, stacklevel=3)
         self.graph = rewrite(graph)
         self.plan = plan(self.graph, choices, config.target)
         self.features = features(self.graph.inputs, config.preprocessing)
         self.backbone: Backbone | None = None
+        self.observed: Observed | None = None
 
     def with_backbone(self, backbone: Backbone) -> Network:
         """Returns the same network, its frozen part quantized."""
+        for node in split(self.graph).front.nodes:
+            if node.name in self.graph.activities:
+                raise ModelError(
+                    f"layer {node.layer!r} is frozen and has a penalty on its output: "
+                    "in int8 it would be another one; leave out --quantize"
+                )
         network = copy.copy(self)
         network.backbone = backbone
+        return network
+
+    def observing(self, observed: Observed) -> Network:
+        """Returns the same network, which follows how far its activations go."""
+        network = copy.copy(self)
+        network.observed = observed
+        return network
+
+    def until(self, node: str) -> Network:
+        """Returns the same network up to a node, which gives its output."""
+        network = copy.copy(self)
+        network.graph = self.graph.until(node)
         return network
 
     @property
@@ -105,15 +138,26 @@ class Network:
 
     def state_tensors(self) -> list[StateTensor]:
         """Returns the weights that change; the others are constants of the graph."""
-        return [
-            StateTensor.of(self.prefix + name, self.graph.weights[name], "weight")
-            for name in self.graph.stateful
+        of, graph = StateTensor.of, self.graph
+        tensors = [
+            of(self.prefix + name, graph.weights[name], "weight")
+            for name in graph.stateful
         ]
+        if self.observed is not None:
+            about = "how far activations went, a moving average of batches' largest"
+            seen = self.observed.first
+            tensors.append(of(self.prefix + SEEN, seen, "weight", about))
+        return tensors
 
     def learning(self) -> dict:
         """Returns {state name: first value} of the weights that gradients move."""
         weights = self.graph.weights
         return {self.prefix + name: weights[name] for name in self.graph.trainable}
+
+    def constraints(self) -> dict[str, Constraint]:
+        """Returns {state name: what the weight is brought to after an update}."""
+        found = self.graph.constraints
+        return {self.prefix + name: constraint for name, constraint in found.items()}
 
     def specs(self, batch_size: int) -> tuple[TensorSpec, ...]:
         """Returns the model's inputs as a signature takes them."""
@@ -148,7 +192,11 @@ class Network:
         """
         run = Pass(True, good, self.graph.differentiated(), state["random"])
         limit = self.config.chunk_mb * 1e6
-        return self._tape(state, self.start(x, judged=True), run, limit)
+        record = self._tape(state, self.start(x, judged=True), run, limit)
+        if self.observed is not None:
+            before = state[self.prefix + SEEN]
+            record.moved[SEEN] = self.observed.moved(record, good, before)
+        return record
 
     def infer(
         self,
@@ -161,8 +209,17 @@ class Network:
 
         `judged` says whether rows that are not finite are zeroed already.
         """
-        run = Pass(False, good)
-        return self._tape(state, self.start(x, judged), run).output
+        return self.inference(state, x, good, judged).output
+
+    def inference(
+        self,
+        state: Tensors,
+        x: Sequence[tf.Tensor],
+        good: Rows,
+        judged: bool = False,
+    ) -> tape.Tape:
+        """Returns the record of inference; the arguments are `infer`'s."""
+        return self._tape(state, self.start(x, judged), Pass(False, good))
 
     def _tape(
         self, state: Tensors, x: Sequence[tf.Tensor], run: Pass, limit: float = 0.0
@@ -176,6 +233,36 @@ class Network:
         if not self.prefix:
             return state
         return {name: state[self.prefix + name] for name in self.graph.stateful}
+
+    def penalized(
+        self, state: Tensors, loss: tf.Tensor, record: tape.Tape, rows: Rows
+    ) -> tf.Tensor:
+        """Returns a loss, [1], with the model's penalties on weights and activations.
+
+        Args:
+          state: of the method.
+          loss: of the output.
+          record: of the run that made the output.
+          rows: over which penalties on activations are averaged.
+        """
+        own, terms = self.own(state), self.graph.penalties
+        learnt = {n: p for n, p in terms.items() if n in self.graph.trainable}
+        found = [*penalties.of_weights(learnt, own), *record.activities(rows)]
+        if frozen := terms.keys() - learnt.keys():
+            weights = self.graph.weights
+            fixed = sum(terms[n].number(weights[n]) for n in sorted(frozen))
+            found.append(tf.constant([fixed], tf.float32))
+        return penalties.added(loss, found)
+
+    def gradients(self, state: Tensors, of_loss: Tensors) -> dict[str, tf.Tensor]:
+        """Returns {state name: gradient} of the penalized loss.
+
+        Args:
+          state: of the method.
+          of_loss: {weight name: gradient}, without the penalties on weights.
+        """
+        own, terms = self.own(state), self.graph.penalties
+        return self.named(penalties.steeper(of_loss, terms, own))
 
     def named(self, values: Tensors) -> dict[str, tf.Tensor]:
         """Returns {state name: value} of what is by the graph's weight names."""

@@ -11,14 +11,22 @@ import tensorflow as tf
 from tflite_odl.builtin import random, rows
 from tflite_odl.methods.base import Change, Outcome, StateTensor, Tensors
 
+LARGEST_COUNT = 2**31 - 1
 
-def counters(seed: int) -> list[StateTensor]:
-    """Returns the state that every method has: `step` and `random`."""
+
+def counters(seed: int, step: int = 0) -> list[StateTensor]:
+    """Returns the state that every method has: `step`, which counts on from a number of
+    steps done before, and `random`."""
     of = StateTensor.of
     return [
-        of("step", np.int32(0), "counter", "training steps that changed the state"),
+        of("step", np.int32(step), "counter", "training steps that changed the state"),
         of("random", random.initial(seed), "random", "seed, counter"),
     ]
+
+
+def saturating(count: tf.Tensor, more: tf.Tensor | int) -> tf.Tensor:
+    """Returns the sum of two int32 counts, 2^31 - 1 where it would be more."""
+    return tf.minimum(count, LARGEST_COUNT - more) + more
 
 
 def settle(
@@ -37,13 +45,13 @@ def settle(
     """
     accepted = tf.logical_and(acceptable, stays_finite(changes))
     advanced = {
-        "step": state["step"] + 1,
+        "step": saturating(state["step"], 1),
         "random": random.advance(state["random"]),
     }
     first, *others = changes
     first = dataclasses.replace(first, news={**first.news, **advanced})
     taken = tf.cast(accepted, tf.int32)
-    outputs = {**outputs, "step": state["step"] + taken, "accepted": taken}
+    outputs = {**outputs, "step": saturating(state["step"], taken), "accepted": taken}
     return Outcome(outputs, [first, *others], accepted)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -13,13 +15,15 @@ import tf_keras
 
 from tflite_odl import contract
 from tflite_odl.builtin import losses, random, rows
+from tflite_odl.builtin.graph import Graph
 from tflite_odl.builtin.lowering import Rows
+from tflite_odl.builtin.observe import Observed
 from tflite_odl.builtin.quantized import Backbone
 from tflite_odl.builtin.tape import Tape
 from tflite_odl.contract import TensorSpec
 from tflite_odl.errors import ModelError
+from tflite_odl.methods.augmentation import View
 from tflite_odl.methods.base import (
-    Change,
     Entry,
     Method,
     Outcome,
@@ -27,10 +31,12 @@ from tflite_odl.methods.base import (
     StateTensor,
     Tensors,
 )
+from tflite_odl.methods.compiled import SAVED, resolve
 from tflite_odl.methods.config import SupervisedConfig
 from tflite_odl.methods.learner import Learned, Learner
-from tflite_odl.methods.network import Network
+from tflite_odl.methods.network import Network, computing_in_float32
 from tflite_odl.methods.step import counters, settle
+from tflite_odl.reading.load import LoadedModel
 from tflite_odl.reading.logits import as_logits
 from tflite_odl.reading.simplify import simplified
 
@@ -39,41 +45,53 @@ class Supervised(Method):
     """Trains one network on labelled rows; subclasses say what a step is.
 
     Args:
-      model: a tf_keras model with one output [C]; for the cross-entropies it ends in
-        logits, or in softmax (sparse) or sigmoid (binary).
+      model: a tf_keras model with one output [C], or what `reading.load.load` made of
+        a file; for the cross-entropies it ends in logits, or in softmax (sparse) or
+        sigmoid (binary). Loss and optimizer are as it was compiled, see
+        `methods.compiled`.
       classes: class names, or none.
       choices: {node name: lowering name}, else the default plan.
-      **config: fields of `Config`.
+      **config: fields of `Config`; what is given takes the place of what the model was
+        compiled with.
 
     Attributes:
-      source_model: the model as it was given.
+      losses: names of those the method can learn by.
+      source_model: the model as it was given, in float32.
       network: the model, ending in logits for the cross-entropies.
       ending: the final activation that was taken off for that.
+      views: {input name: what is learned of it}, of inputs that are augmented.
       learner: of its trainable weights.
       salts: of all its random draws.
       loss: of its output.
+      notes: where loss and optimizer are from.
 
     Raises:
       ModelError: the model or an option of it cannot be trained with builtin ops.
+
+    Warns:
+      UserWarning: the model has layers of 16-bit floats.
     """
 
     Config = SupervisedConfig
+    losses: tuple[str, ...] = tuple(losses.LOSSES)
 
     def __init__(
         self,
-        model: tf_keras.Model,
+        model: tf_keras.Model | LoadedModel,
         classes: Sequence[str] = (),
         choices: Mapping[str, str] | None = None,
         **config: Any,
     ) -> None:
-        self.config = self.Config(**config)
-        self.source_model = model
+        loaded = LoadedModel.of(model)
+        resolved = resolve(config, loaded, self.losses)
+        self.config, self.notes = self.Config(**resolved.options), resolved.notes
+        self.source_model = model = computing_in_float32(loaded.model)
         model, notes = simplified(model)
         for note in notes:
             warnings.warn(note, stacklevel=2)
         ending = losses.LOSSES[self.config.loss].ending
         logits, self.ending = (
-            as_logits(model, ending) if ending else (model, "as it is")
+            as_logits(model, ending, resolved.logits) if ending else (model, "as it is")
         )
         self.classes = tuple(classes)
         self.salts = random.Salts()
@@ -81,7 +99,22 @@ class Supervised(Method):
         self._check_shapes()
         self.features = self.network.features
         self._check_noise()
-        self.learner = Learner(self.config, self.network.learning())
+        families = {part.name: self.config.family(part) for part in self.features}
+        self.views = {
+            name: View.of(family, self.salts, f"augment/{name}")
+            for name, family in families.items()
+            if family is not None
+        }
+        self.learner = Learner(
+            self.config,
+            self.network.learning(),
+            constraints=self.network.constraints(),
+        )
+        self.start = 0
+        if self.config.optimizer_state == SAVED:
+            state = loaded.compiled.read_state(model)
+            self.start = state.batches
+            self.learner.resume(state.named(self.config.optimizer))
         self.loss = self.config.make_loss(self.num_classes)
 
     def make_network(
@@ -121,10 +154,42 @@ class Supervised(Method):
         return [
             *self.network.state_tensors(),
             *self.learner.state_tensors(),
-            *counters(self.config.seed),
+            *counters(self.config.seed, self.start),
         ]
 
+    @property
+    def graphs(self) -> tuple[Graph, ...]:
+        """The layer graphs that run in training."""
+        return (self.network.graph,)
+
+    @property
+    def least_rows(self) -> int:
+        """How many rows must count so that a step is taken."""
+        return max(graph.least_rows for graph in self.graphs)
+
+    def _check_statistics(self, batch_size: int) -> None:
+        """Raises ModelError if batch norms would see one value, warns of one row."""
+        nodes = [node for graph in self.graphs for node in graph.of_batches]
+        if not nodes or batch_size > 1:
+            return
+        least = next((n for n in nodes if math.prod(n.shape[:-1]) == 1), nodes[0])
+        where = f"batch norm {least.layer!r}, batch_size=1"
+        instead = (
+            "take a larger --batch_size, or --batch_norm=frozen, which keeps the "
+            "moving statistics"
+        )
+        if self.least_rows > batch_size:
+            raise ModelError(
+                f"{where}: it would see one value of each channel, from which nothing "
+                f"can be learned; {instead}"
+            )
+        warnings.warn(
+            f"{where}: its statistics will be those of a single row; {instead}",
+            stacklevel=2,
+        )
+
     def entries(self, batch_size: int, infer_batch_size: int) -> list[Entry]:
+        self._check_statistics(batch_size)
         inputs = self.inputs(batch_size)
         return [
             Entry(contract.TRAIN, inputs, self.train),
@@ -162,17 +227,39 @@ class Supervised(Method):
         method.network = self.network.with_backbone(backbone)
         return method
 
+    def observing(self, observed: Observed) -> Supervised:
+        method = copy.copy(self)
+        method.network = self.network.observing(observed)
+        return method
+
     def evaluate(self, state: Tensors, inputs: Tensors) -> Outcome:
         batch = self.check(inputs)
-        output = self.network.infer(state, batch.x, Rows.of(batch.good), judged=True)
-        loss, _ = self.loss.value(output, batch.y, batch.share)
-        metrics = self.loss.metrics(output, batch.y, batch.labelled)
+        rows = Rows.of(batch.labelled)
+        record = self.network.inference(state, batch.x, rows, judged=True)
+        loss, _ = self.loss.value(record.output, batch.y, batch.share)
+        loss = self.network.penalized(state, loss, record, rows)
+        metrics = self.loss.metrics(record.output, batch.y, batch.labelled)
         return Outcome({"loss": loss, **metrics})
 
     def check(self, inputs: Tensors) -> rows.Labelled:
         """Returns the inputs of train or evaluate, checked row by row."""
         counted, weight = self.network.counted(inputs), inputs.get("weight")
         return rows.labelled(counted, inputs["y"], self.loss.read, weight)
+
+    def seen(self, state: Tensors, inputs: Tensors) -> rows.Labelled:
+        """Returns the inputs of train, checked, their features augmented."""
+        batch = self.check(inputs)
+        if not self.views:
+            return batch
+        x = []
+        for part, one in zip(self.features, batch.x, strict=True):
+            if part.name in self.views:
+                raw = tf.cast(inputs[part.name], tf.float32)
+                good = tf.reshape(batch.good, [-1] + [1] * len(part.shape)) > 0.0
+                raw = tf.where(good, raw, 0.0)
+                one = part.preprocessing(self.views[part.name](state["random"], raw))
+            x.append(one)
+        return dataclasses.replace(batch, x=x)
 
     def forward(self, state: Tensors, batch: rows.Labelled) -> Tape:
         """Returns the record of the forward pass in training, inputs with noise."""
@@ -196,8 +283,9 @@ class Supervised(Method):
         return state["step"] // self.config.accumulate
 
     def learn(self, state: Tensors, gradients: Tensors) -> Learned:
-        """Returns what the gradients, {weight name: gradient}, come to."""
-        gradients = self.network.named(gradients)
+        """Returns what the gradients of the loss, {weight name: gradient}, come to;
+        those of the penalties on weights are added."""
+        gradients = self.network.gradients(state, gradients)
         done = self.updates(state)
         return self.learner.learn(state, gradients, state["step"], done)
 
@@ -229,11 +317,13 @@ class Supervised(Method):
             "gradient_norm": learned.norm,
             **metrics,
         }
-        always = {**self.network.named(moved), **learned.news, **news}
-        changes = [Change(always), Change(learned.update, learned.due)]
-        if learned.due is None:
-            changes = [Change({**always, **learned.update})]
-        return settle(state, outputs, changes, tf.logical_and(batch.some, whole))
+        changes = learned.changes({**self.network.named(moved), **news})
+        enough = tf.logical_and(batch.some, self.enough(batch))
+        return settle(state, outputs, changes, tf.logical_and(enough, whole))
+
+    def enough(self, batch: rows.Labelled) -> tf.Tensor:
+        """Returns [1] bool: whether enough rows count for the batch norms."""
+        return tf.reduce_sum(batch.good, keepdims=True) >= float(self.least_rows)
 
     def proof(self, sample: Any = None) -> Any:
         from tflite_odl.proof.supervised import SupervisedProof

@@ -17,6 +17,7 @@ from tflite_odl.models.mlp import mlp
 from tflite_odl.models.mnasnet import mnasnet
 from tflite_odl.models.mobilenet_v1 import mobilenet_v1
 from tflite_odl.models.mobilenet_v2 import mobilenet_v2
+from tflite_odl.models.norms import grouped
 from tflite_odl.models.resnet import resnet
 from tflite_odl.models.shufflenet import shufflenet
 from tflite_odl.models.squeezenet import squeezenet
@@ -40,12 +41,15 @@ BACKBONES: dict[str, Callable[..., tf_keras.Model]] = {
     "squeezenet": squeezenet,
 }
 
+NORMS = ("batch", "group")
+
 
 def backbone(
     name: str,
     input_shape: tuple[int, ...],
     num_classes: int,
     seed: int = 0,
+    norm: str = "batch",
     **options: Any,
 ) -> tf_keras.Model:
     """Returns a backbone that ends in logits: its last layer is a linear Dense.
@@ -55,6 +59,7 @@ def backbone(
       input_shape: of one example, without the batch.
       num_classes: 1 or more, the outputs; a regression's are no classes.
       seed: of the initial weights; nothing global is read or changed.
+      norm: "batch" normalization, or "group" in its place.
       **options: the backbone's own, such as `width`, `depth`, `alpha`.
 
     Raises:
@@ -64,9 +69,12 @@ def backbone(
         raise ModelError(f"no backbone {name!r}, there are {', '.join(BACKBONES)}")
     if num_classes < 1:
         raise ModelError(f"num_classes is {num_classes}, needs 1 or more")
+    if norm not in NORMS:
+        raise ModelError(f"norm {norm!r} is not one of {NORMS}")
     make = BACKBONES[name]
     known = list(inspect.signature(make).parameters)[3:]
     unknown = [option for option in options if option not in known]
     if unknown:
         raise ModelError(f"backbone {name!r} has options {known}, not {unknown}")
-    return make(tuple(input_shape), num_classes, seed, **options)
+    model = make(tuple(input_shape), num_classes, seed, **options)
+    return grouped(model) if norm == "group" else model

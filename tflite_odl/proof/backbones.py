@@ -4,7 +4,7 @@ against TF-MOT's own model."""
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,9 +61,9 @@ def prove(
     x = [one.numpy() for one in backbone.on_steps(list(map(tf.constant, x)))]
     actual = dict(zip(names, run_alone(everything)(x), strict=True))
     for node, rows in zip(backbone.graph.inputs, x, strict=True):
-        _check(backbone, node, actual[node.name], rows)
+        check(backbone, node, actual[node.name], rows)
     inner = [n for n in backbone.graph.nodes if n.name in names and n.op != "input"]
-    layer = max(_layer_off(backbone, node.name, actual) for node in inner)
+    layer = max(layer_off(backbone, node.name, actual) for node in inner)
     outputs = run_alone(backbone.alone)(x)
     theirs, floats = (_outputs(model, x) for model in (tfmot, plain))
     off = _steps(backbone, outputs, theirs)
@@ -98,8 +98,17 @@ def _steps(
     ]
 
 
-def _layer_off(backbone: Backbone, name: str, actual: dict[str, np.ndarray]) -> float:
-    """Returns how many steps a node is off, made of the actual values before it."""
+def layer_off(
+    backbone: Backbone,
+    name: str,
+    actual: Mapping[str, np.ndarray],
+    limit: float = ONE_STEP,
+) -> float:
+    """Returns how many steps a node is off, made of the actual values before it.
+
+    Raises:
+      ParityError: it is more than `limit`.
+    """
     nodes = {n.name: n for n in backbone.graph.nodes}
     before = list(nodes)[: list(nodes).index(name) + 1]
     graph = dataclasses.replace(
@@ -111,16 +120,26 @@ def _layer_off(backbone: Backbone, name: str, actual: dict[str, np.ndarray]) -> 
     run = Pass(False, Rows.of(tf.ones([len(actual[name])])))
     lowerings = backbone.lowerings()
     expected = tape.resume(graph, lowerings, {}, given, run).output
-    return _check(backbone, nodes[name], actual[name], expected.numpy())
+    return check(backbone, nodes[name], actual[name], expected.numpy(), limit)
 
 
-def _check(
-    backbone: Backbone, node: Node, actual: np.ndarray, expected: np.ndarray
+def check(
+    backbone: Backbone,
+    node: Node,
+    actual: np.ndarray,
+    expected: np.ndarray,
+    limit: float = ONE_STEP,
 ) -> float:
-    off = float(np.abs(actual - expected).max() / backbone.step(node.name))
-    if not off <= ONE_STEP:
+    """Returns how many steps a node's output is off what is expected, 0 if it has none.
+
+    Raises:
+      ParityError: it is more than `limit`.
+    """
+    off = np.abs(actual - np.asarray(expected)).max()
+    off = float(off / (backbone.step(node.name) or np.inf))
+    if not off <= limit:
         raise ParityError(
-            f"int8 backbone, layer {node.layer!r}: LiteRT is {off:.2f} steps off what "
-            "its inputs make in float32, more than one"
+            f"int8, layer {node.layer!r}: LiteRT is {off:.2f} steps off what its "
+            f"inputs make in float32, more than {limit:.0f}"
         )
     return off

@@ -30,7 +30,7 @@ class Batches:
     def __init__(self, method, sample: Sample | None = None) -> None:
         self.method = method
         self.bad_label = KERAS_LOSSES[method.config.loss].bad_label
-        self.sample = sample and _checked(method, sample)
+        self.sample = sample and checked(method, sample)
 
     def draw(
         self, trial: Trial, number: int, batch_size: int, attempt: int, seed: int
@@ -53,14 +53,15 @@ class Batches:
             batch = self._from_sample(wanted, of_attempt, seed)
         else:
             parts = self.method.features
-            batch = {p.name: _random(p, of_attempt, batch_size) for p in parts}
+            batch = {p.name: random_rows(p, of_attempt, batch_size) for p in parts}
             batch["y"] = self._labels(specs["y"], wanted, of_trial, seed)
         if "weight" in specs:
             weight = of_trial.uniform(0.5, 2.0, batch_size)
             batch["weight"] = weight.astype(np.float32)
         batch["count"] = np.array([batch_size], np.int32)
-        if trial.filling == PADDED and batch_size > 1:
-            real = batch_size - max(1, batch_size // 4)
+        least = self.method.least_rows
+        if trial.filling == PADDED and batch_size > least:
+            real = max(batch_size - max(1, batch_size // 4), least)
             batch["count"][0] = real
             for name in batch.keys() - {"y", "count"}:
                 batch[name][real:] = 0
@@ -72,15 +73,15 @@ class Batches:
 
     def spoils(self, batch_size: int) -> int:
         """Returns how many batches it takes until every kind of bad row has come."""
-        fitting = batch_size - 1
-        return -(-len(self._bad_rows()) // fitting) if fitting else 0
+        fitting = batch_size - self.method.least_rows
+        return -(-len(self._bad_rows()) // fitting) if fitting > 0 else 0
 
     def _spoil(self, batch: Batch, part: int) -> None:
         """Makes rows unlabelled and bad, each in another way, from the last one on; the
-        first row stays good."""
-        rows = len(batch["y"])
-        kinds = self._bad_rows()[part * (rows - 1) :]
-        for place, spoil in zip(range(rows - 1, 0, -1), kinds):
+        first row stays good, or as many as a step needs."""
+        rows, least = len(batch["y"]), self.method.least_rows
+        kinds = self._bad_rows()[part * (rows - least) :]
+        for place, spoil in zip(range(rows - 1, least - 1, -1), kinds):
             spoil(batch, place)
 
     def _bad_rows(self) -> list[Callable[[Batch, int], None]]:
@@ -93,34 +94,18 @@ class Batches:
         def negative_weight(batch: Batch, row: int) -> None:
             batch["weight"][row] = -1
 
-        def not_a_number(name: str) -> Callable[[Batch, int], None]:
-            def spoil(batch: Batch, row: int) -> None:
-                batch[name][row].flat[0] = np.nan
-
-            return spoil
-
-        def too_far(feature) -> Callable[[Batch, int], None]:
-            def spoil(batch: Batch, row: int) -> None:
-                settings, far = (
-                    feature.preprocessing,
-                    2 * self.method.config.feature_limit,
-                )
-                raw = (far - np.asarray(settings.offset)) / np.asarray(settings.scale)
-                batch[feature.name][row].flat[-1] = raw.flat[-1]
-
-            return spoil
-
         def put(name: str, number: int) -> Callable[[Batch, int], None]:
             def spoil(batch: Batch, row: int) -> None:
                 batch[name][row].flat[-1] = number
 
             return spoil
 
+        limit = self.method.config.feature_limit
         floats = [
             spoil
             for feature in self.method.features
             if feature.preprocessing.dtype == "float32"
-            for spoil in (not_a_number(feature.name), too_far(feature))
+            for spoil in (not_a_number(feature.name), too_far(feature, limit))
         ]
         places = [
             put(feature.name, number)
@@ -159,6 +144,26 @@ class Batches:
         return {name: value[chosen] for name, value in self.sample.items()}
 
 
+def not_a_number(name: str) -> Callable[[Batch, int], None]:
+    """Returns what makes a row of a feature bad."""
+
+    def spoil(batch: Batch, row: int) -> None:
+        batch[name][row].flat[0] = np.nan
+
+    return spoil
+
+
+def too_far(feature, limit: float) -> Callable[[Batch, int], None]:
+    """Returns what puts a row of a feature beyond the limit."""
+
+    def spoil(batch: Batch, row: int) -> None:
+        settings = feature.preprocessing
+        raw = (2 * limit - np.asarray(settings.offset)) / np.asarray(settings.scale)
+        batch[feature.name][row].flat[-1] = raw.flat[-1]
+
+    return spoil
+
+
 def unlabelled(y: np.ndarray) -> np.generic:
     """Returns what marks a row of such labels as unlabelled."""
     return y.dtype.type(UNLABELLED if y.dtype.kind == "i" else np.nan)
@@ -184,7 +189,7 @@ def taken(method, batch: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> Batch
     }
 
 
-def _checked(method, sample: Sample) -> Batch:
+def checked(method, sample: Sample) -> Batch:
     """Returns the sample by input name, its class labels as int32."""
     x, y = sample
     parts = dict(x) if isinstance(x, Mapping) else {method.features[0].name: x}
@@ -205,7 +210,8 @@ def _checked(method, sample: Sample) -> Batch:
     return given
 
 
-def _random(part, rng: np.random.Generator, rows: int) -> np.ndarray:
+def random_rows(part, rng: np.random.Generator, rows: int) -> np.ndarray:
+    """Returns so many rows of a feature, about unit range after preprocessing."""
     shape, settings = (rows, *part.shape), part.preprocessing
     if part.whole:
         return _whole(part, rng, shape)

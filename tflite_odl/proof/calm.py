@@ -32,11 +32,13 @@ PASSIVE = (
 LEVEL, SPREAD = 1.0, 0.1
 
 
-def calm(graph: Graph, state: Arrays, size: float) -> dict[str, np.ndarray]:
+def calm(
+    graph: Graph, state: Arrays, size: float, spread: float = SPREAD
+) -> dict[str, np.ndarray]:
     """Returns the weights to change in a state.
 
-    Batch norms before a kink get beta = +-1 by channel and gamma = .1; where there is
-    none, the layer's bias is set so, and its kernel scaled to make as little. Other
+    Batch norms before a kink get beta = +-1 by channel and gamma = spread; where there
+    is none, the layer's bias is set so, and its kernel scaled to make as little. Other
     batch norms get half as much beta: at 0, the means of what is computed of theirs are
     0, and their moving means could be held loosely only.
 
@@ -44,21 +46,22 @@ def calm(graph: Graph, state: Arrays, size: float) -> dict[str, np.ndarray]:
       graph: the net.
       state: holds the weights that change; others stay as they are.
       size: root mean square of the net's inputs after preprocessing.
+      spread: how far rows differ; the larger, the more digits differences have.
     """
     changes = _shifted(graph, state)
     for node in graph.nodes:
         if node.op in KINKED:
             for source in _sources(graph, graph.node(node.inputs[0])):
-                changes |= _levelled(graph, source, state, size)
+                changes |= _levelled(graph, source, state, size, spread)
     return changes
 
 
 def _shifted(graph: Graph, state: Arrays) -> dict[str, np.ndarray]:
     names = [n.weights.get("beta", "") for n in graph.nodes if n.op == "batch_norm"]
-    return {name: _sides(state[name]) * 0.5 for name in names if name in state}
+    return {name: sides(state[name]) * 0.5 for name in names if name in state}
 
 
-def _sides(shift: np.ndarray) -> np.ndarray:
+def sides(shift: np.ndarray) -> np.ndarray:
     """Returns +-1 by channel."""
     sides = np.where(np.arange(shift.size) % 2, -LEVEL, LEVEL)
     return sides.reshape(shift.shape).astype(np.float32)
@@ -72,18 +75,20 @@ def _sources(graph: Graph, node: Node) -> list[Node]:
     return [source for one in inputs for source in _sources(graph, one)]
 
 
-def _levelled(graph: Graph, node: Node, state: Arrays, size: float) -> dict:
+def _levelled(
+    graph: Graph, node: Node, state: Arrays, size: float, spread: float
+) -> dict:
     names = {role: name for role, name in node.weights.items() if name in state}
     shift = names.get("beta") or names.get("bias")
     if shift is None:
         return {}
-    changes = {shift: _sides(state[shift])}
+    changes = {shift: sides(state[shift])}
     if "gamma" in names:
-        changes[names["gamma"]] = np.full_like(state[names["gamma"]], SPREAD)
+        changes[names["gamma"]] = np.full_like(state[names["gamma"]], spread)
     if "kernel" in names:
         reads_input = any(graph.node(name).op == "input" for name in node.inputs)
         kernel = state[names["kernel"]]
-        scale = SPREAD / (size if reads_input else LEVEL)
+        scale = spread / (size if reads_input else LEVEL)
         changes[names["kernel"]] = (kernel * (scale / _norm(node, kernel))).astype(
             np.float32
         )

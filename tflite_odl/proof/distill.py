@@ -160,10 +160,10 @@ class DistillProof(SupervisedProof):
         return {**changes, **loud, **past(0.8)(state)}
 
     def rejected(self, batch: Arrays) -> Sequence[Rejected]:
-        """Returns calls with only bad labels, and with only padding; rows without a
-        label are learned from."""
-        wrong, _, padding = super().rejected(batch)
-        return [wrong, padding]
+        """Returns calls with only bad labels, with only padding, and with too few rows;
+        those without a label are learned from."""
+        wrong, _, *others = super().rejected(batch)
+        return [wrong, *others]
 
     def given(self, signature: str, inputs: Arrays) -> Arrays:
         # The student is not the model that was given.

@@ -2,8 +2,9 @@
 
 Training is chaotic, so every compared step starts from TensorFlow's own state, and
 errors are measured against Keras in float64, relative to the tensor's own update. One
-ulp of each entry is rounding and does not count. What counts as noise is decided by the
-gradient, not by the size of an update beside those of other tensors.
+ulp of each entry, or as many as `Answer.ulps` says, is rounding and does not count.
+What counts as noise is decided by the gradient, not by the size of an update beside
+those of other tensors.
 """
 
 from __future__ import annotations
@@ -141,8 +142,7 @@ class Limits:
         return tuple(
             name
             for name in self.own
-            if _rms(_rounding(self.answer64.state[name]))
-            <= SEEN * _rms(self._update(name))
+            if _rms(self._rounding(name)) <= SEEN * _rms(self._update(name))
         )
 
     @functools.cached_property
@@ -228,17 +228,17 @@ class Limits:
 
     def _off(self, name: str, after: np.ndarray) -> np.ndarray:
         expected = self.answer64.state[name]
-        off = np.abs(np.asarray(after, np.float64) - expected) - _rounding(expected)
+        off = np.abs(np.asarray(after, np.float64) - expected) - self._rounding(name)
         return np.nan_to_num(np.maximum(off, 0), nan=np.inf)
+
+    def _rounding(self, name: str) -> np.ndarray:
+        """Returns what of each entry is float32's rounding."""
+        ulp = np.spacing(np.abs(self.answer64.state[name]).astype(np.float32))
+        return ulp * self.answer64.ulps.get(name, 1)
 
     def _update(self, name: str, answer: Answer | None = None) -> np.ndarray:
         after = (answer or self.answer64).state[name]
         return np.abs(np.asarray(after, np.float64) - self.before[name])
-
-
-def _rounding(values: np.ndarray) -> np.ndarray:
-    """Returns one ulp of each entry in float32."""
-    return np.spacing(np.abs(values).astype(np.float32))
 
 
 def _rms(values: np.ndarray) -> float:

@@ -70,6 +70,8 @@ class Answer:
         their slots. An update is noise only where its gradient is.
       slack: {output name: how far it may be off beside rounding}, for counts that hang
         on choices between nearly equal values.
+      ulps: {state tensor: how many float32 steps of each entry are rounding}, 1 where
+        nothing is said: a constraint has more operations than an update's sum.
     """
 
     outputs: Mapping[str, np.ndarray]
@@ -77,6 +79,7 @@ class Answer:
     margins: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
     gradients: Arrays = dataclasses.field(default_factory=dict)
     slack: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    ulps: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 class Reference:

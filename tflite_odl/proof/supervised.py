@@ -105,16 +105,19 @@ class SupervisedProof(Proof):
         return batches.taken(self.method, batch, shapes)
 
     def rejected(self, batch: Arrays) -> Sequence[Rejected]:
-        """Returns calls with only bad labels, without labels, and with only padding."""
+        """Returns calls with only bad labels, without labels, with only padding, and of
+        one row where batch norms need two."""
         count, y = batch["count"], batch["y"]
         wrong = np.full_like(y, self.batches.bad_label)
         none = np.full_like(y, batches.unlabelled(y))
         zero = np.zeros_like(count)
         bad = int(count[0])
+        few = self.method.least_rows > 1
         return [
             self._rejected({**batch, "y": wrong}, bad),
             self._rejected({**batch, "y": none}, None),
             self._rejected({**batch, "count": zero}, 0),
+            *([self._rejected({**batch, "count": zero + 1}, None)] * few),
         ]
 
     def _rejected(self, inputs: Arrays, rows: int | None) -> Rejected:

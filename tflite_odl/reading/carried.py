@@ -18,6 +18,7 @@ from tensorflow.python.framework.convert_to_constants import (
 
 from tflite_odl.builtin.graph import Graph, Node
 from tflite_odl.errors import ModelError
+from tflite_odl.reading import penalties
 
 OP = "carried"
 # Of the largest entry: what a layer computes twice from the same numbers.
@@ -44,6 +45,13 @@ def add(context, why: ModelError) -> list[tuple[str, str | None]]:
             "frozen as it is, its activity regularizer would vanish from the loss",
             "the layer without it",
         ) from why
+    terms = penalties.regularized(layer, context.path)
+    if any(not isinstance(r, penalties.OfLearning) for _, r, _ in terms):
+        raise context.refuse(
+            "frozen as it is, the penalty on its weights, a constant, would vanish "
+            "from the loss that Keras reports",
+            "the layer without its regularizers",
+        ) from why
     if None in (
         size for t in tf.nest.flatten(context.call.outputs) for size in t.shape[1:]
     ):
@@ -51,7 +59,7 @@ def add(context, why: ModelError) -> list[tuple[str, str | None]]:
     if isinstance(layer, _tables()):
         context.builder.index(context.inputs[0], layer.input_dim)
     forward = Forward(
-        context.call, context.path, [m is not None for m in context.masks]
+        context.call, context.path, [m is not None for m in context.masks], why
     )
     context.inputs = [*context.inputs, *filter(None, context.masks)]
     inputs, found = context.inputs, []
@@ -93,10 +101,14 @@ class Forward:
       call: of the layer, a Keras node.
       path: of the layer, for messages.
       masked: for each input, whether its mask is given, too.
+      refused: why the layer has no lowering, or this one has none.
     """
 
-    def __init__(self, call: Any, path: str, masked: Sequence[bool]) -> None:
+    def __init__(
+        self, call: Any, path: str, masked: Sequence[bool], refused: ModelError
+    ) -> None:
         self.call, self.path, self.masked = call, path, tuple(masked)
+        self.refused = refused
 
     def __call__(self, tensors: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
         """Returns the outputs, and as "mask" their masks, in float32.
@@ -202,11 +214,9 @@ class Forward:
                 raise self.cannot("in training it computes something else")
 
     def cannot(self, why: str) -> ModelError:
-        kind = type(self.layer).__name__
         return ModelError(
-            f"layer {self.path!r} ({kind}) is frozen and has no lowering, but cannot "
-            f"be carried as its forward pass: {why}; call it with training=False, or "
-            "leave it out"
+            f"{self.refused}. Frozen, it could be carried as its forward pass, but "
+            f"{why}; call it with training=False, or leave it out"
         )
 
 

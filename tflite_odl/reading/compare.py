@@ -66,7 +66,14 @@ def random_inputs(model: Any) -> list[np.ndarray]:
 
 def _outputs(model: Any, inputs: list[np.ndarray]) -> list[np.ndarray]:
     given = rebuild.given(model, inputs)
-    return [np.asarray(y) for y in tf.nest.flatten(model(given, training=False))]
+    try:
+        found = model(given, training=False)
+    except tf.errors.OpError as error:
+        raise ModelError(
+            f"model {model.name!r} cannot be run here by its own Keras, so that "
+            f"nothing could be compared with it: {error.message}"
+        ) from error
+    return [np.asarray(y) for y in tf.nest.flatten(found)]
 
 
 def _error(want: list[np.ndarray], have: list[np.ndarray]) -> float:

@@ -11,19 +11,34 @@ from typing import Any
 
 import h5py
 import tf_keras
+from tf_keras.protobuf import saved_metadata_pb2
 
 from tflite_odl.errors import ModelError
 from tflite_odl.reading import subclasses
 
 _OWN = ("keras", "tf_keras", "builtins")
+# Functions of TensorFlow that Keras 3 saves by their own names, and Keras' for them.
+TENSORFLOW_FUNCTIONS = {
+    "softmax_v2": "softmax",
+    "log_softmax_v2": "log_softmax",
+    "swish": "silu",
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class SavedModel:
-    """What a `.keras` or `.h5` file says of the model in it."""
+    """What a `.keras` or `.h5` file, or a SavedModel, says of the model in it.
+
+    Attributes:
+      keras_version: that saved it.
+      config: of the model, empty for a SavedModel.
+      compiled: `optimizer`, `loss` and the like as the model was compiled with them;
+        empty where it was not.
+    """
 
     keras_version: str
     config: dict[str, Any]
+    compiled: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def keras3(self) -> bool:
@@ -50,7 +65,8 @@ def _from_zip(path: Path) -> SavedModel:
     with zipfile.ZipFile(path) as archive:
         config = json.loads(archive.read("config.json"))
         metadata = json.loads(archive.read("metadata.json"))
-    return SavedModel(str(metadata["keras_version"]), config)
+    compiled = config.get("compile_config") or {}
+    return SavedModel(str(metadata["keras_version"]), config, compiled)
 
 
 def _from_h5(path: Path) -> SavedModel:
@@ -60,7 +76,25 @@ def _from_h5(path: Path) -> SavedModel:
                 f"{path} has weights only: save the whole model with model.save(...)"
             )
         version = file.attrs.get("keras_version", "2")  # files before Keras 3 lack it
-        return SavedModel(_text(version), json.loads(_text(file.attrs["model_config"])))
+        config = json.loads(_text(file.attrs["model_config"]))
+        training = json.loads(_text(file.attrs.get("training_config", "{}")))
+        return SavedModel(_text(version), config, _with_optimizer(training))
+
+
+def read_folder(path: Path) -> SavedModel:
+    """Returns what the layers' metadata in a SavedModel of tf_keras say."""
+    metadata = saved_metadata_pb2.SavedMetadata()
+    metadata.ParseFromString((path / "keras_metadata.pb").read_bytes())
+    roots = [node for node in metadata.nodes if node.node_path == "root"]
+    training = json.loads(roots[0].metadata).get("training_config") if roots else None
+    return SavedModel("2", {}, _with_optimizer(training or {}))
+
+
+def _with_optimizer(training: dict[str, Any]) -> dict[str, Any]:
+    """Returns a training configuration of the older formats with `optimizer` in it."""
+    if not training:
+        return {}
+    return {**training, "optimizer": training.get("optimizer_config")}
 
 
 def _text(value: str | bytes) -> str:
@@ -116,6 +150,8 @@ def _foreign(entry: dict[str, Any]) -> str | None:
         if isinstance(value, dict):
             module = str(value.get("module", "keras")).split(".")[0]
             inner = value.get("class_name")
+            if inner == "function" and value["config"] in TENSORFLOW_FUNCTIONS:
+                continue
             if inner in ("function", "__lambda__"):
                 return str(value["config"]) if inner == "function" else "lambda"
             if inner is not None and module not in _OWN:

@@ -42,6 +42,13 @@ def copy_layer(layer: tf_keras.layers.Layer, dtype: str = "") -> tf_keras.layers
 
     Its weights are not there yet: they come with the first call.
     """
+    copy = _copied(layer, dtype)
+    if regularizer := getattr(layer, "activity_regularizer", None):
+        copy.activity_regularizer = regularizer  # many a get_config forgets it
+    return copy
+
+
+def _copied(layer: tf_keras.layers.Layer, dtype: str) -> tf_keras.layers.Layer:
     config = layer.get_config()
     config = _with_dtype(config, dtype) if dtype else config
     if type(layer).__name__ == "StochasticDepth":  # tf_keras' own draws by itself

@@ -14,11 +14,13 @@ import tensorflow as tf
 import tf_keras
 
 from tflite_odl.builtin import random
+from tflite_odl.builtin.constraints import Constraint
 from tflite_odl.builtin.graph import Graph, Node, reachable
 from tflite_odl.builtin.ops import FAMILIES
 from tflite_odl.builtin.over_time import SUFFIX
+from tflite_odl.builtin.penalties import Penalty
 from tflite_odl.errors import ModelError
-from tflite_odl.reading import carried, masks, understood
+from tflite_odl.reading import carried, masks, penalties, understood
 from tflite_odl.reading.layers import CONVERTERS, LAYERS, MASKED
 
 _MASKED_OUTPUT = (
@@ -150,6 +152,8 @@ def _converted(context: LayerContext) -> list[Value]:
         context.mask = masks.after(context)
     found = CONVERTERS[kind](context)
     outputs = [found] if isinstance(found, str) else found
+    for node in outputs:
+        context.builder.add_terms(context.layer, context.path, node)
     return [Value(node, context.mask) for node in outputs]
 
 
@@ -283,6 +287,19 @@ class GraphBuilder:
         self.learning: set[str] = set()
         # {input node: number of rows of the largest table that it indexes}.
         self.tables: dict[str, int] = {}
+        self.penalties: dict[int, tuple[Any, Penalty]] = {}
+        self.constraints: dict[int, Constraint] = {}
+        self.activities: dict[str, Penalty] = {}
+
+    def add_terms(self, layer: Any, path: str, output: str) -> None:
+        """Notes a layer's penalties and constraints, those of weights by their id."""
+        for variable, regularizer, penalty in penalties.regularized(layer, path):
+            self.penalties[id(variable)] = (regularizer, penalty)
+        for variable, constraint in penalties.constrained(layer, path):
+            self.constraints[id(variable)] = constraint
+        if penalty := penalties.activity(layer, path):
+            before = self.activities.get(output, Penalty())
+            self.activities[output] = before + penalty
 
     @contextlib.contextmanager
     def inference(self, on: bool) -> Iterator[None]:
@@ -360,7 +377,7 @@ class GraphBuilder:
 
     def finish(self, output: str) -> Graph:
         kept = sorted(reachable(self.nodes, output), key=lambda n: n.name == output)
-        nodes = _fold_padding(tuple(map(self._bounded, kept)))
+        nodes = _fold_padding(tuple(map(self._bounded, kept)), self.activities)
         learning = {
             name: role
             for node in nodes
@@ -374,11 +391,20 @@ class GraphBuilder:
             if node.attributes.get("statistics") == "batch"
         ]
         used = [name for node in nodes for name in node.weights.values()]
+        trained = tuple(name for name, role in learning.items() if role not in MOVING)
+        names = {node.name for node in nodes}
         return Graph(
             nodes,
             {n: np.asarray(self.variables[n].numpy(), np.float32) for n in used},
-            tuple(name for name, role in learning.items() if role not in MOVING),
+            trained,
             tuple(dict.fromkeys(moving)),
+            dict(self._penalties(used, trained)),
+            {name: p for name, p in self.activities.items() if name in names},
+            {
+                name: self.constraints[id(self.variables[name])]
+                for name in trained
+                if id(self.variables[name]) in self.constraints
+            },
         )
 
     def index(self, name: str, rows: int) -> None:
@@ -395,6 +421,19 @@ class GraphBuilder:
         attributes = {**node.attributes, "below": self.tables[node.name]}
         return dataclasses.replace(node, attributes=attributes)
 
+    def _penalties(
+        self, used: Sequence[str], trained: Collection[str]
+    ) -> Iterator[tuple[str, Penalty]]:
+        """Yields (weight name, the penalty on it)."""
+        for name in used:
+            found = self.penalties.get(id(self.variables[name]))
+            if found is None:
+                continue
+            regularizer, penalty = found
+            of_learning = isinstance(regularizer, penalties.OfLearning)
+            if name in trained or not of_learning:
+                yield name, penalty
+
 
 def unique(name: str, taken: Collection[str]) -> str:
     """Returns the name, with a number behind it if it is taken (a shared layer)."""
@@ -406,9 +445,10 @@ def unique(name: str, taken: Collection[str]) -> str:
     return f"{name}_{number}"
 
 
-def _fold_padding(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
-    """Returns the nodes, each ZeroPadding2D folded into the convolutions after it."""
-    pads = {node.name: node for node in nodes if node.op == "zero_pad"}
+def _fold_padding(nodes: tuple[Node, ...], kept: Collection[str]) -> tuple[Node, ...]:
+    """Returns the nodes, each ZeroPadding2D folded into the convolutions after it,
+    those that are to be kept aside."""
+    pads = {n.name: n for n in nodes if n.op == "zero_pad" and n.name not in kept}
     readers = {name: [node for node in nodes if name in node.inputs] for name in pads}
     folded = {
         name

@@ -12,6 +12,7 @@ from tflite_odl.errors import ModelError
 from tflite_odl.reading import (
     applications,
     keras3_ops,
+    penalties,
     rebuild,
     simplify,
     sizes,
@@ -19,6 +20,7 @@ from tflite_odl.reading import (
     understood,
 )
 from tflite_odl.reading.compare import check_same
+from tflite_odl.reading.config import TENSORFLOW_FUNCTIONS
 from tflite_odl.reading.keras3_activations import TWINS
 from tflite_odl.reading.precision import in_float32
 
@@ -28,6 +30,10 @@ _WRAPPERS = {
     "Bidirectional": {"layer": "forward_layer", "backward_layer": "backward_layer"},
     "TimeDistributed": {"layer": "layer"},
 }
+# What tf_keras has to be told so that it computes as Keras 3 does: this batch norm's
+# moving variance follows the variance itself, that of tf_keras' fused kernel the
+# unbiased one.
+_TOLD = {"BatchNormalization": {"fused": False}}
 _OF_WEIGHTS = ("regularizer", "constraint")
 
 
@@ -47,7 +53,12 @@ def load(
     import keras  # Keras 3, also where TF_USE_LEGACY_KERAS is set
 
     options = {"custom_objects": subclasses.stand_ins(own, keras.Model)}
-    model = keras.saving.load_model(path, compile=False, safe_mode=True, **options)
+    functions = {
+        name: getattr(keras.activations, twin)
+        for name, twin in TENSORFLOW_FUNCTIONS.items()
+    }
+    with keras.saving.custom_object_scope(functions):
+        model = keras.saving.load_model(path, compile=False, safe_mode=True, **options)
     return from_keras3(model, input_shape)
 
 
@@ -97,15 +108,19 @@ def _translate(
         raise ModelError(
             f"layer {path!r} ({kind}) cannot be rebuilt: tf_keras has none"
         )
-    config = {**_plain(layer, path, notes), "name": name or layer.name}
+    config = {**_plain(layer, path), "name": name or layer.name}
     known = {*understood.defaults(target), *_required(target)}
     if issubclass(target, tf_keras.layers.RNN):
         known.add("zero_output_for_mask")  # taken unnamed
-    _check_kept(layer, path, config, known)
+    _check_kept(layer, path, config, {*known, penalties.ACTIVITY})
+    config |= _TOLD.get(kind, {})
     try:
-        return target(**{key: config[key] for key in config if key in known})
+        twin = target(**{key: config[key] for key in config if key in known})
     except (TypeError, ValueError) as error:
         raise _cannot(path, kind, error) from error
+    if regularizer := config.get(penalties.ACTIVITY):
+        twin.activity_regularizer = regularizer
+    return twin
 
 
 def _wrapped(layer: Any, path: str, notes: list[str]) -> Callable[..., Any]:
@@ -120,7 +135,7 @@ def _wrapped(layer: Any, path: str, notes: list[str]) -> Callable[..., Any]:
     return target(**inside, **merge, name=layer.name, trainable=layer.trainable)
 
 
-def _plain(layer: Any, path: str, notes: list[str]) -> dict[str, Any]:
+def _plain(layer: Any, path: str) -> dict[str, Any]:
     """Returns the configuration with the names and the values that tf_keras has."""
     kind, renamed = type(layer).__name__, _RENAMED.get(type(layer).__name__, {})
     config: dict[str, Any] = {}
@@ -130,37 +145,28 @@ def _plain(layer: Any, path: str, notes: list[str]) -> dict[str, Any]:
         elif key.endswith("initializer"):
             continue
         elif key.endswith(_OF_WEIGHTS):
-            value = _of_weights(layer, path, key, value, notes)
+            value = _of_weights(layer, path, key, value)
         elif key.endswith("activation") and isinstance(value, str):
             value = TWINS.get(value, value)
-        elif isinstance(value, dict):
+        elif isinstance(value, dict) and key not in understood.HARMLESS:
             raise _cannot(path, kind, f"{key} is a {value.get('class_name')}")
         config[renamed.get(key, key)] = value
     return config
 
 
-def _of_weights(
-    layer: Any, path: str, key: str, value: Any, notes: list[str]
-) -> Any | None:
-    """Returns the regularizer or constraint for tf_keras.
-
-    Keras 3 has no penalty on weights that do not learn, tf_keras has.
-    """
+def _of_weights(layer: Any, path: str, key: str, value: Any) -> Any | None:
+    """Returns the regularizer or constraint for tf_keras."""
     if value is None:
-        return None
-    of_weight = key.endswith("_regularizer") and key != "activity_regularizer"
-    if of_weight and not layer.trainable:
-        notes.append(
-            f"layer {path!r} is frozen: its {key} left out, as Keras 3 does; to train "
-            "the layer, set its trainable and save the model again"
-        )
         return None
     try:
         if key.endswith("constraint"):
             return tf_keras.constraints.get(value)
-        return tf_keras.regularizers.get(value)
+        found = tf_keras.regularizers.get(value)
     except (TypeError, ValueError) as error:
         raise _cannot(path, type(layer).__name__, f"{key}: {error}") from error
+    if key == penalties.ACTIVITY or not penalties.known(found):
+        return found
+    return penalties.OfLearning(**found.get_config())
 
 
 def _check_kept(

@@ -9,15 +9,38 @@ from pathlib import Path
 import tf_keras
 
 from tflite_odl.errors import ModelError
-from tflite_odl.reading import config, head, keras3, rebuild, sizes, subclasses
+from tflite_odl.reading import (
+    compiled,
+    config,
+    head,
+    keras3,
+    rebuild,
+    sizes,
+    subclasses,
+)
+from tflite_odl.reading.precision import in_float32
 
 
 @dataclasses.dataclass(frozen=True)
 class LoadedModel:
-    """A model ready for a method, and what the user should know of it."""
+    """A model ready for a method.
+
+    Attributes:
+      model: of tf_keras.
+      notes: what the user should know of it.
+      compiled: what it was compiled with; None: it was not.
+    """
 
     model: tf_keras.Model
     notes: tuple[str, ...] = ()
+    compiled: compiled.Compiled | None = None
+
+    @classmethod
+    def of(cls, model: tf_keras.Model | LoadedModel) -> LoadedModel:
+        """Returns a model in memory likewise, or what was loaded as it is."""
+        if isinstance(model, LoadedModel):
+            return model
+        return cls(model, compiled=compiled.of_model(model))
 
     @property
     def num_classes(self) -> int:
@@ -49,7 +72,7 @@ def load(
         raise ModelError(
             f"no model at {path}: needs a .keras or .h5 file or a SavedModel"
         )
-    model, notes = (
+    model, notes, saved = (
         _load_folder(path) if path.is_dir() else _load_file(path, input_shape)
     )
     model = sizes.fixed(model, input_shape)
@@ -58,12 +81,12 @@ def load(
     if num_classes is not None:
         model, note = head.replace_head(model, num_classes, seed)
         notes = [*notes, note]
-    return LoadedModel(model, tuple(notes))
+    return LoadedModel(model, tuple(notes), compiled.of_file(path, saved))
 
 
 def _load_file(
     path: Path, input_shape: Sequence[int]
-) -> tuple[tf_keras.Model, list[str]]:
+) -> tuple[tf_keras.Model, list[str], config.SavedModel]:
     saved = config.read(path)
     config.check_known(saved.config)
     own, notes = subclasses.found(saved.config)
@@ -71,12 +94,13 @@ def _load_file(
         if saved.keras3:
             model, more = keras3.load(str(path), own, input_shape)
             version = saved.keras_version
-            return model, [f"rebuilt in tf_keras from Keras {version}", *notes, *more]
+            notes = [f"rebuilt in tf_keras from Keras {version}", *notes, *more]
+            return model, notes, saved
         options = {"custom_objects": subclasses.stand_ins(own, tf_keras.Model)}
-        model = tf_keras.models.load_model(
-            path, compile=False, safe_mode=True, **options
+        model, more = in_float32(
+            tf_keras.models.load_model(path, compile=False, safe_mode=True, **options)
         )
-        return model, notes
+        return model, [*notes, *more], saved
     except ModelError:
         raise
     except Exception as error:  # Keras raises what it meets, without a common base
@@ -85,7 +109,7 @@ def _load_file(
         ) from error
 
 
-def _load_folder(path: Path) -> tuple[tf_keras.Model, list[str]]:
+def _load_folder(path: Path) -> tuple[tf_keras.Model, list[str], config.SavedModel]:
     if not (path / "saved_model.pb").exists():
         raise ModelError(f"folder {path} has no saved_model.pb: it is no SavedModel")
     if not (path / "keras_metadata.pb").exists():
@@ -98,7 +122,7 @@ def _load_folder(path: Path) -> tuple[tf_keras.Model, list[str]]:
     except Exception as error:  # as above
         raise ModelError(f"SavedModel {path} cannot be loaded: {error}") from error
     _check_revived(model)
-    return model, []
+    return *in_float32(model), config.read_folder(path)
 
 
 def _check_revived(model: tf_keras.Model) -> None:

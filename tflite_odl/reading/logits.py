@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import tensorflow as tf
 import tf_keras
 
 from tflite_odl.errors import ModelError
-from tflite_odl.reading import rebuild
+from tflite_odl.reading import endings, rebuild
 from tflite_odl.reading.copies import copy_input, copy_layer
+from tflite_odl.reading.endings import Ending
 
-# Layers that hand each value on as it is: the ending is that of what feeds them.
-_PASSIVE = ("Flatten", "Reshape", "Dropout", "Permute")
 _NONLINEAR = ("ReLU", "LeakyReLU", "ELU", "PReLU", "ThresholdedReLU", "TFOpLambda")
-_SQUASHING = ("softmax", "sigmoid")
 
 
 def as_logits(
-    model: tf_keras.Model, ending: str = "softmax"
+    model: tf_keras.Model, ending: str = "softmax", said: bool = False
 ) -> tuple[tf_keras.Model, str]:
     """Returns (a model that ends in logits, how the given one ends).
 
@@ -29,99 +26,79 @@ def as_logits(
     Args:
       model: with one output.
       ending: "softmax" or "sigmoid", what the model may end in instead of logits.
+      said: whether a model that merges or scales what a softmax or a sigmoid puts out
+        was said to end in logits.
 
     Returns:
       model: the given one if it ends in logits, else the copy.
       ending: "logits", or the given one.
 
     Raises:
-      ModelError: several outputs, or another final activation.
+      ModelError: several outputs, another final activation, or one that cannot be
+        taken off.
     """
-    layer, path = _last(model, "", ending)
-    if not _squashes(layer, path, ending):
+    outputs = len(rebuild.graph(model).outputs)
+    if outputs != 1:
+        raise ModelError(f"model {model.name!r} has {outputs} outputs, needs one")
+    found = endings.find(model)
+    _check_linear(found, ending, said)
+    if found.activation != ending:
         return model, "logits"
+    _check_removable(found, ending)
 
     def make(old: Any, where: str) -> tf_keras.layers.Layer:
-        return _linear(old) if old is layer else copy_layer(old)
+        return _linear(old) if old is found.layer else copy_layer(old)
 
     return rebuild.rebuild(model, make, copy_input), ending
 
 
-def _last(model: tf_keras.Model, path: str, ending: str) -> tuple[Any, str]:
-    """Returns the layer that decides the ending, and its path."""
-    outputs = rebuild.graph(model).outputs
-    if len(outputs) != 1:
-        raise ModelError(f"model {model.name!r} has {len(outputs)} outputs, needs one")
-    history = rebuild.calls(model)
-    made_by = {id(tensor): call for call in history for tensor in call.outputs}
-    tensor = outputs[0]
-    while id(tensor) in made_by:
-        call = made_by[id(tensor)]
-        if type(call.layer).__name__ not in _PASSIVE:
-            _check_mean(call, made_by, path, ending)
-            return _found(call.layer, history, path, ending)
-        tensor = call.args[0]
-    raise ModelError(
-        f"model {path or model.name!r} has no layer that computes anything"
-    )
-
-
-def _check_mean(
-    call: rebuild.Call, made_by: dict[int, Any], path: str, ending: str
-) -> None:
-    """Raises ModelError for a mean of probabilities, which looks linear."""
-    kind = type(call.layer).__name__
-    for tensor in tf.nest.flatten(call.args) if "Average" in kind else ():
-        source = made_by[id(tensor)].layer if id(tensor) in made_by else None
-        activation = _name(getattr(source, "activation", None))
-        if type(source).__name__ == "Softmax" or activation in _SQUASHING:
-            what = "the mean of softmax or sigmoid outputs"
-            raise _refuse(path + call.layer.name, kind, what, ending)
-
-
-def _found(
-    layer: Any, history: list[rebuild.Call], path: str, ending: str
-) -> tuple[Any, str]:
-    if rebuild.is_model(layer):
-        found, where = _last(layer, f"{path}{layer.name}/", ending)
-    else:
-        found, where = layer, path + layer.name
-    used = sum(call.layer is layer for call in history)
-    if used > 1 and _squashes(found, where, ending):
-        raise ModelError(
-            f"layer {where!r} ends the model in {ending} and is used elsewhere too, "
-            f"where the {ending} must stay: give the output a layer of its own"
-        )
-    return found, where
-
-
-def _squashes(layer: Any, path: str, ending: str) -> bool:
-    """Whether the layer has the ending; raises ModelError if it is not linear else."""
-    kind = type(layer).__name__
+def _check_linear(found: Ending, ending: str, said: bool) -> None:
+    """Raises ModelError unless the model ends in linear values or in the ending."""
+    kind = type(found.layer).__name__
     if kind in _NONLINEAR:
-        raise _refuse(path, kind, f"{kind} as the last layer", ending)
-    if kind == "Softmax":
-        if layer.axis not in (-1, len(layer.output_shape) - 1):
-            raise _refuse(path, kind, f"softmax over axis {layer.axis}", ending)
-        name = "softmax"
-    else:
-        activation = getattr(layer, "activation", None)
-        name = "linear" if activation is None else _name(activation)
-    if name not in ("linear", ending):
-        raise _refuse(path, kind, f"the final activation {name!r}", ending)
-    return name == ending
+        raise _refuse(found, f"{kind} as the last layer", ending)
+    if found.activation.startswith("softmax over"):
+        raise _refuse(found, found.activation, ending)
+    if found.activation not in ("linear", ending):
+        raise _refuse(found, f"the final activation {found.activation!r}", ending)
+    if found.squashed and not said:
+        raise ModelError(
+            f"layer {found.path!r} ({kind}) ends the model behind {found.squashed}: "
+            "these values are no logits, and it cannot be taken off; end the model in "
+            f"a linear layer or in {ending}, or compile it with from_logits=True if "
+            "they are logits all the same"
+        )
 
 
-def _name(activation: Any) -> str:
-    """Returns an activation's name, also of one that Keras cannot serialize."""
-    return getattr(activation, "__name__", type(activation).__name__)
+def _check_removable(found: Ending, ending: str) -> None:
+    """Raises ModelError if the activation is needed elsewhere, or if what is behind it
+    would do something else to logits."""
+    if found.shared:
+        raise ModelError(
+            f"layer {found.path!r} ends the model in {ending} and is used elsewhere "
+            f"too, where the {ending} must stay: give the output a layer of its own"
+        )
+    for layer in (found.layer, *found.behind):
+        if getattr(layer, "activity_regularizer", None) is not None:
+            raise ModelError(
+                f"layer {layer.name!r} ({type(layer).__name__}) has an "
+                f"activity_regularizer on the model's {ending}, which the loss takes "
+                "in: end the model in a layer without one"
+            )
+    for layer in found.behind:
+        kind = type(layer).__name__
+        if kind == "Dropout" and layer.rate:
+            raise _refuse(found, f"{ending} before dropout ({layer.name!r})", ending)
+        moved = layer.output_shape[-1] != layer.input_shape[-1] or kind == "Permute"
+        if ending == "softmax" and moved:
+            raise _refuse(found, f"softmax before {kind} ({layer.name!r})", ending)
 
 
-def _refuse(path: str, kind: str, what: str, ending: str) -> ModelError:
+def _refuse(found: Ending, what: str, ending: str) -> ModelError:
     axis = " over the last axis" if ending == "softmax" else ""
     return ModelError(
-        f"layer {path!r} ({kind}): {what} is not supported with this loss; end the "
-        f"model in a linear layer (logits) or in {ending}{axis}"
+        f"layer {found.path!r} ({type(found.layer).__name__}): {what} is not supported "
+        f"with this loss; end the model in a linear layer (logits) or in {ending}{axis}"
     )
 
 

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from tflite_odl.errors import ModelError
-from tflite_odl.reading import rebuild
 
 _CONVOLUTION = (
     "filters kernel_size strides padding data_format dilation_rate activation use_bias"
@@ -36,6 +35,7 @@ _ATTENTION = "use_scale score_mode dropout causal"
 # file or Keras' own output shapes account for.
 LAYERS: Mapping[str, str] = {
     "Activation": "activation",
+    "ActivityRegularization": "l1 l2",
     "Add": "",
     "AdditiveAttention": _ATTENTION,
     "Attention": _ATTENTION,
@@ -115,15 +115,22 @@ LAYERS: Mapping[str, str] = {
     "ZeroPadding2D": "padding data_format",
 }
 
-# Read in one place for every layer.
+# Read in one place for every layer; the last two by `reading.penalties`.
 EVERY_LAYER = "trainable dtype activity_regularizer"
 EVERY_WEIGHT = ("_regularizer", "_constraint")
 
 HARMLESS: Mapping[str, str] = {
     "name": "a name computes nothing",
+    "autocast": "everything is computed in float32",
+    "dynamic": "Keras would run the same layer eagerly",
     "batch_input_shape": "repeats the shape of the input",
     "batch_size": "the artifact's own batch size takes its place",
     "seed": "the artifact draws from its own seed",
+    "force_generator": "the artifact has a generator of its own",
+    "rng_type": "the artifact has a generator of its own",
+    "lora_alpha": "of lora_rank, which is refused itself",
+    "renorm_clipping": "of renorm, which is refused itself",
+    "renorm_momentum": "of renorm, which is refused itself",
     "synchronized": "one device has all rows of a batch",
 }
 INITIALIZER = "_initializer"  # harmless: the weights are in the file
@@ -131,12 +138,13 @@ INITIALIZER = "_initializer"  # harmless: the weights are in the file
 # Options that a class takes without naming them in its constructor, and what is off.
 UNNAMED: Mapping[str, Any] = {"rms_scaling": False}
 
+CHANNELS_LAST = "channels_last"
+_KERAS = ("keras.", "tf_keras.", "tflite_odl.")
 _NO_DEFAULT = object()
 
 
 def check_layer(layer: Any, path: str) -> None:
-    """Raises ModelError if a layer's configuration holds what is not understood, or a
-    constraint on its weights, which training here would not keep to.
+    """Raises ModelError if a layer's configuration holds what is not understood.
 
     Args:
       layer: of tf_keras or of Keras 3; of a class without an entry only the keys that
@@ -144,31 +152,25 @@ def check_layer(layer: Any, path: str) -> None:
       path: names the layer in the error.
     """
     kind = type(layer).__name__
+    if not type(layer).__module__.startswith(_KERAS):
+        raise ModelError(
+            f"layer {path!r} ({kind}) is of a class of its own, {type(layer)}: nothing "
+            "is known of it but its name; use the layer of Keras"
+        )
     known = {*LAYERS.get(kind, "").split(), *EVERY_LAYER.split(), *HARMLESS}
-    where, given = f"layer {path!r} ({kind})", layer.get_config()
-    for key, value in given.items():
-        if key.endswith("_constraint") and value is not None:
-            raise ModelError(
-                f"{where}: {key} is not kept to in training here; make the model "
-                "without it"
-            )
+    where = f"layer {path!r} ({kind})"
+    if getattr(layer, "data_format", CHANNELS_LAST) != CHANNELS_LAST:
+        raise ModelError(
+            f"{where}: data_format={layer.data_format!r}, which no kernel on a phone "
+            f"takes; make the model again with {CHANNELS_LAST}, in which kernels have "
+            "the same shapes"
+        )
     config = {
         key: value
-        for key, value in given.items()
+        for key, value in layer.get_config().items()
         if not key.endswith((*EVERY_WEIGHT, INITIALIZER))
     }
     check(where, config, known, defaults(type(layer)), "leave it at its default")
-
-
-def penalties(model: Any) -> list[str]:
-    """Returns notes on a tf_keras model's regularizers, which training leaves out."""
-    return [
-        f"layer {path!r} ({type(layer).__name__}): {key} left out, loss and gradients "
-        "are without it"
-        for path, layer in rebuild.all_layers(model)
-        for key, value in layer.get_config().items()
-        if key.endswith("_regularizer") and value is not None
-    ]
 
 
 def check(
@@ -207,6 +209,8 @@ def defaults(kind: type) -> dict[str, Any]:
         for name, parameter in inspect.signature(base.__init__).parameters.items():
             if parameter.default is not inspect.Parameter.empty:
                 found.setdefault(name, parameter.default)
+    if found.get("data_format", "") is None:  # then Keras asks its own settings
+        found["data_format"] = CHANNELS_LAST
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ def parse(text: str) -> dict[str, Any]:
         name, _, value = part.partition("=")
         if name == "invert" and not value:
             found[name] = True
-        elif name == "rotate" and value.lstrip("-").isdigit():
+        elif name == "rotate" and re.fullmatch("-?[0-9]{1,9}", value):
             found[name] = int(value)
         else:
             raise DataError(f"change {part!r}: use rotate=90 (180, 270) or invert")

@@ -19,10 +19,15 @@ import hashlib
 import io
 import os
 import pathlib
+import struct
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Mapping
 
 import numpy as np
 
+from tflite_odl import files
 from tflite_odl.errors import DataError
 from tflite_odl.streams import packed
 from tflite_odl.streams.dataset import Dataset, Split
@@ -32,6 +37,25 @@ WINDOW, HOP, LAST_TRAINING_PERSON = 128, 32, 18
 ROWS = ("x_train", "y_train", "x_test", "y_test")
 JPEG = ("jpeg_train", "offsets_train", "y_train", "jpeg_test", "offsets_test", "y_test")
 PHONE = ("phone_signal", "scale", "phone_y", "phone_subject", "phone_execution")
+
+# What unpacking a file of any content can raise: of zip, of npy, of JPEG, of NumPy.
+_MALFORMED = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -45,8 +69,7 @@ def load(
       DataError: no such file, not an npz, or keys of no known layout.
     """
     path = pathlib.Path(path)
-    if not path.is_file():
-        raise DataError(f"no file {path}")
+    files.check_regular(path, DataError)
     place = _cache(cache_dir) / f"{path.stem}-{_content(path)}.v{VERSION}.stream"
     try:
         arrays, about = packed.read(place)
@@ -55,17 +78,16 @@ def load(
         packed.write(place, unpacked, about)
         arrays, about = packed.read(place)
     groups = {part: arrays.get(f"group_{part}") for part in ("train", "test")}
-    splits = {
-        part: Split(arrays[f"x_{part}"], arrays[f"y_{part}"], groups[part])
-        for part in groups
-    }
-    return Dataset(
-        path.stem,
-        tuple(about["classes"].split("\n")),
-        **splits,
-        scale=float(about["scale"]),
-        offset=float(about["offset"]),
-    )
+    try:
+        splits = {
+            part: Split(arrays[f"x_{part}"], arrays[f"y_{part}"], groups[part])
+            for part in groups
+        }
+        classes = tuple(about["classes"].split("\n"))
+        scale, offset = float(about["scale"]), float(about["offset"])
+    except (KeyError, ValueError) as error:
+        raise DataError(f"{place} is no unpacked recording: {error!r}") from error
+    return Dataset(path.stem, classes, **splits, scale=scale, offset=offset)
 
 
 def _cache(cache_dir: str | os.PathLike | None) -> pathlib.Path:
@@ -74,18 +96,30 @@ def _cache(cache_dir: str | os.PathLike | None) -> pathlib.Path:
 
 
 def _content(path: pathlib.Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    total = hashlib.sha256()
+    with files.told(DataError, f"cannot read {files.shown(path)}"):
+        with files.opened(path) as file:
+            while part := file.read(2**20):
+                total.update(part)
+    return total.hexdigest()[:16]
 
 
 def _unpack(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError) as error:
+    except _MALFORMED as error:
         raise DataError(f"{path} is no npz of plain arrays: {error}") from error
     for keys, layout in ((JPEG, _jpeg), (PHONE, _phone), (ROWS, _rows)):
         if all(key in arrays for key in keys):
-            return layout(arrays)
+            try:
+                return layout(arrays)
+            except DataError:
+                raise
+            except _MALFORMED as error:
+                raise DataError(
+                    f"{path}: its arrays do not fit each other: {error!r}"
+                ) from error
     raise DataError(
         f"{path} has keys {sorted(arrays)}; "
         f"known layouts need {ROWS}, {JPEG} or {PHONE}"

@@ -16,11 +16,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import safetensors
 import safetensors.numpy
 
+from tflite_odl import files
 from tflite_odl.contract.digest import FIELD, digest
 from tflite_odl.errors import DataError
 
+MOST_HEADER_BYTES = 2**26
 DTYPES = {"U8": np.uint8, "I32": np.int32, "F32": np.float32}
 # What reading a header of any content can raise.
 _MALFORMED = (
@@ -37,14 +40,23 @@ _MALFORMED = (
 def write(
     path: str | os.PathLike, arrays: Mapping[str, np.ndarray], about: Mapping[str, str]
 ) -> None:
-    """Writes the file whole or not at all, with its checksum."""
+    """Writes the file whole or not at all, with its checksum.
+
+    Raises:
+      DataError: it cannot be written.
+    """
     path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.{os.getpid()}.writing")
     plain = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
     header = {**about, FIELD: digest(about, plain)}
-    safetensors.numpy.save_file(plain, fresh, header)
-    os.replace(fresh, path)
+    with files.told(DataError, f"cannot write {files.shown(path)}"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.clean(path.parent)
+        with files.staged(path, b"") as fresh:
+            try:
+                safetensors.numpy.save_file(plain, fresh, header)
+            except safetensors.SafetensorError as error:
+                raise OSError(str(error)) from error
+            os.replace(fresh, path)
 
 
 def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -70,10 +82,10 @@ def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, str]
 
 
 def _map_all(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    size = path.stat().st_size
-    with open(path, "rb") as file:
+    with files.opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
         length = int.from_bytes(file.read(8), "little")
-        if length > size - 8:
+        if length > min(size - 8, MOST_HEADER_BYTES):
             raise ValueError(f"it is cut: {size} bytes, the header has {length}")
         header = json.loads(file.read(length))
     about = dict(header.pop("__metadata__", {}))

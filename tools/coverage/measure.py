@@ -47,7 +47,9 @@ def main(name: str, folder: str, seconds: str) -> None:
     begin = time.process_time()
     taken = Preprocessing(case.dtype)
     rate = case.learning_rate
-    method = odl.methods.Finetune(model, learning_rate=rate, preprocessing=taken)
+    method = odl.methods.Finetune(
+        model, loss="sparse_cross_entropy", learning_rate=rate, preprocessing=taken
+    )
     done = odl.export(method, case.batch, progress=stages)
     stages("write")
     path = done.save(pathlib.Path(folder) / name)

@@ -19,7 +19,9 @@ from tools.gate import cases
 
 def main(name: str) -> None:
     case = cases.CASES[name]
-    method = odl.methods.Finetune(case.make(), learning_rate=0.01)
+    method = odl.methods.Finetune(
+        case.make(), loss="sparse_cross_entropy", learning_rate=0.01
+    )
     records = [_tried(method, case, None)]
     records += [_tried(method, case, fault) for fault in case.faults(name)]
     print(json.dumps({"records": records}), flush=True)

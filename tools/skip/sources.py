@@ -55,7 +55,7 @@ def method(case: cases.Case, variant: cases.Variant, seed: int = 0) -> Method:
     rate = case.learning_rate
     common = {"optimizer": "momentum", "learning_rate": rate, "preprocessing": taken}
     if variant.name == cases.PLAIN:
-        return Finetune(net, **common)
+        return Finetune(net, loss="sparse_cross_entropy", **common)
     options = {**PUBLISHED, **dict(variant.options)}
     return Skip(net, policy=variant.policy, **options, **common)
 

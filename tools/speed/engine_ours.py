@@ -34,7 +34,9 @@ def export(case: cases.Case, net: str, target: str, artifact: pathlib.Path) -> N
     import tflite_odl as odl
 
     model, rate = nets.keras_model(case, net), cases.LEARNING_RATE
-    method = odl.methods.Finetune(model, learning_rate=rate, target=target)
+    method = odl.methods.Finetune(
+        model, loss="sparse_cross_entropy", learning_rate=rate, target=target
+    )
     portable = artifact.with_name(f"{case.name}.portable")
     if target != "portable" and _plan(portable) == method.plan_names():
         shutil.copytree(portable, artifact)

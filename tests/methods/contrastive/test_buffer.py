@@ -7,10 +7,10 @@ import pytest
 import tensorflow as tf
 
 from tests.builtin import lite
-from tests.methods.contrastive import replay
 from tflite_odl.errors import ModelError
 from tflite_odl.methods.contrastive import buffer, policies
 from tflite_odl.methods.contrastive.buffer import Slots
+from tflite_odl.proof.references import replay
 
 N, ROWS, SIZE = 7, 4, 3
 FIELDS = ("item", "score", "arrival", "uses", "filled", "embedding")
@@ -48,7 +48,7 @@ def segment(step, rng, dtype):
 def as_items(slots):
     parts = [np.asarray(getattr(slots, name)) for name in FIELDS]
     return [
-        replay.Item(i, float(s), int(a), int(u), e) if f else None
+        replay.Item(i, float(s), int(a), int(u), np.float64(e), f > 0)
         for i, s, a, u, f, e in zip(*parts)
     ]
 
@@ -56,8 +56,8 @@ def as_items(slots):
 def check(slots, items):
     """The slots hold the items in this order, and nothing bad anywhere."""
     for k, (got, item) in enumerate(zip(as_items(slots), items, strict=True)):
-        assert (got is None) == (item is None), k
-        if item is not None:
+        assert got.filled == item.filled, k
+        if item.filled:
             assert (got.arrival, got.uses) == (item.arrival, item.uses), k
             assert got.score == item.score, k
             np.testing.assert_array_equal(got.item, item.item)
@@ -76,11 +76,13 @@ def step(policy, slots, new, uniform):
 )
 def test_keeps_what_loops_keep(policy, dtype):
     rng = np.random.default_rng(1)
-    slots, items = empty(dtype=dtype), [None] * N
+    slots = empty(dtype=dtype)
+    items = as_items(slots)
     for number in range(25):
         new = segment(number, rng, dtype)
         uniform = np.float32(rng.integers(0, 5, N + ROWS) / 8)
-        items = replay.select(policy, items, as_items(new), N, uniform)
+        candidates = [*items, *as_items(new)]
+        items = replay.selected(policy, candidates, N, uniform, [])
         _, slots = step(policy, slots, new, uniform)
         check(slots, items)
         drawn = buffer.draw(tf.constant(slots.filled), rng.uniform(size=N), 3)

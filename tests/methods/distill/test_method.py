@@ -198,7 +198,7 @@ def test_a_teacher_that_does_not_fit_is_refused(teacher, message):
     [
         ({"teacher": "frozen"}, "needs a teacher_model"),
         ({"teacher": "nowhere.keras"}, "no model at nowhere.keras"),
-        ({"optimizer": "adamw"}, "adamw would decay the trained bounds"),
+        ({"optimizer": "adamw"}, "adamw. would decay the trained bounds"),
         ({"accumulate": 2}, "distill has no .*accumulate"),
         ({"loss": "mean_squared_error"}, "distill has no .*loss"),
         ({"min_temperature": 5.0}, "min_temperature 5.0 is above max_temperature"),

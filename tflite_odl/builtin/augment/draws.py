@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 
-import tensorflow as tf
-
-from tflite_odl.builtin.activations import positive
+from tflite_odl.builtin.lazy import tf
+from tflite_odl.builtin.masks import positive
 
 
 def chosen(uniform: tf.Tensor, probability: float) -> tf.Tensor:

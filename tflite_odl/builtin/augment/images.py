@@ -11,10 +11,10 @@ import dataclasses
 import math
 
 import numpy as np
-import tensorflow as tf
 
 from tflite_odl.builtin import random
 from tflite_odl.builtin.augment.draws import between, chosen
+from tflite_odl.builtin.lazy import tf
 from tflite_odl.builtin.products import matmul
 from tflite_odl.errors import ModelError
 
@@ -45,7 +45,7 @@ class ImageAugmentation:
         turns by up to 0.2 strength of a circle; 0 changes no colour.
       jitter: probability that an image's colours are changed.
       grey: probability that an image loses its colours.
-      values: lowest and highest value of a pixel, before and after.
+      values: lowest and highest value of a pixel, before and after; None: of a byte.
 
     References: Chen et al., 2020, arXiv:2002.05709, appendix A.
     """
@@ -56,21 +56,27 @@ class ImageAugmentation:
     strength: float = 0.5
     jitter: float = 0.8
     grey: float = 0.2
-    values: tuple[float, float] = (0.0, 255.0)
+    values: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        for name, top in (("area", 1.0), ("ratio", math.inf), ("values", math.inf)):
-            low, high = getattr(self, name)
+        ranges = {"area": (self.area, 1.0), "ratio": (self.ratio, math.inf)}
+        ranges["values"] = (self.range, math.inf)
+        for name, ((low, high), top) in ranges.items():
             if not (low <= high <= top and math.isfinite(high - low)):
                 raise ModelError(f"{name} is {low} to {high}, needs an ascending range")
         for name in ("area", "ratio"):
             if getattr(self, name)[0] <= 0:
                 raise ModelError(f"{name} starts at {getattr(self, name)[0]}, not > 0")
-        if self.values[0] == self.values[1]:
+        if self.range[0] == self.range[1]:
             raise ModelError(f"values are {self.values}, need a range")
         for name, top in (("flip", 1), ("jitter", 1), ("grey", 1), ("strength", 1.25)):
             if not 0 <= getattr(self, name) <= top:
                 raise ModelError(f"{name} is {getattr(self, name)}, needs 0 to {top}")
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Lowest and highest value of a pixel."""
+        return (0.0, 255.0) if self.values is None else self.values
 
     @property
     def colours(self) -> bool:
@@ -90,16 +96,18 @@ class ImageAugmentation:
                 "strength=0 and grey=0"
             )
 
-    def draw(self, state: tf.Tensor, salt: int, batch: int) -> dict[str, tf.Tensor]:
-        """Returns {name: [batch, 1] float32 in [0, 1)}, what `apply` takes.
+    def draw(
+        self, state: tf.Tensor, salts: tuple[int, ...], shape: tuple[int, ...]
+    ) -> dict[str, tf.Tensor]:
+        """Returns {name: [B, 1] float32 in [0, 1)}, what `apply` takes.
 
         Args:
           state: [2] int32, see `builtin.random`.
-          salt: tells these draws from others of the step.
-          batch: number of images.
+          salts: the first tells these draws from others of the step.
+          shape: B, H, W, C.
         """
         names = DRAWS + (COLOUR_DRAWS if self.colours else ())
-        uniform = random.uniform(state, [batch, len(names)], salt)
+        uniform = random.uniform(state, [shape[0], len(names)], salts[0])
         return {name: uniform[:, k : k + 1] for k, name in enumerate(names)}
 
     def apply(self, x: tf.Tensor, draws: dict[str, tf.Tensor]) -> tf.Tensor:
@@ -132,7 +140,7 @@ class ImageAugmentation:
     def _coloured(self, x: tf.Tensor, draws: dict[str, tf.Tensor]) -> tf.Tensor:
         matrix, contrast, brightness = self._colour_change(draws)
         batch, height, width, channels = x.shape
-        low, high = self.values
+        low, high = self.range
         if low:
             x = x - low
         pixels = tf.reshape(x, [batch, height * width, channels])

@@ -10,10 +10,10 @@ import dataclasses
 import math
 
 import numpy as np
-import tensorflow as tf
 
 from tflite_odl.builtin import random
 from tflite_odl.builtin.augment.draws import chosen, normal, order
+from tflite_odl.builtin.lazy import tf
 from tflite_odl.builtin.products import matmul
 from tflite_odl.errors import ModelError
 
@@ -43,12 +43,16 @@ class SensorAugmentation:
     shuffled, negated, scaled; noise added.
 
     Attributes:
-      rotate, negate, time_flip, permute, shuffle: probability of each, for a window.
+      rotate: probability that a window is rotated.
+      negate: that its sign is changed.
+      time_flip: that it runs backwards.
+      permute: that its segments come in another order.
+      shuffle: that its channels change places.
       segments: equal parts of a window that `permute` puts in another order.
       scale: standard deviation of a window's factor about 1; 0 = none.
       jitter: standard deviation of the noise of each entry, in units of `spread`.
       spread: standard deviation of the data in the sensor's units: one number, or one
-        per channel.
+        per channel; None: 1, or what a method's preprocessing divides by.
 
     References: Um et al., 2017, arXiv:1706.00527; Tang et al., 2020, arXiv:2011.11542.
     """
@@ -61,7 +65,7 @@ class SensorAugmentation:
     segments: int = 4
     scale: float = 0.1
     jitter: float = 0.05
-    spread: float | tuple[float, ...] = 1.0
+    spread: float | tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         for name in PROBABILITIES:
@@ -72,9 +76,14 @@ class SensorAugmentation:
                 raise ModelError(f"{name} is {getattr(self, name)}, needs 0 or more")
         if self.segments < 2:
             raise ModelError(f"segments is {self.segments}, needs 2 or more")
-        spread = np.atleast_1d(self.spread)
+        spread = np.atleast_1d(self.deviation)
         if spread.ndim > 1 or not (np.isfinite(spread).all() and (spread > 0).all()):
             raise ModelError(f"spread is {self.spread}, needs numbers above 0")
+
+    @property
+    def deviation(self) -> float | tuple[float, ...]:
+        """Standard deviation of the data."""
+        return 1.0 if self.spread is None else self.spread
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Raises ModelError if windows of the shape (T, C) cannot be augmented."""
@@ -94,9 +103,9 @@ class SensorAugmentation:
                 f"windows of {time} rows are not {self.segments} equal segments: "
                 "choose a divisor, or set permute=0"
             )
-        if np.ndim(self.spread) and len(self.spread) != channels:
+        if np.ndim(self.deviation) and len(self.deviation) != channels:
             raise ModelError(
-                f"{len(self.spread)} numbers of spread, {channels} channels"
+                f"{len(self.deviation)} numbers of spread, {channels} channels"
             )
 
     def draw(
@@ -137,7 +146,7 @@ class SensorAugmentation:
         if self.rotate or self.shuffle or self.negate or self.scale:
             x = matmul(x, self._mixing(x.shape[2], draws))
         if self.jitter:
-            spread = np.asarray(self.spread, np.float32) * np.float32(self.jitter)
+            spread = np.asarray(self.deviation, np.float32) * np.float32(self.jitter)
             x = x + normal(draws["noise_radius"], draws["noise_angle"]) * spread
         return x
 

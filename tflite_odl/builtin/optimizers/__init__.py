@@ -1,11 +1,13 @@
 """Optimizers as pure functions: state in, state out, with Keras' arithmetic."""
 
-from tflite_odl.builtin.optimizers.adam import Adam, AdamW
+from tflite_odl.builtin.optimizers.adam import Adam, AdamW, AMSGrad
 from tflite_odl.builtin.optimizers.base import RANGES, Optimizer, slot_name
 from tflite_odl.builtin.optimizers.gradients import (
     SUM,
     Gathered,
     clip,
+    clip_each,
+    clip_values,
     gather,
     initial_sums,
     squared_norm,
@@ -25,6 +27,8 @@ __all__ = [
     "Gathered",
     "Optimizer",
     "clip",
+    "clip_each",
+    "clip_values",
     "gather",
     "initial_sums",
     "slot_name",
@@ -37,6 +41,7 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
     "nesterov": Nesterov,
     "adam": Adam,
     "adamw": AdamW,
+    "amsgrad": AMSGrad,
     "rmsprop": RMSprop,
     "rmsprop_momentum": RMSpropMomentum,
     "rmsprop_centered": RMSpropCentered,

@@ -1,4 +1,4 @@
-"""Adam, and Adam with decoupled weight decay."""
+"""Adam, with decoupled weight decay, and with a second moment that never falls."""
 
 from __future__ import annotations
 
@@ -31,19 +31,33 @@ class Adam(Optimizer):
     def step(self, weight, gradient, slots, state, shared) -> list:
         m = slots[0] + (gradient - slots[0]) * (1.0 - state["beta_1"])
         v = slots[1] + (gradient * gradient - slots[1]) * (1.0 - state["beta_2"])
-        return [weight - (m * shared) / (tf.sqrt(v) + state["epsilon"]), m, v]
+        seconds = self.seconds(v, slots)
+        root = tf.sqrt(seconds[-1]) + state["epsilon"]
+        return [weight - (m * shared) / root, m, *seconds]
+
+    def seconds(self, v: tf.Tensor, slots: list) -> list:
+        """Returns the new slots behind the first moment; the root is the last one's."""
+        return [v]
 
 
 @dataclasses.dataclass(frozen=True)
 class AdamW(Adam):
-    """w <- w - lr decay w, then Adam; every trainable weight decays, as in Keras.
+    """w <- w - lr decay w, then Adam.
 
     References: Loshchilov and Hutter, 2019, arXiv:1711.05101.
     """
 
-    weight_decay: float = 0.004
+    weight_decay: float | None = 0.004
 
-    def step(self, weight, gradient, slots, state, shared) -> list:
-        # Not w (1 - lr decay): that rounds the small decay to float32's steps near 1.
-        shrink = state["learning_rate"] * state["weight_decay"]
-        return super().step(weight - weight * shrink, gradient, slots, state, shared)
+
+@dataclasses.dataclass(frozen=True)
+class AMSGrad(Adam):
+    """Adam, divided by the largest second moment so far: u <- max(u, v), sqrt(u).
+
+    References: Reddi, Kale and Kumar, 2018, ICLR.
+    """
+
+    slots = ("first_moment", "second_moment", "largest_second_moment")
+
+    def seconds(self, v: tf.Tensor, slots: list) -> list:
+        return [v, tf.maximum(slots[2], v)]

@@ -31,14 +31,27 @@ class Optimizer:
     """Base: the fields are hyper-parameters that `configure` can change on the phone.
 
     `slots` names the tensors kept per weight; subclasses give `step`.
+
+    Attributes:
+      learning_rate: lr.
+      weight_decay: every trainable weight first decays, w <- w - lr weight_decay w, as
+        in Keras; None is none, and then `configure` cannot switch it on.
     """
 
     learning_rate: float = 0.01
+    weight_decay: float | None = None
 
     slots = ()
 
     def hyperparameters(self) -> dict[str, float]:
-        return dataclasses.asdict(self)
+        """Returns {name: value} of those that there are."""
+        fields = dataclasses.asdict(self).items()
+        return {name: value for name, value in fields if value is not None}
+
+    @classmethod
+    def settable(cls) -> tuple[str, ...]:
+        """Returns the names of all hyper-parameters, of those that are off, too."""
+        return tuple(field.name for field in dataclasses.fields(cls))
 
     def initial(self, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Returns {slot name: zeros} for the given weights."""
@@ -62,11 +75,18 @@ class Optimizer:
         news = {}
         for name, gradient in gradients.items():
             slots = [state[slot_name(name, slot)] for slot in self.slots]
-            weight, *slots = self.step(state[name], gradient, slots, state, shared)
+            weight = self._decayed(state[name], state)
+            weight, *slots = self.step(weight, gradient, slots, state, shared)
             news[name] = weight
             for slot, value in zip(self.slots, slots, strict=True):
                 news[slot_name(name, slot)] = value
         return news
+
+    def _decayed(self, weight: tf.Tensor, state: Tensors) -> tf.Tensor:
+        if self.weight_decay is None:
+            return weight
+        # Not w (1 - lr decay): that rounds the small decay to float32's steps near 1.
+        return weight - weight * (state["learning_rate"] * state["weight_decay"])
 
     def shared(self, state: Tensors, step: tf.Tensor) -> tf.Tensor:
         """Returns what all weights share in one step, by default the learning rate."""

@@ -80,3 +80,20 @@ def clip(gradients: Tensors, norm: tf.Tensor, largest: tf.Tensor) -> Tensors:
     """
     factor = largest / tf.maximum(norm, largest)
     return {name: gradient * factor for name, gradient in gradients.items()}
+
+
+def clip_each(gradients: Tensors, largest: tf.Tensor) -> Tensors:
+    """Returns the gradients, each scaled so that its own norm is at most `largest`."""
+    clipped: dict[str, tf.Tensor] = {}
+    for name, gradient in gradients.items():
+        norm = tf.sqrt(squared_norm({name: gradient}))
+        clipped |= clip({name: gradient}, norm, largest)
+    return clipped
+
+
+def clip_values(gradients: Tensors, largest: tf.Tensor) -> Tensors:
+    """Returns the gradients, each entry brought to between -largest and largest."""
+    return {
+        name: tf.maximum(tf.minimum(gradient, largest), -largest)
+        for name, gradient in gradients.items()
+    }

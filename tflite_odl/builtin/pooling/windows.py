@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from tflite_odl.builtin.activations import HUGE
+from tflite_odl.builtin.masks import HUGE
 from tflite_odl.builtin.window import Window
 
 

@@ -85,11 +85,11 @@ class _Rewriter:
             if scheme and node.op in OPS:
                 node = self._quantized(node, scheme)
             self.nodes[node.name] = node
-        return Graph(
-            reachable(self.nodes, self.old.output.name),
-            {**self.old.weights, **self.weights},
-            (*self.old.trainable, *self.learning),
-            self.old.moving,
+        return dataclasses.replace(
+            self.old,
+            nodes=reachable(self.nodes, self.old.output.name),
+            weights={**self.old.weights, **self.weights},
+            trainable=(*self.old.trainable, *self.learning),
         )
 
     def _quantized(self, node: Node, scheme: Scheme) -> Node:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tflite_odl.builtin.activations import positive
+from tflite_odl.builtin.masks import positive
 
 
 class Curve(NamedTuple):

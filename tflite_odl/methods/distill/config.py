@@ -85,6 +85,8 @@ class DistillConfig(SupervisedConfig):
     gap_rule: bool = True
 
     def __post_init__(self) -> None:
+        if self.loss is None:
+            object.__setattr__(self, "loss", "sparse_cross_entropy")
         super().__post_init__()
         for name, allowed in CHOICES.items():
             check_known(name, getattr(self, name), allowed)
@@ -104,10 +106,12 @@ class DistillConfig(SupervisedConfig):
         other = {n: v for n in plain if (v := getattr(self, n)) != plain[n]}
         if other:
             raise ModelError(f"distill has no {other}: use {plain}, or method finetune")
-        if self.optimizer == "adamw" and self.clipping == "trained":
+        decay = self.make_optimizer().weight_decay
+        if decay is not None and self.clipping == "trained":
             raise ModelError(
-                "adamw would decay the trained bounds of weights: use adam, or "
-                "constant bounds (clipping)"
+                f"weight_decay={decay:g} ({self.optimizer}) would decay the trained "
+                "bounds of weights: do without (optimizer), or use constant bounds "
+                "(clipping)"
             )
 
     @property

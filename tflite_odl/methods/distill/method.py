@@ -28,8 +28,8 @@ from tflite_odl.methods.distill.config import (
     DistillConfig,
 )
 from tflite_odl.methods.learner import Learner
-from tflite_odl.methods.network import Network
-from tflite_odl.methods.step import settle
+from tflite_odl.methods.network import Network, computing_in_float32
+from tflite_odl.methods.step import saturating, settle
 from tflite_odl.methods.supervised import Supervised
 from tflite_odl.reading import rebuild
 from tflite_odl.reading.load import load
@@ -55,8 +55,9 @@ class Distill(Supervised):
     """A quantized twin of the model, the student, learns from labels and a teacher.
 
     The student is what `infer` and `evaluate` run; the latent weights behind its
-    quantizers are in the state. Rows without a label count, too: of them the student
-    learns what the teacher says.
+    quantizers are in the state, and the model's penalties and constraints are theirs,
+    as they are the online teacher's weights'. Rows without a label count, too: of them
+    the student learns what the teacher says.
 
     Args:
       model: the real-valued model; see `Supervised`.
@@ -79,6 +80,7 @@ class Distill(Supervised):
 
     name = "distill"
     Config = DistillConfig
+    losses = ("sparse_cross_entropy",)
     bakes = False
 
     def __init__(
@@ -102,7 +104,8 @@ class Distill(Supervised):
         self.teacher_learner = None
         if self.config.online:
             learning = self.teacher.learning()
-            self.teacher_learner = Learner(self.config, learning, PREFIX)
+            constraints = self.teacher.constraints()
+            self.teacher_learner = Learner(self.config, learning, PREFIX, constraints)
 
     def make_network(
         self, model: tf_keras.Model, choices: Mapping[str, str] | None
@@ -129,7 +132,7 @@ class Distill(Supervised):
             raise ModelError("teacher='frozen' needs a teacher_model, or name its file")
         if given is None:
             given = model if config.online else load(config.teacher).model
-        logits, _ = as_logits(given, "softmax")
+        logits, _ = as_logits(computing_in_float32(given), "softmax")
         build = functools.partial(
             Network, logits, choices=choices, prefix=PREFIX, salts=self.salts
         )
@@ -149,8 +152,25 @@ class Distill(Supervised):
                 f"the student has {self.num_classes} classes, the teacher's output is "
                 f"{list(classes)}"
             )
+        self._check_penalties()
         if self.config.online and not self.teacher.graph.trainable:
             raise ModelError("an online teacher learns, but none of its layers does")
+
+    def _check_penalties(self) -> None:
+        """Raises ModelError for a penalty on what a layer puts out: the student's is
+        quantized, and would be another's."""
+        for network in (self.network, self.teacher):
+            for node in network.graph.nodes:
+                if node.name in network.graph.activities:
+                    raise ModelError(
+                        f"layer {node.layer!r} has a penalty on its output, which "
+                        "distill does not have: save the model without that "
+                        "activity_regularizer, or use --method=finetune"
+                    )
+
+    @property
+    def graphs(self) -> tuple[Graph, ...]:
+        return (self.network.graph, self.teacher.graph)
 
     def layers(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*self.network.layers, *self.teacher.layers)))
@@ -177,7 +197,7 @@ class Distill(Supervised):
         ]
 
     def train(self, state: Tensors, inputs: Tensors) -> Outcome:
-        batch = self.check(inputs)
+        batch = self.seen(state, inputs)
         record, theirs = self._forward(state, batch)
         z = theirs.output if isinstance(theirs, Tape) else theirs
         ours, teacher = losses.Logits.of(record.output), losses.Logits.of(z)
@@ -191,6 +211,7 @@ class Distill(Supervised):
         loss, gradient = losses.of_student(
             ours, teacher, target, shares, found.value, found.hard, state
         )
+        loss = self.network.penalized(state, loss, record, record.run.rows)
         learned = self.learn(state, record.backward(gradient))
         news = {**self.network.named(record.moved), **found.news, **learned.update}
         finite = [rows.finite(loss), rows.finite(learned.norm)]
@@ -211,7 +232,7 @@ class Distill(Supervised):
             finite += [rows.finite(taught.loss), rows.finite(taught.norm)]
             outputs["teacher_loss"] = taught.loss
             outputs["gap_mode"] = 1 - tf.cast(taught.learns, tf.int32)
-        acceptable = functools.reduce(tf.logical_and, finite, good > 0.0)
+        acceptable = functools.reduce(tf.logical_and, finite, self.enough(batch))
         return settle(state, outputs, [Change(news), *changes], acceptable)
 
     def _forward(self, state: Tensors, batch: rows.Labelled):
@@ -229,7 +250,8 @@ class Distill(Supervised):
         teacher, ours, target, shares = outputs
         mutual = self.config.mutual_weight
         loss, gradient = losses.of_teacher(teacher, ours, target, shares, mutual)
-        gradients = self.teacher.named(record.backward(gradient))
+        loss = self.teacher.penalized(state, loss, record, record.run.rows)
+        gradients = self.teacher.gradients(state, record.backward(gradient))
         done = state[UPDATES]
         learned = self.teacher_learner.learn(state, gradients, state["step"], done)
         learns = batch.some
@@ -237,7 +259,7 @@ class Distill(Supervised):
             paused = gap.pauses(ours.p, teacher.p, target, shares.labelled)
             learns = tf.logical_and(learns, tf.logical_not(paused))
         return _Taught(
-            loss, learned.norm, {**learned.update, UPDATES: done + 1}, learns
+            loss, learned.norm, {**learned.update, UPDATES: saturating(done, 1)}, learns
         )
 
     def proof(self, sample: Any = None) -> Any:

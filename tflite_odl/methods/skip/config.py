@@ -93,6 +93,8 @@ class SkipConfig(SupervisedConfig):
     fixed_threshold: float = 0.9
 
     def __post_init__(self) -> None:
+        if self.loss is None:
+            object.__setattr__(self, "loss", "sparse_cross_entropy")
         super().__post_init__()
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:

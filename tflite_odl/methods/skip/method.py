@@ -21,6 +21,7 @@ from tflite_odl.methods.skip.baselines import BASELINES, KEEP_SKIPPED
 from tflite_odl.methods.skip.config import RANGES, SkipConfig
 from tflite_odl.methods.skip.policy import Policy, Scores
 from tflite_odl.methods.skip.threshold import Threshold, interval
+from tflite_odl.methods.step import saturating
 from tflite_odl.methods.supervised import Supervised
 
 
@@ -32,7 +33,9 @@ class Skip(Supervised):
     others. The gradient is (1 / B) sum w_i dL_i/dW, B = all labelled rows. Where
     nothing is kept, weights and slots stay as they are; batch norms' moving statistics
     follow the forward pass in any case. Of batches that are accumulated, those of which
-    nothing is kept count with a gradient of zero.
+    nothing is kept count with a gradient of zero. Penalties on weights are no rows':
+    they are in each batch's loss and gradient, and take part where an update is made;
+    what is measured of single rows is without them.
 
     Args:
       model, classes, choices: as for `Supervised`.
@@ -41,11 +44,19 @@ class Skip(Supervised):
 
     name = "skip"
     Config = SkipConfig
+    losses = ("sparse_cross_entropy",)
 
     def __init__(self, *args: Any, **config: Any) -> None:
         super().__init__(*args, **config)
         kind = BASELINES.get(self.config.policy, Threshold)
         self.policy: Policy = kind(self.config)
+        for node in self.network.graph.nodes:
+            if node.name in self.network.graph.activities:
+                raise ModelError(
+                    f"layer {node.layer!r} has a penalty on its output, and rows that "
+                    "are skipped would escape it: use --method=finetune, or save the "
+                    "model without that activity_regularizer"
+                )
         by_head = self.config.policy == "threshold" and not self.policy.probes
         last = self.network.graph.output
         if by_head and last.op != "dense":
@@ -76,9 +87,10 @@ class Skip(Supervised):
         return state["updates"]
 
     def train(self, state: Tensors, inputs: Tensors) -> Outcome:
-        batch = self.check(inputs)
+        batch = self.seen(state, inputs)
         record = self.forward(state, batch)
         loss, dlogits = self.loss.value(record.output, batch.y, batch.share)
+        loss = self.network.penalized(state, loss, record, record.run.rows)
         record_of = self._record_of(record)
         scores = self._scores(state, batch, record, record_of)
         weights = self._weights(state, scores)
@@ -96,7 +108,7 @@ class Skip(Supervised):
         news, metrics = self.policy.follow(state, scores)
         total = saturating(state["skipped_total"], tf.cast(skipped, tf.int32))
         group, due = self._group(state, learned, tf.cast(rows, tf.int32))
-        update = {**learned.update, "updates": state["updates"] + 1}
+        update = {**learned.update, "updates": saturating(state["updates"], 1)}
         return self.outcome(
             state,
             batch,
@@ -183,12 +195,6 @@ class Skip(Supervised):
         kept = tf.reduce_sum(tf.cast(weights > 0.0, tf.float32), keepdims=True)
         rows = tf.reduce_sum(labelled, keepdims=True)
         return weights * (rows / tf.maximum(kept, 1.0))
-
-
-def saturating(count: tf.Tensor, more: tf.Tensor) -> tf.Tensor:
-    """Returns the sum of two int32 counts, 2^31 - 1 where it would be more."""
-    most = 2**31 - 1
-    return tf.minimum(count, most - more) + more
 
 
 def _head_gradients(record: Tape, true: tf.Tensor) -> tf.Tensor:

@@ -14,6 +14,7 @@ import tensorflow as tf
 from tflite_odl.methods.base import StateTensor, Tensors
 from tflite_odl.methods.skip.config import SkipConfig
 from tflite_odl.methods.skip.policy import Policy, Scores
+from tflite_odl.methods.step import saturating
 
 # Of the last geometric interval: a thousand roundings of a float32 just below 1.
 LAST_WIDTH = 2.0**-14
@@ -136,7 +137,13 @@ class Threshold(Policy):
             of("confidence_counts", zeros.astype(np.int32), "counter", "by interval"),
             of("gradient_sums", zeros.astype(np.float32), "counter", "by interval"),
             of("period_steps", np.int32(0), "counter", "steps since the decision"),
-            of("threshold_interval", np.int32(intervals), "counter", "kept below it"),
+            of(
+                "threshold_interval",
+                np.int32(intervals),
+                "counter",
+                "kept below it",
+                between=(0, intervals),
+            ),
             of("estimated_rse", np.float32(0), "counter", "of the last decision"),
         ]
         if self.probes:
@@ -163,7 +170,7 @@ class Threshold(Policy):
         k = interval(scores.confidence, self.edges)
         came = accumulate(k, scores.labelled, intervals)
         # In int32, for float32 would stop counting at 2^24.
-        seen = state["confidence_counts"] + tf.cast(came, tf.int32)
+        seen = saturating(state["confidence_counts"], tf.cast(came, tf.int32))
         counts = tf.cast(seen, tf.float32)
         measured = scores.measured
         sums = state["gradient_sums"]
@@ -171,12 +178,12 @@ class Threshold(Policy):
         samples = counts
         if self.probes:
             came = accumulate(k, measured, intervals)
-            probed = state["gradient_counts"] + tf.cast(came, tf.int32)
+            probed = saturating(state["gradient_counts"], tf.cast(came, tf.int32))
             samples = tf.cast(probed, tf.float32)
         gradients = interpolate(sums, samples, middles(self.edges))
         error = relative_squared_error(counts, gradients, self.config.kappa)
         j, rse = decide(counts, error, state["error_bound"])
-        steps = state["period_steps"] + 1
+        steps = saturating(state["period_steps"], 1)
         due = tf.cast(steps, tf.float32) >= tf.round(state["update_period"])
         j = tf.where(due, j, state["threshold_interval"])
         rse = tf.where(due, rse, state["estimated_rse"])

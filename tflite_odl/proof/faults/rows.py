@@ -9,6 +9,7 @@ import tensorflow as tf
 from tflite_odl.builtin import rows
 from tflite_odl.builtin.losses import cross_entropy
 from tflite_odl.builtin.lowering import Rows
+from tflite_odl.methods.supervised import Supervised
 from tflite_odl.proof.faults.fault import Fault, answer, given
 
 Sparse = cross_entropy.SparseCrossEntropy
@@ -108,6 +109,13 @@ FAULTS = (
         Rows,
         "of",
         given(lambda mask: (tf.ones_like(mask),)),
+    ),
+    Fault(
+        "a step by batch statistics of one value",
+        "distill",
+        Supervised,
+        "enough",
+        answer(lambda enough: tf.ones_like(enough)),
     ),
     Fault(
         "unlabelled rows in evaluate",

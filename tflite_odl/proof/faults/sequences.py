@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tflite_odl.builtin import embedding, masks, matmul
+from tflite_odl.builtin import embedding, matmul, step_masks
 from tflite_odl.builtin.lowering import Gradients
 from tflite_odl.builtin.recurrent import loop, lstm
 from tflite_odl.proof.faults.fault import Fault, answer, instead
@@ -54,7 +54,7 @@ FAULTS = (
     Fault(
         "a mask of everything",
         "tokens",
-        masks.Differs,
+        step_masks.Differs,
         "forward",
         answer(lambda found: type(found)(found.value * 0.0 + 1.0)),
     ),

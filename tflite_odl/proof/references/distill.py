@@ -6,6 +6,7 @@ TensorFlow, the controller and the gap rule are loops over rows.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ import tensorflow as tf
 
 from tflite_odl.methods.distill.method import PREFIX
 from tflite_odl.proof.proof import Answer, Arrays
+from tflite_odl.proof.references.optimizers import clipped
 from tflite_odl.proof.references.quantized import QuantizedModel
 from tflite_odl.proof.references.supervised import (
     Batch,
@@ -56,16 +58,14 @@ class DistillReference(KerasReference):
         self.student.choices()
         answer = super().call(signature, state, inputs)
         margins = np.concatenate([self.student.choices(), answer.margins])
-        return Answer(
-            answer.outputs, answer.state, margins, answer.gradients, answer.slack
-        )
+        return dataclasses.replace(answer, margins=margins)
 
     def _step(self, state: Arrays, batch: Batch) -> Answer:
         of_teacher = self._of_teacher(state)
         self._load(state)
         self.teacher._load(of_teacher)
         good = self.good(batch)
-        x, y = self._inputs(state, batch, good), batch.y[good]
+        x, y = self.seen(state, batch, good), batch.y[good]
         for one in (self, self.teacher):
             one.drawn.set(state["random"], good)
         watched = [*self.learning, *self.teacher.learning]
@@ -79,7 +79,8 @@ class DistillReference(KerasReference):
             loss = self._student_loss(
                 state, z_s, z_t.numpy(), y, controlled["temperature"], controlled["w"]
             )
-            teacher_loss = self._teacher_loss(z_t, p_s, y)
+            loss += self.penalties()
+            teacher_loss = self._teacher_loss(z_t, p_s, y) + self.teacher.penalties()
         self._note_margins(state, z_t.numpy(), p_t, p_s, margins)
         gradients = dense(
             tape.gradient(loss, self.learning, unconnected_gradients="zero")
@@ -97,7 +98,7 @@ class DistillReference(KerasReference):
         }
         made_from = self._made_from(gradients, gradients)
         optimizer = self._optimizer(state, int(state["step"][0]))
-        self._apply(state, "clip_norm", optimizer, gradients, self.learning)
+        self._apply(state, self, optimizer, gradients)
         after = self._new_state(state, optimizer)
         after |= as_arrays(controlled["news"])
         if self.online:
@@ -111,14 +112,10 @@ class DistillReference(KerasReference):
             if learns:
                 found = self.teacher._made_from(theirs, theirs)
                 made_from |= {PREFIX + name: value for name, value in found.items()}
-        return Answer(as_arrays(outputs), after, np.array(margins), made_from)
-
-    def _inputs(self, state: Arrays, batch: Batch, good) -> list[np.ndarray]:
-        x = self._preprocess(batch.rows(good).x)
-        if not self.config.noise:
-            return x
-        noise = self._noise(state, len(batch.y))
-        return [one + more[good] for one, more in zip(x, noise, strict=True)]
+        theirs = {PREFIX + name: ulps for name, ulps in self.teacher.ulps.items()}
+        margins = np.array(margins)
+        ulps = {**self.ulps, **theirs}
+        return Answer(as_arrays(outputs), after, margins, made_from, ulps=ulps)
 
     def _of_teacher(self, state: Arrays) -> dict[str, np.ndarray]:
         """Returns the teacher's part of the state, without its prefix."""
@@ -128,19 +125,15 @@ class DistillReference(KerasReference):
             if name.startswith(PREFIX) or name in ("random", "step")
         }
 
-    def _apply(self, state: Arrays, clip: str, optimizer, gradients, learning) -> None:
-        if clip in state:
-            largest = float(state[clip][0])
-            gradients, _ = tf.clip_by_global_norm(gradients, largest)
-        optimizer.apply_gradients(zip(gradients, learning, strict=True))
+    def _apply(self, state: Arrays, of: KerasReference, optimizer, gradients) -> None:
+        of.apply(optimizer, clipped(state, gradients))
 
     def _teach(self, state: Arrays, gradients: Sequence, learns: bool) -> Arrays:
         """Returns the teacher's new state, by the method's names."""
         done = int(state["updates"][0])
         optimizer = self.teacher._optimizer(state, done)
         if learns:
-            learning = self.teacher.learning
-            self._apply(state, "clip_norm", optimizer, gradients, learning)
+            self._apply(state, self.teacher, optimizer, gradients)
         after = self.teacher._new_state(state, optimizer)
         after["updates"] = np.array([done + learns], np.int32)
         moved = [n for n, v in after.items() if v is not state.get(n)]

@@ -6,7 +6,12 @@ import functools
 from collections.abc import Mapping
 
 import numpy as np
+import tensorflow as tf
 import tf_keras
+
+from tflite_odl.reading.compiled.optimizers import KERAS_SLOTS
+
+__all__ = ["KERAS_OPTIMIZERS", "KERAS_SLOTS", "clipped", "rate"]
 
 SGD, RMSprop = tf_keras.optimizers.SGD, tf_keras.optimizers.RMSprop
 
@@ -16,22 +21,25 @@ KERAS_OPTIMIZERS = {
     "nesterov": functools.partial(SGD, nesterov=True),
     "adam": tf_keras.optimizers.Adam,
     "adamw": tf_keras.optimizers.AdamW,
+    "amsgrad": functools.partial(tf_keras.optimizers.Adam, amsgrad=True),
     "rmsprop": RMSprop,
     "rmsprop_momentum": RMSprop,
     "rmsprop_centered": functools.partial(RMSprop, centered=True),
 }
-_MOMENTS = {"first_moment": "_momentums", "second_moment": "_velocities"}
-# Of each optimizer's slots, the attribute in which Keras has them.
-KERAS_SLOTS = {
-    "sgd": {},
-    "momentum": {"momentum": "momentums"},
-    "nesterov": {"momentum": "momentums"},
-    "adam": _MOMENTS,
-    "adamw": _MOMENTS,
-    "rmsprop": {"mean_square": "_velocities"},
-    "rmsprop_momentum": {"mean_square": "_velocities", "momentum": "_momentums"},
-    "rmsprop_centered": {"mean_square": "_velocities", "mean": "_average_gradients"},
-}
+
+
+def clipped(state: Mapping[str, np.ndarray], gradients: list) -> list:
+    """Returns the gradients within the limits that are in the state."""
+    if "clip_value" in state:
+        most = float(state["clip_value"][0])
+        gradients = [tf.clip_by_value(g, -most, most) for g in gradients]
+    if "clip_weight_norm" in state:
+        most = float(state["clip_weight_norm"][0])
+        gradients = [tf.clip_by_norm(g, most) for g in gradients]
+    if "clip_norm" in state:
+        most = float(state["clip_norm"][0])
+        gradients, _ = tf.clip_by_global_norm(gradients, most)
+    return gradients
 
 
 def rate(kind: str, state: Mapping[str, np.ndarray], step: int) -> float:
@@ -47,8 +55,11 @@ def rate(kind: str, state: Mapping[str, np.ndarray], step: int) -> float:
         return full
     warmup = float(state["warmup_steps"][0])
     first = full / (warmup + 1)
+    if "first_rate" in state:
+        first = full * float(state["first_rate"][0])
+    warming = first + (full - first) * step / max(warmup, 1)
     if kind == "constant":
-        return min(first * (step + 1), full)
+        return warming if step < warmup else full
     of = tf_keras.optimizers.schedules
     decay_steps = float(state["decay_steps"][0])
     if kind == "cosine":
@@ -61,7 +72,13 @@ def rate(kind: str, state: Mapping[str, np.ndarray], step: int) -> float:
         )
         return float(schedule(step))
     if step < warmup:
-        return first * (step + 1)
+        return warming
+    if kind == "polynomial":
+        final, power = (float(state[n][0]) for n in ("final_rate", "decay_power"))
+        schedule = of.PolynomialDecay(
+            np.float64(full), decay_steps, full * final, power=power
+        )
+        return float(schedule(step - warmup))
     decay_rate = float(state["decay_rate"][0])
     schedule = of.ExponentialDecay(
         np.float64(full), decay_steps, decay_rate, staircase=kind == "step"

@@ -12,6 +12,8 @@ import tensorflow as tf
 import tf_keras
 
 from tflite_odl.proof.proof import Answer, Arrays
+from tflite_odl.proof.references.optimizers import clipped
+from tflite_odl.proof.references.seen import seen
 from tflite_odl.proof.references.skip_policy import ReferencePolicy
 from tflite_odl.proof.references.supervised import (
     Batch,
@@ -77,10 +79,7 @@ class SkipReference(KerasReference):
     def _step(self, state: Arrays, batch: Batch) -> Answer:
         self._load(state)
         good = self.good(batch)
-        y, x = batch.y[good], self._preprocess(batch.rows(good).x)
-        if self.config.noise:
-            noise = self._noise(state, len(batch.y))
-            x = [one + more[good] for one, more in zip(x, noise, strict=True)]
+        y, x = batch.y[good], self.seen(state, batch, good)
         self.drawn.set(state["random"], good)
         persistent = {"persistent": True, "watch_accessed_variables": False}
         # The last layer's own tape: rows' gradients, one by one, stay cheap.
@@ -92,6 +91,7 @@ class SkipReference(KerasReference):
             head.watch(self._head)
             logits = self._run(x, training=True)
             losses = self._row_losses(logits, y)
+            penalties = self.penalties()
         labelled = y >= 0
         p = tf.nn.softmax(logits).numpy()
         policy = ReferencePolicy(self.method, state, self._places(batch), p, y)
@@ -107,21 +107,22 @@ class SkipReference(KerasReference):
         of_batch = [tf.zeros_like(variable) for variable in self.learning]
         if (weights > 0).any():
             of_batch = self._gradients(tape, losses, weights / rows)
+        of_penalties = tape.gradient(
+            penalties, self.learning, unconnected_gradients="zero"
+        )
+        of_batch = [a + b for a, b in zip(of_batch, of_penalties, strict=True)]
         sums, gradients = self._gather(state, of_batch, int(state["step"][0]))
         norm, made_from = float(tf.linalg.global_norm(gradients)), {}
         due, group = self._due(state, int((weights > 0).sum()))
         if norm > 0:
             made_from = self._made_from(gradients, of_batch)
         if due:
-            if "clip_norm" in state:
-                gradients, _ = tf.clip_by_global_norm(
-                    gradients, float(state["clip_norm"][0])
-                )
-            optimizer.apply_gradients(zip(gradients, self.learning, strict=True))
+            self.apply(optimizer, clipped(state, gradients))
         news["updates"] = state["updates"] + np.int32(due)
+        news |= seen(self.method.network, state, x, good)
         after = {**self._new_state(state, optimizer), **sums, **news, **group}
         outputs = {
-            "loss": float(losses.numpy()[labelled].mean()),
+            "loss": float(losses.numpy()[labelled].mean() + penalties),
             "gradient_norm": norm,
             "step": int(state["step"][0]) + 1,
             "accepted": 1,
@@ -131,7 +132,7 @@ class SkipReference(KerasReference):
             **policy.outputs(after),
         }
         margins = np.array(policy.margins)
-        return Answer(as_arrays(outputs), after, margins, made_from)
+        return Answer(as_arrays(outputs), after, margins, made_from, ulps=self.ulps)
 
     def _due(self, state: Arrays, kept: int) -> tuple[bool, dict[str, np.ndarray]]:
         """Returns (whether an update is due, new count of the group's kept rows)."""

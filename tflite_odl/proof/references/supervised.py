@@ -16,17 +16,25 @@ from tflite_odl import contract
 from tflite_odl.builtin.optimizers import SUM, slot_name
 from tflite_odl.methods.supervised import Supervised
 from tflite_odl.proof.proof import Answer, Arrays, Reference
+from tflite_odl.proof.references.augment import augmented
 from tflite_odl.proof.references.backbone import Tail
 from tflite_odl.proof.references.losses import KERAS_LOSSES
 from tflite_odl.proof.references.noise import DrawnNoise
 from tflite_odl.proof.references.optimizers import (
     KERAS_OPTIMIZERS,
     KERAS_SLOTS,
+    clipped,
     rate,
 )
+from tflite_odl.proof.references.seen import seen
+from tflite_odl.reading import rebuild
 from tflite_odl.reading.copies import float32_copy, float64_copy
 from tflite_odl.reading.graph import variables
+from tflite_odl.reading.penalties import OfLearning, regularized
 
+# Of a constrained weight, float32 steps that are rounding: a sum of squares and its
+# root, epsilon, a quotient and a product, and the two terms of a rate.
+ULPS = 4
 # Of a loss, relative where above 1: a choice between two classes may differ where their
 # logits are closer than this.
 NEARLY_EQUAL = 1e-5
@@ -74,13 +82,27 @@ class KerasReference(Reference):
         copy = float64_copy if dtype == "float64" else float32_copy
         self.model = copy(method.network.model)
         self.tail = Tail(method.network, self.model)
-        self.loss = KERAS_LOSSES[self.config.loss](self.config, method.num_classes)
+        self.loss = self.make_loss()
         self.variables = self.adapted()
         self.learning = [self.variables[name] for name in self.graph.trainable]
         moving = {id(self.variables[name]) for name in self.graph.moving}
+        self._count_learning()
         self.drawn = DrawnNoise(self.model, self.graph)
+        self.ulps = dict.fromkeys(self.graph.constraints, ULPS)
         for layer in _batch_norms(self.model):
             layer.trainable = id(layer.moving_mean) in moving
+
+    def _count_learning(self) -> None:
+        """Switches off what Keras 3 penalizes only while it learns."""
+        learning = {id(variable) for variable in self.learning}
+        for path, layer in rebuild.all_layers(self.model):
+            for variable, regularizer, _ in regularized(layer, path):
+                if isinstance(regularizer, OfLearning):
+                    regularizer.counts = id(variable) in learning
+
+    def make_loss(self):
+        """Returns the loss in Keras; methods that have another one need none here."""
+        return KERAS_LOSSES[self.config.loss](self.config, self.method.num_classes)
 
     def adapted(self) -> dict[str, tf.Variable]:
         """Returns {weight name: variable}, once the copy of the model computes what the
@@ -97,34 +119,43 @@ class KerasReference(Reference):
     def _step(self, state: Arrays, batch: Batch) -> Answer:
         self._load(state)
         good = self.good(batch)
-        x = self._preprocess(batch.rows(good).x)
-        if self.config.noise:
-            noise = self._noise(state, len(batch.y))
-            x = [one + more[good] for one, more in zip(x, noise, strict=True)]
+        x = self.seen(state, batch, good)
         self.drawn.set(state["random"], good)
         with tf.GradientTape() as tape:
             tape.watch(self.learning)
             loss = self._loss(self._run(x, training=True), batch.rows(good))
+            loss += self.penalties()
+        rejected = int(batch.count[0] - good.sum())
         gradients = dense(tape.gradient(loss, self.learning))
+        followed = seen(self.method.network, state, x, good)
+        return self.stepped(state, float(loss), rejected, gradients, followed)
+
+    def stepped(
+        self,
+        state: Arrays,
+        loss: float,
+        rejected: int,
+        gradients: list,
+        news: Arrays | None = None,
+    ) -> Answer:
+        """Returns the answer of a training step, once its gradients are known, and
+        what else of the state is new."""
         done = int(state["step"][0])
         of_batch = gradients
         sums, gradients = self._gather(state, gradients, done)
         outputs = {
-            "loss": float(loss),
+            "loss": loss,
             "gradient_norm": float(tf.linalg.global_norm(gradients)),
             "step": done + 1,
             "accepted": 1,
-            "rejected_rows": int(batch.count[0] - good.sum()),
+            "rejected_rows": rejected,
         }
         optimizer = self._optimizer(state, done // self.config.accumulate)
         made_from = self._made_from(gradients, of_batch)
         if (done + 1) % self.config.accumulate == 0:
-            if "clip_norm" in state:
-                largest = float(state["clip_norm"][0])
-                gradients, _ = tf.clip_by_global_norm(gradients, largest)
-            optimizer.apply_gradients(zip(gradients, self.learning, strict=True))
-        after = {**self._new_state(state, optimizer), **sums}
-        return Answer(as_arrays(outputs), after, gradients=made_from)
+            self.apply(optimizer, clipped(state, gradients))
+        after = {**self._new_state(state, optimizer), **sums, **(news or {})}
+        return Answer(as_arrays(outputs), after, gradients=made_from, ulps=self.ulps)
 
     def _predictions(self, state: Arrays, x: Arrays) -> np.ndarray:
         """Returns [N, C] from Keras' inference mode."""
@@ -134,15 +165,28 @@ class KerasReference(Reference):
     def _evaluate(self, state: Arrays, batch: Batch) -> Answer:
         """Returns loss and metrics of the labelled rows."""
         self._load(state)
-        batch = batch.rows(self.good(batch))
+        batch = batch.rows(self.good(batch) & self.loss.labelled(batch.y))
         output = self._run(self._preprocess(batch.x), training=False)
-        loss = float(self._loss(output, batch))
-        keep = self.loss.labelled(batch.y)
+        loss = float(self._loss(output, batch) + self.penalties())
         nearly = NEARLY_EQUAL * max(1.0, abs(loss))
-        found = self.loss.metrics(output.numpy()[keep], batch.y[keep], nearly)
+        found = self.loss.metrics(output.numpy(), batch.y, nearly)
         return Answer(
             as_arrays({"loss": loss, **found.values}), state, slack=found.slack
         )
+
+    def penalties(self) -> tf.Tensor:
+        """Returns what Keras adds to the loss of the last run."""
+        none = tf.zeros([], self.dtype)
+        return tf.add_n([none, *(tf.cast(x, self.dtype) for x in self.model.losses)])
+
+    def apply(self, optimizer: tf_keras.optimizers.Optimizer, gradients: list) -> None:
+        """Makes an update; Keras' optimizer applies the constraints behind it."""
+        before = tf_keras.backend.floatx()
+        tf_keras.backend.set_floatx(self.dtype)  # NonNeg multiplies by this dtype
+        try:
+            optimizer.apply_gradients(zip(gradients, self.learning, strict=True))
+        finally:
+            tf_keras.backend.set_floatx(before)
 
     def good(self, batch: Batch) -> np.ndarray:
         """Returns [B] bool: the rows that count."""
@@ -178,6 +222,20 @@ class KerasReference(Reference):
             scaled = x[part.name].astype(dtype) * scale + offset
             found.append(scaled.astype(self.dtype))
         return found
+
+    def seen(self, state: Arrays, batch: Batch, good: np.ndarray) -> list[np.ndarray]:
+        """Returns what is learned from the good rows: augmented, with noise."""
+        raw = dict(batch.rows(good).x)
+        for name, view in self.method.views.items():
+            shape = (len(batch.y), *raw[name].shape[1:])
+            draws = view.draw(tf.constant(state["random"]), shape)
+            chosen = {draw: value.numpy()[good] for draw, value in draws.items()}
+            raw[name] = augmented(raw[name], chosen, view.family, self.dtype)
+        x = self._preprocess(raw)
+        if not self.config.noise:
+            return x
+        noise = self._noise(state, len(batch.y))
+        return [one + more[good] for one, more in zip(x, noise, strict=True)]
 
     def _noise(self, state: Arrays, rows: int) -> list[np.ndarray]:
         """Noise by the graph's own generator, which has a test of its own."""

@@ -132,8 +132,14 @@ def name_of(function) -> str:
     return name if isinstance(name, str) else getattr(function, "__name__", str(name))
 
 
+def unchanged(context) -> str:
+    """Adds nothing: the layer hands on what it gets."""
+    return context.inputs[0]
+
+
 CONVERTERS = {
     "Activation": activation_layer,
+    "ActivityRegularization": unchanged,
     "ELU": elu,
     "LeakyReLU": leaky_relu,
     "PReLU": prelu,

@@ -1,0 +1,1 @@
+"""The phone on the desk: other processors, other runtimes, and what a phone limits."""

@@ -1,0 +1,204 @@
+"""Which options hold: what a method is told, what the model was compiled with, or the
+defaults."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tf_keras
+
+from tflite_odl.builtin.losses import LOSSES
+from tflite_odl.builtin.schedules import Schedule
+from tflite_odl.errors import ModelError
+from tflite_odl.reading import endings
+from tflite_odl.reading.compiled import Compiled, CompiledLoss
+from tflite_odl.reading.load import LoadedModel
+
+# What the ending of a model that was not compiled says of its loss.
+BY_ENDING = {"softmax": "sparse_cross_entropy", "sigmoid": "binary_cross_entropy"}
+SAVED, FRESH = "saved", "fresh"
+
+
+@dataclasses.dataclass(frozen=True)
+class Resolved:
+    """The options of a method's configuration, and where they are from.
+
+    Attributes:
+      options: fields of the configuration.
+      notes: a line on the loss, and one on the optimizer.
+      logits: whether the model was compiled with a loss that takes logits.
+    """
+
+    options: dict[str, Any]
+    notes: tuple[str, ...]
+    logits: bool = False
+
+
+def resolve(
+    told: Mapping[str, Any], loaded: LoadedModel, losses: Sequence[str]
+) -> Resolved:
+    """Returns the options that hold for a model.
+
+    What is told holds. Of the rest loss and optimizer are as the model was compiled
+    with them; its loss is left aside where another one is told, and so is its optimizer
+    with all its numbers. A model that was not compiled has the loss that its ending
+    says, or the only one there is.
+
+    Args:
+      told: fields of a `SupervisedConfig`.
+      loaded: the model.
+      losses: what the method can learn by.
+
+    Raises:
+      ModelError: the model was compiled with what has no builtin form, or nothing says
+        what its loss is.
+    """
+    loss, of_loss = _loss(told, loaded, losses)
+    learning, of_optimizer = _learning(told, loaded.compiled)
+    options = {**loss, **learning, **told}
+    if "hyperparameters" in told and "hyperparameters" in learning:
+        both = {**learning["hyperparameters"], **told["hyperparameters"]}
+        options["hyperparameters"] = both
+    if options.get("optimizer_state", FRESH) == SAVED and not _same_optimizer(
+        loaded.compiled, options
+    ):
+        raise ModelError(
+            "optimizer_state='saved' needs the optimizer that the model was compiled "
+            "with, and its state in the file: leave optimizer (--optimizer) out, or "
+            "start fresh"
+        )
+    return Resolved(options, (of_loss, of_optimizer), _takes_logits(loaded.compiled))
+
+
+def _takes_logits(compiled: Compiled | None) -> bool:
+    if compiled is None or compiled.loss is None:
+        return False
+    found = _readable(compiled.supervision)
+    return found is not None and bool(found.from_logits)
+
+
+def _same_optimizer(compiled: Compiled | None, options: Mapping[str, Any]) -> bool:
+    if compiled is None or compiled.identifier is None:
+        return False
+    return compiled.learning()["optimizer"] == options.get("optimizer")
+
+
+def _loss(
+    told: Mapping[str, Any], loaded: LoadedModel, losses: Sequence[str]
+) -> tuple[dict[str, Any], str]:
+    """Returns (options of the loss, a line on it)."""
+    compiled = loaded.compiled
+    known = compiled is not None and compiled.loss is not None
+    if "loss" in told:
+        name = told["loss"]
+        found = _readable(compiled.supervision) if known else None
+        if found is None:
+            return {}, f"loss {name}: as told"
+        if found.options["loss"] == name:
+            return _rest(found.options, told, f"loss {name}", found.named)
+        return {}, f"loss {name}: as told; {found.named}"
+    if known:
+        found = compiled.supervision()
+        _check_probabilities(loaded.model, found)
+        name = f"loss {found.options['loss']}"
+        return _rest(found.options, told, name, found.named)
+    if len(losses) == 1:
+        return {"loss": losses[0]}, f"loss {losses[0]}: the only one of this method"
+    ending = endings.find(loaded.model)
+    if ending.activation not in BY_ENDING:
+        raise ModelError(
+            f"model {loaded.model.name!r} was not compiled with a loss, and layer "
+            f"{ending.path!r}, which ends it, is {ending.activation} and does not say "
+            f"one: set loss (--loss) to one of {', '.join(losses)}"
+        )
+    loss = BY_ENDING[ending.activation]
+    return {"loss": loss}, f"loss {loss}: the model ends in {ending.activation}"
+
+
+def _check_probabilities(model: tf_keras.Model, found: CompiledLoss) -> None:
+    """Raises ModelError if a loss takes a linear ending for probabilities."""
+    if found.from_logits is False and endings.find(model).activation == "linear":
+        raise ModelError(
+            f"{found.named}, which takes probabilities, but the model ends in linear "
+            f"values: to train these as logits set loss (--loss) to "
+            f"{found.options['loss']}, else to another of {', '.join(LOSSES)}"
+        )
+
+
+def _learning(
+    told: Mapping[str, Any], compiled: Compiled | None
+) -> tuple[dict[str, Any], str]:
+    """Returns (options of optimizer and schedule, a line on them)."""
+    state = told.get("optimizer_state", FRESH)
+    starts = (
+        "its state is the saved one" if state == SAVED else "its state starts fresh"
+    )
+    if compiled is None or compiled.identifier is None:
+        name = told.get("optimizer", "sgd")
+        source = "as told" if "optimizer" in told else "the default"
+        return {}, f"optimizer {name}: {source}; {starts}"
+    if "optimizer" not in told:
+        found = compiled.learning()
+    else:
+        found = _readable(compiled.learning)
+        if found is None or found["optimizer"] != told["optimizer"]:
+            theirs = f"{compiled.where} was compiled with {compiled.optimizer_name}"
+            return {}, f"optimizer {told['optimizer']}: as told; {theirs}; {starts}"
+    source = f"{compiled.where} was compiled with it"
+    options, line = _rest(found, told, _summary({**found, **told}), source)
+    return options, f"{line}; {starts}"
+
+
+def _readable(read: Any) -> Any:
+    """Returns what a model was compiled with, None where that is not understood: what
+    is told takes its place."""
+    try:
+        return read()
+    except ModelError:
+        return None
+
+
+def _rest(
+    found: Mapping[str, Any], told: Mapping[str, Any], what: str, source: str
+) -> tuple[dict[str, Any], str]:
+    """Returns (what is found and not told, a line that says what contradicts it)."""
+    both = [n for n in found if n in told and n != "hyperparameters"]
+    other = [
+        f"{n}={_plain(told[n])} as told, not {_plain(found[n])}"
+        for n in both
+        if told[n] != found[n]
+    ]
+    numbers = told.get("hyperparameters", {})
+    before = found.get("hyperparameters", {})
+    other += [
+        f"{n}={v:g} as told, not {before[n]:g}"
+        for n, v in numbers.items()
+        if n in before and before[n] != v
+    ]
+    taken = {name: value for name, value in found.items() if name not in told}
+    if "hyperparameters" in found:
+        taken["hyperparameters"] = before
+    return taken, "; ".join([f"{what}: {source}", *other])
+
+
+def _summary(options: Mapping[str, Any]) -> str:
+    """Returns "optimizer adam(learning_rate=0.001, ...)"."""
+    numbers = {
+        "learning_rate": options["learning_rate"],
+        **options.get("hyperparameters", {}),
+        **{n: v for n, v in options.items() if n.startswith("clip_")},
+    }
+    if "accumulate" in options:
+        numbers["accumulate"] = options["accumulate"]
+    said = [f"{name}={value:g}" for name, value in numbers.items() if value is not None]
+    if "schedule" in options:
+        said.append(f"schedule={_plain(options['schedule'])}")
+    return f"optimizer {options['optimizer']}({', '.join(said)})"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Schedule):
+        return value.kind
+    return f"{value:g}" if isinstance(value, float) else value

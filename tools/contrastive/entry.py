@@ -1,0 +1,36 @@
+"""The suite contrastive: what a stream teaches under each policy, by probes."""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
+
+import processes
+import records
+
+from tools.contrastive import cases, page, suite
+
+HERE = pathlib.Path(__file__).parent
+QUICK = ("phone",)
+QUICK_ARMS = (cases.OURS, cases.NONE, cases.FIFO, cases.UNTRAINED)
+
+
+def main(request) -> str:
+    """Runs what is missing, writes page, plots and data unless quick; returns the page.
+
+    Raises:
+      KeyError: a case is unknown.
+    """
+    if unknown := sorted(set(request.cases) - set(cases.CASES)):
+        raise KeyError(f"unknown {unknown}, there are {list(cases.CASES)}")
+    plan = suite.Plan(tuple(request.cases or cases.CASES), keep=request.keep)
+    work = request.work
+    if request.quick:
+        names = request.cases or QUICK
+        plan = suite.Plan(tuple(names), request.keep, 1, 3, 1, QUICK_ARMS)
+        work /= "quick"
+    results = suite.Study(work, plan, request.say).run()
+    results |= {"machine": processes.machine(), "versions": processes.versions()}
+    return records.publish(request, results, page.page, HERE / "plots.py")

@@ -1,0 +1,96 @@
+"""The page of the contrastive suite, in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tools.contrastive import cases, figures
+
+ABOUT = """\
+Each net learns from fresh weights on a stream without labels; each seed has its own
+weights and order, the same for all arms. A segment is 16 items, 16 more are drawn from
+a buffer of 256: 64 views. `none` takes segments of 32. `flip_score` is Wu et al.'s:
+its buffer of 32 is its mini-batch, scores are made anew every 20 steps. Labels are
+used by the probes alone: a linear one that sees 1, 10 or 100 % of them, and kNN of 20,
+on held-out rows, in percent. `untrained` is the floor, `none, iid` the ceiling: the
+same items shuffled."""
+
+PASS = "Equal stream items: after one pass."
+SECONDS = """\
+Equal seconds, counted by the steps' times on one thread: further passes in new orders,
+as many as `ours` makes."""
+USES = """\
+How often an item was in a mini-batch, one seed, all passes: items never used, the
+largest number, and how unevenly (Gini: 0 = all alike). Entropy: bits of the classes in
+the buffer at the end."""
+COLUMNS = ("arm", "1 %", "10 %", "100 %", "kNN", "ours - arm at 10 %", "seeds")
+SHARES = ("0.01", "0.1", "1", "knn")
+
+
+def page(results: dict, command: str, plots: Mapping[str, str] | None = None) -> str:
+    """Returns the page of {"times", "records", "skipped", ...}.
+
+    Args:
+      results: of the suite.
+      command: that made them.
+      plots: {case: file}.
+    """
+    made = f"Machine: {results['machine']}. {', '.join(results['versions'])}."
+    parts = ["# What a stream teaches without labels", ABOUT, f"`{command}`. {made}"]
+    parts += ["## Time of a step", _times(results["times"])]
+    for case in dict.fromkeys(r["case"] for r in results["records"]):
+        found = figures.of_case(results["records"], case)
+        parts += [f"## {case}", PASS, _probes(found, True)]
+        parts += [SECONDS, _probes(found, False), USES, _uses(found)]
+        if plots and case in plots:
+            parts.append(f"![{case}]({plots[case]})")
+    for name, why in results["skipped"].items():
+        parts.append(f"- {name} is missing: {why}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(columns, rows) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def _probes(found: dict, one_pass: bool) -> str:
+    rows = []
+    for arm, by_seed in found.items():
+        means = [f"{figures.mean(by_seed, share, one_pass):.1f}" for share in SHARES]
+        apart = ""
+        if cases.OURS in found and arm != cases.OURS:
+            ours = found[cases.OURS]
+            mean, half = figures.paired(ours, by_seed, "0.1", one_pass)
+            apart = f"{mean:+.1f} ± {half:.1f}"
+        rows.append([arm, *means, apart, len(by_seed)])
+    return _table(COLUMNS, rows)
+
+
+def _uses(found: dict) -> str:
+    rows = []
+    for arm, by_seed in found.items():
+        uses = by_seed.get(0, {}).get("uses")
+        if uses and uses["largest"]:
+            entropy = by_seed[0]["class_entropy"]
+            shown = "" if entropy is None else f"{entropy:.2f}"
+            rows.append(
+                [arm, uses["never"], uses["largest"], f"{uses['gini']:.2f}", shown]
+            )
+    return _table(("arm", "never used", "most", "Gini", "entropy"), rows)
+
+
+def _times(times: dict) -> str:
+    """Returns each step's milliseconds and its share of the same without a buffer."""
+    plain = next(arm for arm in cases.ALL if arm.name == cases.NONE)
+    rows = []
+    for net, of_net in times.items():
+        for arm in cases.ALL:
+            if arm.artifact in of_net and arm.trains and not arm.order:
+                rounds, share = sorted(of_net[arm.artifact]), ""
+                if plain.artifact in of_net:
+                    of_plain = figures.share(of_net, arm.artifact, plain.artifact)
+                    share = f"{of_plain:.3f}"
+                ms = f"{rounds[len(rounds) // 2]:.1f}"
+                rows.append([net, arm.name, ms, share])
+    return _table(("net", "arm", "ms", "of the same 64 views without a buffer"), rows)

@@ -1,0 +1,241 @@
+"""What `emulate` does beyond a plain run: a device, faults, processors, the report."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import statistics
+import time
+from typing import Any
+
+from absl import flags
+from rich.console import Console
+from rich.progress import Progress
+
+from tflite_odl import contract
+from tflite_odl.desk import app, parity, phone, places, profiles, schedule
+from tflite_odl.desk.arm import counting, environment
+from tflite_odl.desk.profiles import Profile
+from tflite_odl.desk.replay import Call
+from tflite_odl.desk.report import findings, page
+from tflite_odl.errors import ArtifactError
+from tflite_odl.host import checkpoint, records
+from tflite_odl.host.artifact import Artifact
+from tflite_odl.host.runtimes import InterpreterRuntime
+
+_DEVICE = flags.DEFINE_string(
+    "device", None, f"profile whose limits hold: {', '.join(profiles.names())}, or FILE"
+)
+_FAULTS = flags.DEFINE_string(
+    "faults",
+    "",
+    "how often each comes, as kill=3,gap=2: "
+    f"{', '.join((*schedule.LIFE, *schedule.STREAM))}",
+)
+_REPORT = flags.DEFINE_string("report", None, "write an HTML page, and JSON beside it")
+_PARITY = flags.DEFINE_integer(
+    "parity", 0, "steps by which runtimes and processors are compared; 0: not at all"
+)
+_ABI = flags.DEFINE_enum(
+    "abi", "x86_64", ["x86_64", "arm64-v8a"], "arm64-v8a: compare an emulated one, too"
+)
+_COUNT = flags.DEFINE_boolean(
+    "count", False, "count instructions of each signature on emulated ARM64 cores"
+)
+_CORES = flags.DEFINE_list(
+    "cores", [], "cores to count on, the device's by default: a55, a76, a78, x4"
+)
+_STEP_MS = flags.DEFINE_float(
+    "step_ms", None, "what a step takes on the phone, by which sensor rows arrive"
+)
+# Steps by which a step's time on this desk is taken where nothing else is known.
+_TIMED = 5
+
+
+def wanted() -> bool:
+    """Whether a device or faults were asked for: the app leads lives of its own."""
+    return bool(_DEVICE.value or _FAULTS.value)
+
+
+def profile() -> Profile | None:
+    """Returns the device that was asked for.
+
+    Raises:
+      DeviceError: there is none of that name, or its file is wrong.
+    """
+    return profiles.load(_DEVICE.value) if _DEVICE.value else None
+
+
+def compared(artifact: Artifact, console: Console) -> dict[str, list[dict[str, Any]]]:
+    """Returns what the flags ask to compare and to count: `parity` and `counts`."""
+    steps = _PARITY.value or (20 if _ABI.value != "x86_64" else 0)
+    rows = _matrix(artifact, steps, console) if steps else []
+    return {"parity": rows, "counts": _counts(artifact, console)}
+
+
+def _matrix(artifact: Artifact, steps: int, console: Console) -> list[dict[str, Any]]:
+    asked = places.here()
+    if _ABI.value != "x86_64":
+        asked.append(places.emulated(_emulator("a76", console)))
+    found = []
+    batches = list(parity.golden_batches(artifact, steps))
+    for row in parity.matrix(artifact, batches, asked):
+        worst = row.worst
+        found.append(
+            {
+                "place": row.place,
+                "passed": row.passed,
+                "problem": row.problem,
+                "drift": row.drift,
+                "worst": worst and dataclasses.asdict(worst),
+                "differences": [dataclasses.asdict(d) for d in row.differences],
+            }
+        )
+        told = row.problem or (worst and f"{worst.signature}.{worst.tensor}")
+        answer = "agrees" if row.passed else "DIFFERS"
+        console.out(f"{row.place}: {answer}, worst is {told}")
+    return found
+
+
+def _counts(artifact: Artifact, console: Console) -> list[dict[str, Any]]:
+    if not _COUNT.value:
+        return []
+    device = profile()
+    cores = _CORES.value or [device.core if device else "a76"]
+    found = []
+    for core in cores:
+        for count in counting.count(
+            _emulator(core, console), artifact.path, _one_call_each(artifact)
+        ):
+            found.append(dataclasses.asdict(count))
+            console.out(
+                f"{count.signature} on {core}, one thread: {count.instructions:.1f} M "
+                f"instructions, {count.bound:.1f} M cycles at least, "
+                f"{count.estimate:.1f} by the cache model"
+            )
+    return found
+
+
+def _emulator(core: str, console: Console) -> environment.Emulator:
+    return environment.ready(core, say=console.out)
+
+
+def _one_call_each(artifact: Artifact) -> list[Call]:
+    with InterpreterRuntime(artifact.model, artifact.manifest, 1) as runtime:
+        batch = next(parity.golden_batches(artifact, 1))
+        return list(parity.calls_of(runtime, artifact.manifest, [batch]))
+
+
+def step_seconds(
+    artifact: Artifact, device: Profile, counts: list[dict[str, Any]]
+) -> tuple[float, str]:
+    """Returns what a step takes on the device, and where that is known from."""
+    if _STEP_MS.value is not None:
+        return _STEP_MS.value / 1e3, "--step_ms"
+    for count in counts:
+        if count["signature"] == contract.TRAIN and count["core"] == device.core:
+            return count["estimate"] / (device.gigahertz * 1e3), "counts, by estimate"
+    with InterpreterRuntime(artifact.model, artifact.manifest) as runtime:
+        batch = next(parity.golden_batches(artifact, 1))
+        runtime.run(contract.TRAIN, batch)
+        seconds = []
+        for _ in range(_TIMED):
+            began = time.perf_counter()
+            runtime.run(contract.TRAIN, batch)
+            seconds.append(time.perf_counter() - began)
+    return statistics.median(
+        seconds
+    ), "this desk, which is no phone: --count, --step_ms"
+
+
+def lead(
+    life: app.Life,
+    artifact: Artifact,
+    steps: int,
+    counts: list[dict[str, Any]],
+    console: Console,
+) -> dict[str, Any]:
+    """Leads the app through its lives on the device; returns what the report tells.
+
+    Args:
+      life: without batches, faults and limits, which are planned here.
+      artifact: what it uses.
+      steps: batches in all.
+      counts: as `compared` returns them.
+      console: for progress.
+
+    Raises:
+      DeviceError: the app took too much memory, or failed for another reason.
+    """
+    device = profile() or Profile("none", "no device", sensor=profiles.Sensor())
+    size = artifact.manifest.signature(contract.TRAIN).inputs[0].shape[0]
+    seconds, source = step_seconds(artifact, device, counts)
+    faults = schedule.parse(_FAULTS.value)
+    plan = schedule.plan(device, size, steps, seconds, faults, life.seed)
+    life = dataclasses.replace(
+        life,
+        batches=[list(batch) for batch in plan.batches],
+        corrupt=sorted(list(pair) for pair in plan.corrupt),
+        threads=device.threads if _DEVICE.value else life.threads,
+        memory_mb=device.memory_mb if _DEVICE.value else None,
+    )
+    with Progress(console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("train", total=steps)
+        outcome = phone.live(
+            life, plan.faults, lambda batch: progress.update(bar, completed=batch)
+        )
+    hours = max(plan.seconds[-1] if plan.seconds else 0.0, 1e-9) / 3600
+    return {
+        "after": outcome.result["after"],
+        "faults": [dataclasses.asdict(fault) for fault in outcome.came],
+        "equal": outcome.equal,
+        "stream": {
+            "lost": plan.lost,
+            "duplicated": plan.duplicates,
+            "corrupted": len(plan.corrupt),
+        },
+        "calls": outcome.result["calls"],
+        "memory": outcome.result["memory"],
+        "storage": _storage(artifact, pathlib.Path(life.out), hours),
+        "summary": outcome.result["summary"],
+        "step": {"seconds": seconds, "source": source},
+    }
+
+
+def _storage(artifact: Artifact, out: pathlib.Path, hours: float) -> dict[str, float]:
+    """Returns what lies on the phone, and what is written there in an hour."""
+    state = (out / checkpoint.NEWEST).stat().st_size
+    kept = len(artifact.model) + 3 * state
+    logged = (out / records.RECORDS).stat().st_size
+    told = json.loads((out / app.RESULT).read_text())["calls"]
+    saves = told.get(contract.SAVE, {}).get("calls", 0)
+    return {
+        "kept_bytes": kept,
+        "written_bytes": saves * state + logged,
+        "bytes_per_hour": (saves * state + logged) / hours,
+    }
+
+
+def golden(artifact: Artifact) -> dict[str, int]:
+    """Returns how many golden outputs hold here, of how many; {} without goldens."""
+    from tflite_odl.desk import proving
+
+    try:
+        results = proving.prove(artifact, "interpreter", 1)
+    except ArtifactError:
+        return {}
+    return {"passed": sum(r.passed for r in results), "all": len(results)}
+
+
+def report(found: findings.Findings, console: Console) -> None:
+    """Writes page and data where `--report` says, if it does."""
+    if _REPORT.value is None:
+        return
+    path = pathlib.Path(_REPORT.value)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.with_suffix(".json").write_text(
+        json.dumps(dataclasses.asdict(found), indent=1)
+    )
+    path.write_text(page.page(found))
+    console.out(f"report: {path}")
