@@ -117,9 +117,9 @@ def test_inputs_of_whole_numbers_take_no_scale_and_no_noise():
 
 
 def test_the_penalty_on_a_carried_layers_weights_is_not_dropped():
-    inputs = kl.Input((4, 3))
-    x = kl.LSTM(2, kernel_regularizer="l2", name="loop")(inputs)
-    model = tf_keras.Model(inputs, kl.Dense(2, name="top")(x))
+    inputs = kl.Input((3, 4, 4, 2))
+    x = kl.ConvLSTM2D(2, 2, kernel_regularizer="l2", name="loop")(inputs)
+    model = tf_keras.Model(inputs, kl.Dense(2, name="top")(kl.Flatten()(x)))
     with pytest.raises(ModelError, match="'loop'.*a constant, would vanish"):
         from_keras(model, {"top"})
 
