@@ -234,7 +234,7 @@ class ContrastiveProof(SupervisedProof):
     def given(self, signature: str, inputs: Arrays) -> Arrays:
         if signature != contract.INFER:
             return {}
-        embedding = given(self.method, inputs)
+        (embedding,) = given(self.method, inputs)
         length = np.linalg.norm(embedding, axis=1, keepdims=True)
         return {"embedding": embedding / np.maximum(length, 1e-12)}
 
