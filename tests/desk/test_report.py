@@ -86,7 +86,7 @@ def test_all_is_well():
     [
         ("Does it learn", {"after": {"accuracy": 0.05}}),
         (
-            "learn",
+            "Does it learn",
             {"before": {"absolute_error": 1.0}, "after": {"absolute_error": 2.0}},
         ),
         ("stock runtime", {"artifact": {**ARTIFACT, "flex_ops": 2}}),

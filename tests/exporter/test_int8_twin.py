@@ -32,11 +32,12 @@ from tflite_odl.proof import int8_twins
 from tflite_odl.proof.candidate import ParityError
 
 RECIPE = "int8_serve"
+LOSS = "sparse_cross_entropy"
 
 
 def made(model: tf_keras.Model, rows=None, **options):
     """Returns (method that follows its activations, plan, twin)."""
-    method = Finetune(randomize(model), learning_rate=0.1, **options)
+    method = Finetune(randomize(model), learning_rate=0.1, **{"loss": LOSS, **options})
     rows = nets.calibration(method) if rows is None else rows
     plan = int8_twin.planned(method.network, rows)
     method = method.observing(plan.observed)
@@ -282,7 +283,7 @@ def test_what_is_int8_is_said(build):
     said = Artifact.open(build("finetune-int8-serve")).manifest.quantization
     assert said["recipe"] == RECIPE and said["int8_share_of_multiply_adds"] == 1.0
     assert said["int8_layers"] == ["conv", "depthwise", "conv2", "head"]
-    graph = fold.folded(Finetune(nets.noisy_net()).network.graph).graph
+    graph = fold.folded(Finetune(nets.noisy_net(), loss=LOSS).network.graph).graph
     assert set(places(graph).float_layers) == {"groups", "layers"}
 
 
@@ -317,7 +318,7 @@ def test_a_method_without_a_twin_refuses_its_recipe():
 
 
 def test_rows_that_overflow_are_refused():
-    method = Finetune(randomize(nets.conv_net()))
+    method = Finetune(randomize(nets.conv_net()), loss=LOSS)
     rows = np.full((4, 6, 6, 2), 3e38, np.float32)
     with pytest.raises(ExportError, match="not finite"):
         int8_twin.planned(method.network, rows)

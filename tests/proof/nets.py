@@ -134,7 +134,7 @@ class Net:
     sample: Callable[[], Any] = lambda: None
 
     def of(self):
-        options = {"loss": "sparse_cross_entropy", **self.options}
+        options = nets.with_loss(self.method, self.options)
         return self.method(self.make(), **options)
 
 

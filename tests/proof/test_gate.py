@@ -156,7 +156,8 @@ def test_every_op_has_a_reference():
     from tflite_odl.builtin.ops import FAMILIES
     from tflite_odl.proof.references.ops import OPS
 
-    assert FAMILIES.keys() == OPS.keys()
+    # What is carried is Keras' own function.
+    assert FAMILIES.keys() - {"carried"} == OPS.keys()
 
 
 def test_a_sample_is_drawn_class_by_class():

@@ -123,3 +123,11 @@ def test_the_penalty_on_a_carried_layers_weights_is_not_dropped():
     model = tf_keras.Model(inputs, kl.Dense(2, name="top")(x))
     with pytest.raises(ModelError, match="'loop'.*a constant, would vanish"):
         from_keras(model, {"top"})
+
+
+def test_a_layer_that_mixes_rows_is_not_carried():
+    inputs = kl.Input((4,))
+    mixed = kl.Lambda(lambda x: x - tf.reduce_mean(x, 0), name="mixes")(inputs)
+    model = tf_keras.Model(inputs, kl.Dense(2, name="top")(mixed))
+    with pytest.raises(ModelError, match="'mixes'.*depends on the other rows"):
+        from_keras(model, {"top"})

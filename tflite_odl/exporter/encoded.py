@@ -98,7 +98,7 @@ def encode(
     Raises:
       ExportError: a weight of few bits is read by another op than FULLY_CONNECTED.
     """
-    (graph,) = tree.subgraphs
+    graph = tree.subgraphs[0]  # others are what loops repeat
     tensors = {}
     for index, tensor in enumerate(graph.tensors):
         data = tree.buffers[tensor.buffer].data

@@ -191,8 +191,8 @@ class Forward:
         return self.call.layer
 
     def check(self, graph: Graph, node: Node) -> None:
-        """Raises ModelError if the layer draws, keeps a state, or computes something
-        else in training than in inference, as its frozen copy in Keras would."""
+        """Raises ModelError if the layer draws, keeps a state, mixes rows, or computes
+        something else in training than in inference, as its frozen copy would."""
         shapes = [[_ROWS, *shape] for shape in graph.input_shapes(node)]
         specs = [tf.TensorSpec(shape, tf.float32) for shape in shapes]
         trained = self.traced(specs, training=True)
@@ -208,10 +208,13 @@ class Forward:
             pairs = [_flat(traced(*tensors)) for traced in (trained, inferred)]
         except tf.errors.OpError as error:
             raise self.cannot(f"running it fails: {error.message}") from error
-        for ours, theirs in zip(*pairs, strict=True):
-            size = max(float(np.abs(theirs).max(initial=0.0)), 1e-30)
-            if not np.abs(ours - theirs).max(initial=0.0) <= _SAME * size:
-                raise self.cannot("in training it computes something else")
+        if not all(map(_same, *pairs)):
+            raise self.cannot("in training it computes something else")
+        others = [np.concatenate([v[:1], np.zeros_like(v[1:])]) for v in values]
+        beside = _flat(inferred(*map(tf.constant, others)))
+        firsts = [[y[:1] for y in outputs] for outputs in (pairs[1], beside)]
+        if any(len(y) != _ROWS for y in beside) or not all(map(_same, *firsts)):
+            raise self.cannot("a row's output depends on the other rows")
 
     def cannot(self, why: str) -> ModelError:
         return ModelError(
@@ -225,6 +228,11 @@ def _ops(traced) -> set[str]:
     graph = traced.graph.as_graph_def()
     nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]
     return {node.op for node in nodes}
+
+
+def _same(ours: np.ndarray, theirs: np.ndarray) -> bool:
+    size = max(float(np.abs(theirs).max(initial=0.0)), 1e-30)
+    return bool(np.abs(ours - theirs).max(initial=0.0) <= _SAME * size)
 
 
 def _flat(outputs: dict[str, tf.Tensor]) -> list[np.ndarray]:

@@ -55,6 +55,7 @@ class Run:
                 data.train.x[rows], data.train.y[rows], group
             )
         self.steps = 0
+        self.shown: list[np.ndarray] = []
         self.counter = self._counter() if job["counts"] else None
 
     def _counter(self) -> Counter:
@@ -73,11 +74,12 @@ class Run:
         return self.steps * self.arm.batch
 
     def train(self) -> dict:
-        """Trains until the budget is spent; returns the record."""
-        found: dict = {"curve": [self._point()], "one_pass": None}
+        """Trains for one pass and until the budget is spent; returns the record."""
+        found: dict = {"curve": [self._point()], "one_pass": None, "linear": None}
         if self.arm.trains:
             self._learn(found)
-        entropy = self._entropy()
+        else:
+            found |= {"one_pass": self._probed(), **self._probed()}
         counts = self.counter and probe.uses(self.counter.counts)
         if counts:
             found["uses"] = {
@@ -86,31 +88,29 @@ class Run:
                 "largest": counts.largest,
                 "histogram": counts.histogram.tolist(),
             }
-        figures = self._probed()
-        found["one_pass"] = found["one_pass"] or figures
-        return {**found, **figures, "class_entropy": entropy}
+        return {**found, "class_entropy": self._entropy()}
 
     def _learn(self, found: dict) -> None:
+        """Notes what probes say after one pass, and when the budget is spent."""
         order = self.arm.order or self.case.order
         batches = self.train_split.batches(self.arm.batch, self.job["seed"], 0, order)
-        shown: list[np.ndarray] = []
-        while self.seconds < self.job["budget"]:
+        while not (found["one_pass"] and found["linear"]):
             x, y = next(batches)
-            shown.append(y)
+            self.shown.append(y)
             self._step(x)
-            if self.steps == 1 or self.steps % 50 == 0:
-                if not np.isfinite(self.metrics["loss"]).all():
-                    raise ValueError(f"loss {self.metrics['loss']} at {self.steps}")
             share = self.seconds / self.job["budget"]
-            if share >= len(found["curve"]) / POINTS - 1e-9:
+            if len(found["curve"]) / POINTS - 1e-9 <= share <= 1 + 1 / POINTS:
                 found["curve"].append(self._point())
-            if found["one_pass"] is None and self.items >= len(self.train_split):
+            if not found["one_pass"] and self.items >= len(self.train_split):
                 found["one_pass"] = self._probed()
-        self.shown = np.concatenate(shown)
+            if not found["linear"] and share >= 1 - 1e-9:
+                found |= self._probed()
 
     def _step(self, x: np.ndarray) -> None:
         before = self.session.state(include_buffers=True) if self.counter else None
-        self.metrics = self.session.train(x=x)
+        metrics = self.session.train(x=x)
+        if not np.isfinite(metrics["loss"]).all():
+            raise ValueError(f"the loss is {metrics['loss']} at step {self.steps}")
         self.steps += 1
         if self.counter:
             after = self.session.state(include_buffers=True)
@@ -122,7 +122,7 @@ class Run:
         if "buffer_flags" not in state or not self.arm.trains:
             return None
         held = state["buffer_arrivals"][state["buffer_flags"] > 0]
-        return probe.class_entropy(self.shown[held])
+        return probe.class_entropy(np.concatenate(self.shown)[held])
 
     def _point(self) -> dict:
         train, test = self.train_split, self.test

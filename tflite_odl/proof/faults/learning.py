@@ -39,6 +39,10 @@ def _hyper(name: str, factor: float):
     return given(change)
 
 
+def _slower_decay(self, weight, state):
+    return self, weight, {**state, "weight_decay": state["weight_decay"] * 0.5}
+
+
 def _swapped(self, weight, gradient, slots, state, shared):
     other = {**state, "beta_1": state["beta_2"], "beta_2": state["beta_1"]}
     return self, weight, gradient, slots, other, shared
@@ -112,8 +116,8 @@ FAULTS = (
         "weight decay by half",
         "weights",
         adam.AdamW,
-        "step",
-        _hyper("weight_decay", 0.5),
+        "_decayed",
+        given(_slower_decay),
     ),
     Fault(
         "a momentum never written", "momentum", momentum.Momentum, "step", _slot(1, 0)

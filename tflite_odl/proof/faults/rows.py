@@ -82,7 +82,7 @@ FAULTS = (
         "image",
         rows,
         "within",
-        given(lambda x, limit: (x, 1e18)),
+        given(lambda x, low, high: (x, -1e18, 1e18)),
     ),
     Fault(
         "rejected rows counted twice",
