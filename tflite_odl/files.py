@@ -140,7 +140,7 @@ def shown(path: str | os.PathLike) -> str:
     text = os.fspath(path)
     text = text.decode(errors="replace") if isinstance(text, bytes) else text
     text = text.encode(errors="backslashreplace").decode().replace("\0", "\\0")
-    return text if len(text) <= 1000 else f"{text[:600]}...{text[-200:]}"
+    return text if len(text) <= 1000 else f"{text[:500]}...{text[-400:]}"
 
 
 def _regular(path: str | os.PathLike, flags: int) -> int:
