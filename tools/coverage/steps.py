@@ -16,8 +16,9 @@ from tools.coverage.designs import Design
 
 # The gate's own: 1e-5, or 4 times what Keras' float32 is off, never above a quarter.
 TOLERANCE, MULTIPLE, LIMIT = 1e-5, 4.0, 0.25
-# Orders of the rows in which Keras steps again, to see its own rounding.
-ORDERS = 3
+# How often Keras steps again, each time on rows in another order and inputs moved by
+# their last bit, to see how far its own rounding goes.
+AGAIN = 3
 # Share of entries that Keras is not sure of, from which on a tensor's update is noise:
 # an Adam makes whole steps of the rounding of a bias before a batch norm.
 NOISE = 0.25
@@ -30,9 +31,18 @@ class Batch:
     x: Sequence[np.ndarray]
     y: np.ndarray
 
-    def rolled(self, by: int) -> Batch:
-        """Returns the same rows in another order."""
-        return Batch([np.roll(x, by, 0) for x in self.x], np.roll(self.y, by, 0))
+    def shaken(self, seed: int) -> Batch:
+        """Returns the same rows in another order, floats moved by their last bit."""
+        random = np.random.default_rng(seed)
+        order = random.permutation(len(self.y))
+        return Batch([_moved(x[order], random) for x in self.x], self.y[order])
+
+
+def _moved(x: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    if x.dtype != np.float32:
+        return x
+    towards = random.choice(np.array([-np.inf, np.inf], np.float32), x.shape)
+    return np.nextafter(x, towards)
 
 
 def batch(design: Design, model: Any, seed: int = 1) -> Batch:
@@ -104,12 +114,12 @@ def compare(api: Any, path: pathlib.Path, method: Any, folder: pathlib.Path, row
     """Returns {"error", "limit", "loss_error", "left_out", "noise"}; equal within the
     limits if `error` is not above `limit`.
 
-    An entry counts where Keras agrees with itself: not those whose update another order
-    of the rows changes by a quarter of the tensor's largest. `left_out` is the largest
+    An entry counts where Keras agrees with itself: not those whose update changes by a
+    quarter of the tensor's largest when the rows are shaken. `left_out` is the largest
     share of them in a tensor that counts, `noise` names those that do not.
     """
     want, have = in_keras(api, path, rows), in_artifact(method, folder, rows)
-    again = [in_keras(api, path, rows.rolled(k)) for k in range(1, ORDERS + 1)]
+    again = [in_keras(api, path, rows.shaken(seed)) for seed in range(AGAIN)]
     errors, own, left_out, nothing_but_noise = [0.0], [0.0], [0.0], []
     for place, start in want.before.items():
         moved = want.after[place] - start
