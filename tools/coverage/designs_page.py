@@ -11,17 +11,10 @@ source does; each is saved by Keras 3 and by tf_keras, and learns by what the fi
 Then one step is compared with `train_on_batch` of the Keras that saved the file, its
 optimizer fresh alike, dropout and augmentation left out. The error is that of the worst
 weight, relative to its tensor's largest update, a rounding of the weight aside; the
-<<<<<<< HEAD
-limit is 1e-5, or 4 times what Keras' own step changes by when the rows come in
-another order, at most a quarter. Updates that another order changes by a quarter are
-noise, such as those of a bias before a batch norm by Adam; how many tensors were
-nothing else stands in brackets. Seconds are of the whole export."""
-=======
 limit is 1e-5, or 4 times what Keras' own step changes by when the rows come in another
 order and the inputs move by their last bit, at most a quarter. Updates that change by a
 quarter then are noise, such as those of a bias before a batch norm by Adam; how many
 tensors were nothing else stands in brackets. Seconds are of the whole export."""
->>>>>>> wt-keras3
 HEAD = ("model, rows", "source", "parameters", "Keras 3", "s", "tf_keras", "s")
 NAMES = dict(zip(FLAVOURS, ("Keras 3", "tf_keras"), strict=True))
 
