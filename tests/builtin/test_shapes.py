@@ -113,6 +113,22 @@ def test_tensorflow_functions(function):
     check_float64_copy(model)
 
 
+def test_functions_of_a_saved_model_have_their_arguments_by_name(tmp_path):
+    """Keras saves all but the first by the names that TensorFlow has for them."""
+    inputs = kl.Input((5, 6, 3))
+    x = tf.identity(kl.Conv2D(4, 1)(inputs))
+    parts = [
+        kl.Flatten()(function(x, x))
+        for name, function in FUNCTIONS.items()
+        if name not in ("constants", "ellipsis")  # Keras cannot save these
+    ]
+    model = tf_keras.Model(inputs, kl.Dense(3)(kl.Concatenate()(parts)))
+    model.save(tmp_path / "m.keras")
+    loaded = tf_keras.models.load_model(tmp_path / "m.keras")
+    graph = from_keras(loaded, {layer.name for layer in loaded.layers})
+    assert graph.output.shape == (3,)
+
+
 def check_float64_copy(model):
     """Constants and statistics go along into what artifacts are compared with."""
     x = np.random.default_rng(1).normal(size=(2, *model.input_shape[1:]))

@@ -40,7 +40,9 @@ def _encoded(context, mode: str, count: int) -> str:
     raise context.refuse(f"output_mode {mode!r}", "one_hot or multi_hot")
 
 
-def one_hot(context, indices, depth, on_value=None, off_value=None, axis=None) -> str:
+def one_hot(
+    context, indices, depth, on_value=None, off_value=None, axis=None, dtype=None
+) -> str:
     usual = on_value in (None, 1) and off_value in (None, 0) and axis in (None, -1)
     if not usual:
         raise context.refuse("it has options", "one_hot with a depth only")

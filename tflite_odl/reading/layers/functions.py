@@ -198,7 +198,7 @@ def _add_clip(context, low, high, is_open: bool = False) -> str:
     return context.add("clip", context.shape, attributes)
 
 
-def _identity(context, x) -> str:
+def _identity(context, input) -> str:
     return context.inputs[0]
 
 

@@ -95,9 +95,10 @@ def transpose(context, a, perm=None, conjugate=False) -> str:
     return shapes.add_permute(context, order[1:])
 
 
-def getitem(context, x, items) -> str:
+def getitem(context, tensor, slice_spec, var=None) -> str:
     """x[:, 1:5, ::2, 0, None]: positive steps; a whole number drops its axis."""
-    items = list(items) if isinstance(items, (tuple, list)) else [items]
+    several = isinstance(slice_spec, (tuple, list))
+    items = list(slice_spec) if several else [slice_spec]
     news = sum(item is None for item in items)
     if any(item is Ellipsis for item in items):
         at = next(k for k, item in enumerate(items) if item is Ellipsis)
