@@ -123,3 +123,25 @@ def test_needs_no_tensorflow():
         "sys.exit(any(n in sys.modules for n in ('tensorflow', 'sklearn')))"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+def test_groups_are_left_out_together():
+    """Against a fit without each group, by the same scaling and penalty."""
+    rng = np.random.default_rng(5)
+    x, group = rng.normal(size=(30, 4)), np.repeat(np.arange(6), 5)
+    x = (x - x.mean(0)) / x.std(0)
+    target = rng.normal(size=(30, 2))
+    penalty = 0.3 * len(x)
+    u, s, _ = np.linalg.svd(x, full_matrices=False)
+    shrunk = s**2 / (s**2 + penalty)
+    mean = target.mean(0)
+    residual = target - mean - u @ (shrunk[:, None] * (u.T @ (target - mean)))
+    got = probe._left_out(u, shrunk, residual, group)
+    full = np.hstack([x, np.ones((30, 1))])
+    ridge = np.diag([penalty] * 4 + [0.0])  # not of the offset
+    for one in range(6):
+        others = group != one
+        a, b = full[others], target[others]
+        weights = np.linalg.solve(a.T @ a + ridge, a.T @ b)
+        expected = target[~others] - full[~others] @ weights
+        np.testing.assert_allclose(got[~others], expected, rtol=1e-6)

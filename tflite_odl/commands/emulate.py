@@ -182,7 +182,9 @@ def _measured(session: Session, dataset) -> dict[str, float]:
     found = {"knn": probe.knn(of_train, train.y, of_test, test.y)}
     for share in _PROBE.value:
         embeddings = (of_train, train.y, of_test, test.y)
-        found[f"probe_{share:g}"] = probe.linear_probe(*embeddings, share, _SEED.value)
+        found[f"probe_{share:g}"] = probe.linear_probe(
+            *embeddings, share, _SEED.value, train.group
+        )
     return found
 
 

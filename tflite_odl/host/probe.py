@@ -62,15 +62,20 @@ class LinearProbe:
     penalty: float
 
     @classmethod
-    def fit(cls, x: np.ndarray, y: np.ndarray) -> LinearProbe:
+    def fit(
+        cls, x: np.ndarray, y: np.ndarray, group: np.ndarray | None = None
+    ) -> LinearProbe:
         """Returns the probe fitted to rows, its penalty chosen by leaving one out.
 
-        W = argmin |X W - Y|^2 + penalty N |W|^2. The error of each row with itself left
-        out is in closed form, (Y - X W) / (1 - h), h its leverage.
+        W = argmin |X W - Y|^2 + penalty N |W|^2. The error of each group of rows with
+        itself left out is in closed form, (I - H)^-1 (Y - X W), H its block of the hat
+        matrix.
 
         Args:
           x: [N, D], finite.
           y: [N] labels.
+          group: [N], rows that are left out together, since each tells of the others
+            as overlapping windows do; None: each by itself.
 
         Raises:
           DataError: no rows, not equally many labels, or embeddings not finite.
@@ -86,9 +91,8 @@ class LinearProbe:
         for penalty in PENALTIES:
             shrunk = s**2 / (s**2 + penalty * len(x))
             fitted = u @ (shrunk[:, None] * (u.T @ (target - offset))) + offset
-            leverage = (u**2 * shrunk).sum(1) + 1 / len(x)
-            left = np.maximum(1 - leverage, 1e-9)[:, None]
-            found.append((((target - fitted) / left) ** 2).sum())
+            off = _left_out(u, shrunk, target - fitted, group)
+            found.append((off**2).sum())
         penalty = float(PENALTIES[int(np.argmin(found))])
         gain = s / (s**2 + penalty * len(x))
         weights = vt.T @ (gain[:, None] * (u.T @ (target - offset)))
@@ -107,6 +111,7 @@ def linear_probe(
     y_test: np.ndarray,
     share: float = 1.0,
     seed: int = 0,
+    group: np.ndarray | None = None,
 ) -> float:
     """Returns the accuracy of a linear probe that saw a share of the labels, 0 to 1.
 
@@ -114,10 +119,25 @@ def linear_probe(
       x_train, x_test: [N, D] embeddings.
       y_train, y_test: [N] int32, -1 = unlabelled, which counts nowhere.
       share, seed: see `few_labels`.
+      group: [N] of the training rows, see `LinearProbe.fit`.
     """
     rows = few_labels(y_train, share, seed)
-    probe = LinearProbe.fit(x_train[rows], y_train[rows])
+    of_rows = None if group is None else group[rows]
+    probe = LinearProbe.fit(x_train[rows], y_train[rows], of_rows)
     return _accuracy(probe.predict, x_test, y_test)
+
+
+def _left_out(u, shrunk, residual: np.ndarray, group) -> np.ndarray:
+    """Returns what each row is off, [N, C], by a fit without its group."""
+    if group is None:
+        leverage = (u**2 * shrunk).sum(1) + 1 / len(u)
+        return residual / np.maximum(1 - leverage, 1e-9)[:, None]
+    off = np.empty_like(residual)
+    for rows in (np.flatnonzero(group == one) for one in np.unique(group)):
+        block = (u[rows] * shrunk) @ u[rows].T + 1 / len(u)
+        kept = np.eye(len(rows)) * (1 + 1e-9) - block
+        off[rows] = np.linalg.solve(kept, residual[rows])
+    return off
 
 
 def knn(

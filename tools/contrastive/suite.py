@@ -161,7 +161,8 @@ class Study:
         known = self._known(path)
         if known is not None and all(known[key] == facts[key] for key in facts):
             return known
-        job = {"folder": str(self._place(case)), "counts": seed == 0}
+        counts = seed == 0 and arm.trains
+        job = {"folder": str(self._place(case)), "counts": counts}
         job |= {"ms": ms[arm.artifact], "budget": budget, **facts}
         script = [sys.executable, "-m", "tools.contrastive.training", json.dumps(job)]
         try:

@@ -150,7 +150,7 @@ class Run:
         )
         seed = self.job["seed"]
         linear = {
-            f"{share:g}": probe.linear_probe(*embeddings, share, seed)
+            f"{share:g}": probe.linear_probe(*embeddings, share, seed, train.group)
             for share in SHARES
         }
         knn = probe.knn(*embeddings)
