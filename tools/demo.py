@@ -28,8 +28,9 @@ from rich.table import Table
 from tflite_odl import streams
 from tflite_odl.commands import quiet, terminal
 from tflite_odl.contract.names import ENROLL
+from tflite_odl.desk.report import findings, page
 from tflite_odl.errors import OdlError
-from tflite_odl.host import goldens, loop
+from tflite_odl.host import goldens, journal, loop, records
 from tflite_odl.host.runtimes import InterpreterRuntime
 from tflite_odl.host.session import Session
 
@@ -79,6 +80,8 @@ def report(
         table.add_row(row, *(figures[row] for figures in found.values()))
     console.print(table)
     console.out(f"Keras on upright digits: {upright:.1%}. Artifacts: {folder}")
+    pages = ", ".join(str(_page(folder / name)) for name in found)
+    console.out(f"Reports to look at: {pages}")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     console.out(f"Peak memory of this process, TensorFlow included: {peak:.0f} MB")
 
@@ -159,8 +162,22 @@ def _figures(artifact: pathlib.Path) -> dict[str, str]:
             after = session.evaluate(user.test.x, user.test.y)
             skipped = int(session.state().get("skipped_total", [0])[0])
             found = session.artifact
+        told = list(journal.read(pathlib.Path(folder) / records.RECORDS))
     with InterpreterRuntime(found.model, found.manifest) as runtime:
         checked = goldens.check(runtime, found)
+    whole = {"passed": sum(r.passed for r in checked), "all": len(checked)}
+    page.write(
+        findings.Findings(
+            artifact=findings.about(found),
+            device={},
+            dataset=USER,
+            before=before,
+            after=after,
+            curves=findings.curves(told),
+            goldens=whole,
+        ),
+        _page(artifact),
+    )
     memory = found.manifest.memory["train"]["total"]
     predicted, labels = "-", LABELS
     if run.accuracy is not None:
@@ -177,8 +194,13 @@ def _figures(artifact: pathlib.Path) -> dict[str, str]:
         "model.tflite": f"{len(found.model) / 1e3:.0f} kB",
         "of it state": f"{found.manifest.sizes['state'] / 1e3:.0f} kB",
         "Flex ops": str(loop.flex_ops(found.manifest)),
-        "golden outputs reproduced": f"{sum(r.passed for r in checked)}/{len(checked)}",
+        "golden outputs reproduced": f"{whole['passed']}/{whole['all']}",
     }
+
+
+def _page(artifact: pathlib.Path) -> pathlib.Path:
+    """Returns where the report on an artifact's run lies."""
+    return artifact.with_suffix(".html")
 
 
 if __name__ == "__main__":

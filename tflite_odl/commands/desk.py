@@ -233,9 +233,5 @@ def report(found: findings.Findings, console: Console) -> None:
     if _REPORT.value is None:
         return
     path = pathlib.Path(_REPORT.value)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.with_suffix(".json").write_text(
-        json.dumps(dataclasses.asdict(found), indent=1)
-    )
-    path.write_text(page.page(found))
+    page.write(found, path)
     console.out(f"report: {path}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
+import json
 import pathlib
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -12,6 +14,14 @@ from tflite_odl.desk.report.findings import Findings
 from tflite_odl.desk.report.verdicts import Verdict, verdicts
 
 STYLE = pathlib.Path(__file__).with_name("style.css")
+
+
+def write(found: Findings, path: pathlib.Path) -> None:
+    """Writes the page, and beside it what it tells as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    told = json.dumps(dataclasses.asdict(found), indent=1)
+    path.with_suffix(".json").write_text(told)
+    path.write_text(page(found))
 
 
 def page(found: Findings) -> str:
