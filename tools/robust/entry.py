@@ -44,11 +44,11 @@ class Kept:
     """What is found, kept after each part; a suite that was stopped goes on there."""
 
     def __init__(
-        self, path: pathlib.Path, facts: dict[str, Any], say: Callable
+        self, path: pathlib.Path, facts: dict[str, Any], keep: bool, say: Callable
     ) -> None:
         self._path, self._say = path, say
         self.found = json.loads(path.read_text()) if path.exists() else {}
-        if self.found.get("facts") != facts:
+        if self.found.get("facts") != facts and not keep:
             self.found = {"facts": facts}
 
     def __call__(self, study: str, part: str, work: Callable[[], Any]) -> Any:
@@ -76,7 +76,7 @@ def main(request) -> str:
     work = (request.work / "quick" if request.quick else request.work).resolve()
     artifacts = nets.artifacts(work / "artifacts", request.say)
     facts = {"library": processes.fingerprint(), **dataclasses.asdict(sizes)}
-    keep = Kept(work / "found.json", {} if request.keep else facts, request.say)
+    keep = Kept(work / "found.json", facts, request.keep, request.say)
     for study in request.cases or STUDIES:
         globals()[f"_{study}"](artifacts, work / study, sizes, keep, request.say)
     found = [
