@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tflite_odl.builtin.penalties import Penalty
 
 # Ops of which every gradient is 0.
-NO_GRADIENT = ("mask",)
+NO_GRADIENT = ("mask", "one_hot", "digitize")
 
 
 @dataclasses.dataclass(frozen=True)
