@@ -19,8 +19,7 @@ from tflite_odl import contract
 ROOT = pathlib.Path(__file__).parents[1]
 SCRIPT = """
 import contextlib, importlib, io, json, sys, traceback
-sys.path.insert(0, sys.argv[1])
-tool = importlib.import_module(sys.argv[2])
+tool = importlib.import_module(f"tflite_odl.commands.{sys.argv[1]}")
 tool.quiet.start = lambda: None
 found = []
 for arguments in json.load(sys.stdin):
@@ -28,7 +27,7 @@ for arguments in json.load(sys.stdin):
     said, printed = io.StringIO(), io.StringIO()
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(printed):
         try:
-            code = tool.main(tool.flags.FLAGS([sys.argv[2], *arguments]))
+            code = tool.main(tool.flags.FLAGS([sys.argv[1], *arguments]))
         except Exception:
             code = traceback.format_exc()
     for name in tool.flags.FLAGS:
@@ -102,7 +101,7 @@ def folder(build, tmp_path):
 def test_a_tool_refuses_in_words(folder, tool):
     paths = os.pathsep.join(map(str, (ROOT, ROOT / "tools")))
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(ROOT / "tools"), tool],
+        [sys.executable, "-c", SCRIPT, tool],
         input=json.dumps(CASES[tool]),
         cwd=folder,
         env={**os.environ, "PYTHONPATH": paths},

@@ -24,7 +24,8 @@ def run(folder, *arguments):
 
 def test_a_command_fails_as_the_tool_does(tmp_path):
     done = run(tmp_path, "describe", "missing")
-    assert done.returncode == 2 and done.stderr.startswith("describe: missing")
+    assert done.returncode == 2
+    assert done.stderr.startswith("describe: no artifact at missing")
 
 
 @pytest.mark.parametrize("command", entry.COMMANDS)
@@ -32,7 +33,12 @@ def test_help_lists_the_command_s_own_flags(command, tmp_path):
     done = run(tmp_path, command, "--help")
     assert done.returncode == 0, done.stderr
     assert f"tflite-odl {command}" in done.stdout and "verbose" in done.stdout
-    own = {"convert": "learning_rate", "emulate": "steps", "bake": "max_drop"}
+    own = {
+        "convert": "learning_rate",
+        "emulate": "steps",
+        "bake": "max_drop",
+        "deliver": "dense_bits",
+    }
     assert f"{own.get(command, 'json')}:" in done.stdout
     # What `emulate` does beyond a plain run has a file of its own.
     assert ("--parity" in done.stdout) == (command == "emulate")
@@ -43,7 +49,7 @@ def test_an_unknown_command_is_told_the_known_ones(capsys, monkeypatch):
     with pytest.raises(SystemExit) as ended:
         entry.main()
     assert ended.value.code == 2
-    assert "convert | emulate | describe | bake" in capsys.readouterr().err
+    assert "convert, emulate, describe, bake and deliver" in capsys.readouterr().err
 
 
 def test_the_package_is_installed_with_the_command():

@@ -184,12 +184,24 @@ def test_a_group_of_batches_has_the_penalty_once():
         np.testing.assert_allclose(found[name], want[name], rtol=1e-6)
 
 
+def windows(**options) -> tf_keras.Model:
+    """An encoder of sensors' windows, [T, C], with a head."""
+    kl = tf_keras.layers
+    hidden = kl.Conv1D(4, 3, activation="relu", name="hidden", **options)
+    layers = [kl.Input((16, 3)), hidden, kl.GlobalAveragePooling1D(), kl.Dense(2)]
+    return tf_keras.Sequential(layers)
+
+
 @pytest.mark.filterwarnings("ignore:layer 'hidden' is the first")
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_keeps_to_penalties_and_constraints(method):
     """Or refuses them. The weights afterwards are those without, penalty subtracted,
     brought into the constraint."""
     x, y = batch()
+    if method == "contrastive":  # whose loss is not the one they belong to
+        with pytest.raises(ModelError, match="regularizer or a constraint"):
+            METHODS[method](windows(kernel_regularizer=L2))
+        return
     kind, options = METHODS[method], {**LOSS, **OPTIONS.get(method, {})}
     options["learning_rate"] = RATE
     plain = small()

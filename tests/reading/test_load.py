@@ -485,6 +485,6 @@ def test_a_model_that_tfmot_wrapped_says_what_to_do(tmp_path):
     with zipfile.ZipFile(tmp_path / "q.keras", "w") as archive:
         for name, data in files.items():
             archive.writestr(name, data)
-    message = "'quant_d'.*TF-MOT.*strip_pruning.*--quantize"
+    message = "holds TF-MOT's wrappers.*save it as .h5 or as a SavedModel, or strip it"
     with pytest.raises(ModelError, match=message):
         load(tmp_path / "q.keras")

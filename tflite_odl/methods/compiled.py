@@ -158,6 +158,12 @@ def _options(found: Mapping[str, CompiledLoss]) -> dict[str, Any]:
             options[option] = value
     options["loss"] = _joined({n: loss.options["loss"] for n, loss in found.items()})
     weights = {name: loss.weight for name, loss in found.items() if loss.weight != 1}
+    if weights and len(found) == 1:
+        (weight,) = weights.values()
+        raise ModelError(
+            f"{_named(found)} and loss_weights={weight:g}, which the loss of one output "
+            "does not have here: say the loss with loss (--loss) and scale the rate"
+        )
     return options | ({"loss_weights": weights} if weights else {})
 
 

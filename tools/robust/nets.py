@@ -37,11 +37,16 @@ def _conv(shape: tuple[int, ...] = (6, 6, 2)) -> Any:
 
 # What `Preprocessing` is made of: images as a camera gives them.
 BYTES = {"preprocessing": ("uint8", 1 / 127.5, -1.0)}
+LOSS = {"loss": "sparse_cross_entropy"}
 Case = tuple[str, Callable[[], Any], dict[str, Any]]
 # {name: (method, model, options)}; a test holds every method of the library to be here.
 CASES: dict[str, Case] = {
-    "finetune-mlp": ("finetune", _mlp, {"optimizer": "adam", "learning_rate": 0.01}),
-    "finetune-conv": ("finetune", _conv, {"accumulate": 2, "noise": 0.1}),
+    "finetune-mlp": (
+        "finetune",
+        _mlp,
+        {**LOSS, "optimizer": "adam", "learning_rate": 0.01},
+    ),
+    "finetune-conv": ("finetune", _conv, {**LOSS, "accumulate": 2, "noise": 0.1}),
     "skip-mlp": ("skip", _mlp, {"update_period": 4, "optimizer": "momentum"}),
     "skip-mlp-clipped": ("skip", _mlp, {"update_period": 4, "clip_norm": 1.0}),
     "skip-conv": ("skip", _conv, {"update_period": 4, "error_bound": 0.5}),

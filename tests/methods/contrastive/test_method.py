@@ -1,6 +1,5 @@
 """What the method is as a whole: its step, its buffer at work, few labels, privacy."""
 
-import json
 import pathlib
 
 import numpy as np
@@ -16,7 +15,7 @@ from tflite_odl.builtin.preprocess import Preprocessing
 from tflite_odl.errors import CheckpointError, ContractError, ModelError
 from tflite_odl.exporter.build import build as build_model
 from tflite_odl.exporter.partitions import partitions
-from tflite_odl.host import loop
+from tflite_odl.host import journal, loop
 from tflite_odl.host.records import RECORDS
 from tflite_odl.host.runtimes import RUNTIMES
 from tflite_odl.host.session import Session
@@ -247,8 +246,7 @@ def test_a_buffer_never_leaves_unless_it_is_asked_for(signs, tmp_path):
     assert buffers.isdisjoint(signs.state())
     metrics = signs.train(x=images(6))
     assert all(value.size == 1 for value in metrics.values())
-    lines = (tmp_path / RECORDS).read_text().splitlines()
-    for record in map(json.loads, lines):
+    for record in journal.read(tmp_path / RECORDS):
         assert buffers.isdisjoint(record)
         assert not [v for v in record.values() if isinstance(v, (list, dict, str))]
 
