@@ -246,11 +246,15 @@ _BARE = ("kernel_initializer", "kernel_regularizer", "kernel_constraint")
 UNUSED = {
     "AdditiveAttention": ("score_mode",),
     "Bidirectional": ("weights",),
-    "EinsumDense": ("activity_regularizer",),
     "DepthwiseConv1D": _BARE,
     "DepthwiseConv2D": _BARE,
     "SeparableConv1D": _BARE,
     "SeparableConv2D": _BARE,
+}
+# What the class of one Keras takes and does not even save.
+UNUSED_IN = {
+    ("keras3", "SimpleRNN"): ("activity_regularizer",),
+    ("tf_keras", "EinsumDense"): ("activity_regularizer",),
 }
 # What classes give to their bases, and a user to neither.
 INNER = ("conv_op", "pool_mode", "query_shape", "key_shape", "value_shape")
@@ -298,9 +302,8 @@ def keys(kind: type) -> list[str]:
     found.pop("self", None)
     found |= dict.fromkeys(make(kind).get_config())
     given = [key for name, key in GIVEN if name == kind.__name__]
-    unused = UNUSED.get(kind.__name__, ())
-    if kind is keras.layers.EinsumDense:
-        unused = ()
+    api = "keras3" if issubclass(kind, keras.layers.Layer) else "tf_keras"
+    unused = UNUSED.get(kind.__name__, UNUSED_IN.get((api, kind.__name__), ()))
     return [key for key in found if key not in (*INNER, *given, *unused)]
 
 
