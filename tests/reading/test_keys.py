@@ -18,6 +18,7 @@ import tf_keras
 from tflite_odl.builtin.graph import Graph
 from tflite_odl.errors import ModelError
 from tflite_odl.reading import understood
+from tflite_odl.reading.freeze import trainable_layers
 from tflite_odl.reading.graph import from_keras
 from tflite_odl.reading.keras3 import from_keras3
 from tflite_odl.reading.layers import CONVERTERS
@@ -326,7 +327,8 @@ def graph_of(kind: type, api, **changed: Any) -> Graph:
     y = call(make(kind, **changed), inputs, api)
     model = api.Model(inputs, y)
     model, _ = from_keras3(model) if api is keras else in_float32(model)
-    learning = {one.name for one in model.layers if one.weights and one.trainable}
+    learns = any(one.trainable_weights for one in model.layers)
+    learning = trainable_layers(model, "as_saved") if learns else set()
     return from_keras(model, learning)
 
 
