@@ -90,7 +90,7 @@ def _open_layers(model: Any, path: str, frozen: str) -> Iterator[tuple[str, Any]
         where = path + layer.name
         if rebuild.is_model(layer):
             yield from _open_layers(layer, f"{where}/", frozen)
-        elif layer.weights and layer.trainable:
+        elif layer.weights and layer.trainable and not _frozen_inside(layer):
             if not frozen:
                 yield where, layer
             elif isinstance(layer, tf_keras.layers.BatchNormalization):
@@ -99,6 +99,14 @@ def _open_layers(model: Any, path: str, frozen: str) -> Iterator[tuple[str, Any]
                     "Keras would move its statistics but not its weights; set its own "
                     "trainable, or say which layers learn with --trainable"
                 )
+
+
+def _frozen_inside(layer: Any) -> bool:
+    """Whether all that a TimeDistributed holds is frozen, though it is not itself."""
+    if not isinstance(layer, tf_keras.layers.TimeDistributed):
+        return False
+    inside = layer.layer._flatten_layers()
+    return not any(one.trainable for one in inside if one.weights)
 
 
 def _count(spec: str, layers: int) -> int:

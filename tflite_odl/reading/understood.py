@@ -26,9 +26,9 @@ _POOLING = "pool_size strides padding data_format"
 _GLOBAL = "data_format keepdims"
 _RECURRENT = (
     "units activation use_bias dropout recurrent_dropout return_sequences return_state "
-    "go_backwards stateful unroll time_major zero_output_for_mask"
+    "go_backwards stateful time_major zero_output_for_mask"
 )
-_GATED = f"{_RECURRENT} recurrent_activation implementation unit_forget_bias"
+_GATED = f"{_RECURRENT} recurrent_activation unit_forget_bias"
 _ATTENTION = "use_scale score_mode dropout causal"
 
 # Of each layer that has a converter: the keys that the converter, the weights in the
@@ -64,7 +64,7 @@ LAYERS: Mapping[str, str] = {
     "Dropout": "rate noise_shape",
     "ELU": "alpha",
     "EinsumDense": "equation output_shape activation bias_axes",
-    "Embedding": "input_dim output_dim mask_zero input_length",
+    "Embedding": "input_dim output_dim mask_zero",
     "Flatten": "data_format",
     "GRU": f"{_GATED} reset_after",
     "GaussianDropout": "rate",
@@ -128,6 +128,11 @@ HARMLESS: Mapping[str, str] = {
     "seed": "the artifact draws from its own seed",
     "force_generator": "the artifact has a generator of its own",
     "rng_type": "the artifact has a generator of its own",
+    "input_length": "repeats the shape of the input",
+    "implementation": "another order of the same sums",
+    "unroll": "the same steps, in a loop or written out",
+    "flash_attention": "the same sums, by a kernel of a GPU",
+    "use_cudnn": "the same steps, by a kernel of a GPU",
     "lora_alpha": "of lora_rank, which is refused itself",
     "renorm_clipping": "of renorm, which is refused itself",
     "renorm_momentum": "of renorm, which is refused itself",
@@ -141,6 +146,9 @@ UNNAMED: Mapping[str, Any] = {"rms_scaling": False}
 CHANNELS_LAST = "channels_last"
 _KERAS = ("keras.", "tf_keras.", "tflite_odl.")
 _NO_DEFAULT = object()
+_WRAPPERS = ("Bidirectional", "TimeDistributed")
+# The second is that of tf_keras' own, whose property shows that of the layer within.
+_ACTIVITY = ("activity_regularizer", "_activity_regularizer")
 
 
 def check_layer(layer: Any, path: str) -> None:
@@ -164,6 +172,11 @@ def check_layer(layer: Any, path: str) -> None:
             f"{where}: data_format={layer.data_format!r}, which no kernel on a phone "
             f"takes; make the model again with {CHANNELS_LAST}, in which kernels have "
             "the same shapes"
+        )
+    if kind in _WRAPPERS and any(getattr(layer, one, None) for one in _ACTIVITY):
+        raise ModelError(
+            f"{where}: its activity_regularizer is not computed; put an "
+            "ActivityRegularization layer behind it instead"
         )
     config = {
         key: value

@@ -31,6 +31,9 @@ def multi_head(context) -> list[str]:
     if {len(shape) for shape in shapes} != {2}:
         raise context.refuse(f"inputs of shapes {shapes}", "inputs [B, T, C]")
     (queries, _), (keys, _), _ = shapes
+    if tuple(layer._attention_axes) != (1,):
+        what = f"attention_axes={layer._attention_axes}, not over the steps"
+        raise context.refuse(what, "(1,)")
     heads, size = layer._num_heads, layer._key_dim
     q = _projected(context, query, layer._query_dense, "query")
     q = context.node(
@@ -86,8 +89,10 @@ def _projected(context, source: str, dense, role: str) -> str:
 def dot_product(context) -> list[str]:
     """Luong's attention: softmax(q k^T) v."""
     layer = context.layer
-    if layer.use_scale or layer.score_mode != "dot":
-        raise context.refuse("a weight on its scores", "use_scale=False, mode 'dot'")
+    if layer.use_scale:
+        raise context.refuse("use_scale=True, a weight on its scores", "False")
+    if layer.score_mode != "dot":
+        raise context.refuse(f"score_mode={layer.score_mode!r}", "'dot'")
     query, value, key = _three(context)
     shapes = [context.builder.shape(name)[0] for name in (query, key)]
     scores = context.node(

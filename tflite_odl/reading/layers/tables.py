@@ -12,6 +12,8 @@ def embedding(context) -> str:
     layer, source = context.layer, context.inputs[0]
     if layer.input_dim > _MOST_ROWS:
         raise context.refuse(f"a table of {layer.input_dim} rows", f"{_MOST_ROWS} rows")
+    if layer.sparse:
+        raise context.refuse("sparse=True, a sparse tensor", "sparse=False")
     if layer.mask_zero:
         context.mask = masks.add(context, source, 0.0, features=False)
     context.builder.index(source, layer.input_dim)
