@@ -14,11 +14,12 @@ WORKERS ?= $(shell $(BIN)/python -c 'import os; \
   print(max(1, min(len(os.sched_getaffinity(0)), int(memory / 2e9))))')
 EXTRAS := export,data,desk,sign,dev
 
-.PHONY: help venv test test-arm lint demo clean
+.PHONY: help venv test test-slow test-arm lint demo clean
 
 help:
 	@echo "make demo   set up, learn a user's digits in LiteRT, show the figures"
 	@echo "make test   set up, check style, run every test"
+	@echo "make test-slow  the tests that make test leaves out for their time"
 	@echo "make test-arm   the same artifacts on an emulated ARM64 processor"
 	@echo "make venv   set up only: $(VENV) with the versions of constraints.txt"
 	@echo "make lint   style only;   make clean   remove what the above made"
@@ -42,6 +43,9 @@ lint: $(STAMP)
 test: lint
 	@test -d ../shared/data || echo "tests marked 'data' will be skipped: no ../shared/data"
 	$(BIN)/python -m pytest -rs -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -rs -m slow -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 # Every method and recipe on an emulated ARM64 processor; `make test` runs a few of them
 # once this has set it up.
