@@ -18,7 +18,7 @@ EXTRAS := export,data,desk,sign,dev
 
 help:
 	@echo "make demo   set up, learn a user's digits in LiteRT, show the figures"
-	@echo "make test   set up, check style, run every test"
+	@echo "make test   set up, check style, run the tests"
 	@echo "make test-slow  the tests that make test leaves out for their time"
 	@echo "make test-arm   the same artifacts on an emulated ARM64 processor"
 	@echo "make venv   set up only: $(VENV) with the versions of constraints.txt"

@@ -31,6 +31,36 @@ def recordings() -> pathlib.Path:
 HOST = ("host", "streams", "desk")
 
 
+# Cases of the contract suite whose parts others have too: for `make test-slow`.
+SLOW_CASES = frozenset(
+    {
+        "contrastive-flip-momentum",
+        "distill-int4-adam-cosine",
+        "distill-penalized",
+        "finetune-centered-rmsprop-warmup",
+        "finetune-chunks",
+        "finetune-conv3",
+        "finetune-head",
+        "finetune-mlp",
+        "finetune-noisy",
+        "finetune-regex",
+        "finetune-rmsprop-weights-steps-accumulate",
+        "finetune-windows",
+        "skip-accumulate",
+        "skip-chunks",
+        "skip-full",
+        "skip-infobatch",
+        "skip-int8-serve",
+        "skip-keep-skipped",
+        "skip-noisy",
+        "skip-penalized",
+        "skip-recompute",
+        "skip-recurrent",
+    }
+)
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m looks at the marks
 def pytest_collection_modifyitems(items):
     """Sorts the tests, and says which of them one worker shall run one after another.
 
@@ -41,6 +71,8 @@ def pytest_collection_modifyitems(items):
         if "data" in item.keywords and not RECORDINGS.is_dir():
             item.add_marker(pytest.mark.skip(reason=f"no recordings at {RECORDINGS}"))
         case = getattr(item, "callspec", None) and item.callspec.params.get("artifact")
+        if case in SLOW_CASES:
+            item.add_marker(pytest.mark.slow)
         group = case or item.path.relative_to(TESTS).with_suffix("").as_posix()
         item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=lambda item: item.path.parent.name not in HOST)

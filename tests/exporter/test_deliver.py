@@ -45,7 +45,9 @@ def answers(model: bytes, artifact: Artifact, x, runtime: str) -> np.ndarray:
     return np.concatenate(parts)
 
 
-@pytest.mark.parametrize("dense_bits", [8, 4, 2])
+@pytest.mark.parametrize(
+    "dense_bits", [8, *(pytest.param(bits, marks=pytest.mark.slow) for bits in (4, 2))]
+)
 def test_a_student_answers_as_the_trained_artifact(trained, dense_bits):
     artifact, state, x, expected = trained
     student = deliver(artifact, state, dense_bits)

@@ -68,7 +68,14 @@ def test_names_of_faults_are_unique_and_there_are_enough():
     assert len(set(names)) == len(names) >= 40
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+# Every third in `make test`, the others in `make test-slow`.
+SOME = [
+    pytest.param(fault, id=fault.name, marks=[pytest.mark.slow] * (number % 3 > 0))
+    for number, fault in enumerate(FAULTS)
+]
+
+
+@pytest.mark.parametrize("fault", SOME)
 def test_a_fault_is_refused(fault):
     with fault.put_in():
         model, manifest = built(fault.net)
@@ -82,6 +89,7 @@ def test_without_a_fault_it_is_accepted(net):
     assert proofs["batches"]["agreed"] >= 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("net", ["image", "adam", "skip"])
 def test_right_artifacts_are_accepted_from_any_weights(net):
     """Of 20 seeds of weights and of batches."""

@@ -442,7 +442,13 @@ def test_no_key_is_ignored(api, kind):
 
 
 INSIDE = [
-    pytest.param(api, outer, inner, id=f"{name}-{outer}-{inner}")
+    pytest.param(
+        api,
+        outer,
+        inner,
+        id=f"{name}-{outer}-{inner}",
+        marks=[pytest.mark.slow] * (inner in ("GRU", "LSTM")),
+    )
     for name, api in APIS.items()
     for outer, inners in (
         ("Bidirectional", ("GRU", "LSTM", "SimpleRNN")),
