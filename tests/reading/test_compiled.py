@@ -292,7 +292,6 @@ def test_a_model_in_memory_is_learned_as_it_was_compiled():
             "ignore_class=2",
             "loss",
         ),
-        ({"loss_weights": [0.5]}, "loss_weights=0.5", "loss"),
         ({"loss": lambda y, z: keras.ops.mean((y - z) ** 2)}, "not one of", "loss"),
     ],
 )

@@ -102,7 +102,6 @@ def _loss(
     if known:
         found = compiled.supervision(outputs)
         _check_probabilities(loaded, found)
-        _check_weight(found)
         options = _options(found)
         return _rest(options, told, f"loss {options['loss']}", _named(found))
     if len(losses) == 1:
@@ -126,17 +125,6 @@ def _by_endings(
         found[name] = ending.activation
     loss = _joined({name: BY_ENDING[ending] for name, ending in found.items()})
     return {"loss": loss}, f"loss {loss}: the model ends in {_joined(found)}"
-
-
-def _check_weight(found: Mapping[str, CompiledLoss]) -> None:
-    """Raises ModelError for a weight of the only loss, which has none here."""
-    for loss in found.values():
-        if len(found) == 1 and loss.weight != 1:
-            raise ModelError(
-                f"{loss.named} and loss_weights={loss.weight:g}, which the loss of one "
-                "output does not have here: say the loss with loss (--loss), and scale "
-                "the learning rate"
-            )
 
 
 def _joined(texts: Mapping[str, str]) -> str:
@@ -170,8 +158,6 @@ def _options(found: Mapping[str, CompiledLoss]) -> dict[str, Any]:
             options[option] = value
     options["loss"] = _joined({n: loss.options["loss"] for n, loss in found.items()})
     weights = {name: loss.weight for name, loss in found.items() if loss.weight != 1}
-    if len(found) == 1:  # which `_check_weight` was asked about, or a loss was told
-        weights = {}
     return options | ({"loss_weights": weights} if weights else {})
 
 

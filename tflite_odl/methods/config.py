@@ -193,11 +193,6 @@ class SupervisedConfig(AugmentConfig, LearnerConfig, NetworkConfig):
         options = {name: getattr(self, name) for name in losses.OPTIONS}
         if len(kinds) == 1:
             ((name, kind),) = kinds.items()
-            if self.loss_weights.get(name, 1.0) != 1.0:
-                raise ModelError(
-                    f"loss_weights is {dict(self.loss_weights)}, and one output's loss "
-                    "has no weight here: leave it out and change the learning rate"
-                )
             return kind(shapes[name], **options)
         # An option is of the losses that have it; where none has, the first refuses.
         known = {option for kind in kinds.values() for option in kind.options}

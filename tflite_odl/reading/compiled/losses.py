@@ -93,8 +93,6 @@ def read(
             )
         loss = _read(api, of_outputs[name], where)
         weight = 1.0 if factors[name] is None else float(np.asarray(factors[name]))
-        if len(outputs) == 1 < len(every):
-            weight = 1.0  # it was beside other losses, which are not learned by
         found[name] = dataclasses.replace(loss, weight=weight)
     return found
 
