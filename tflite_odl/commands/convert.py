@@ -189,7 +189,7 @@ def _convert(progress, console: Console) -> dict:
 def _sample(dataset, method):
     """Returns (x, y), rows to prove the artifact with; None without a data set, or if
     its one label for each row is not enough."""
-    if dataset is None or len(method.endings) > 1:
+    if dataset is None or len(getattr(method, "endings", ())) > 1:
         return None
     size = min(len(dataset.train), 256)
     return next(dataset.train.batches(size, order=_STREAM.value))
