@@ -173,6 +173,9 @@ def _scales(
     # Channels come first in the file, those of depthwise kernels last.
     first = order[0] in {axis % value.ndim for axis in encoding.axes}
     table.quantizedDimension = 0 if first else len(tensor.shape) - 1
+    # A 1x1 kernel may lie in the file in more than one order of the same values.
+    if tensor.shape[table.quantizedDimension] != len(scales) == tensor.shape[0]:
+        table.quantizedDimension = 0
     if tensor.shape[table.quantizedDimension] != len(scales):
         raise ExportError(f"no axis of {list(tensor.shape)} has {len(scales)} channels")
     return table
