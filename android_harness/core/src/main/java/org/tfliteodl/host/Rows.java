@@ -1,5 +1,6 @@
 package org.tfliteodl.host;
 
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import org.tfliteodl.ContractException;
@@ -49,20 +50,20 @@ final class Rows {
   }
 
   private static Rows of(Signature signature, Batch batch, boolean counted) {
-    batch.checkNames(signature);
+    Map<String, Tensor> named = batch.named(signature);
+    checkNames(signature, named);
     List<TensorSpec> specs = signature.inputs();
     Tensor[] given = new Tensor[specs.size()];
     int count = -1;
     int real = -1;
     for (int i = 0; i < given.length; i++) {
       TensorSpec spec = specs.get(i);
-      Tensor tensor = batch.tensor(signature, spec.name());
+      Tensor tensor = named.get(spec.name());
       if (isCount(spec)) {
         real = tensor == null ? -1 : countOf(signature, spec, tensor, counted);
         continue;
       }
       if (tensor == null) {
-        checkMayBeMissing(signature, spec);
         continue;
       }
       tensor = spec.role().equals(Names.LABEL) ? Labels.cast(spec, tensor) : tensor;
@@ -101,11 +102,23 @@ final class Rows {
     return given.getInt(0);
   }
 
-  private static void checkMayBeMissing(Signature signature, TensorSpec spec) {
-    if (spec.fill() == null) {
-      throw new ContractException(
-          "signature '" + signature.name() + "' needs inputs " + signature.inputNames()
-              + ", missing [" + spec.name() + "], unknown []");
+  /** Throws unless what is not given may be left out, and nothing else is given. */
+  private static void checkNames(Signature signature, Map<String, Tensor> named) {
+    int known = 0;
+    boolean missing = false;
+    for (TensorSpec one : signature.inputs()) {
+      boolean given = named.get(one.name()) != null;
+      known += given ? 1 : 0;
+      missing |= !given && one.fill() == null && !isCount(one);
+    }
+    if (missing || known < named.size()) {
+      List<String> names = new ArrayList<>(named.keySet());
+      for (TensorSpec one : signature.inputs()) {
+        if (!names.contains(one.name()) && (one.fill() != null || isCount(one))) {
+          names.add(one.name());
+        }
+      }
+      signature.checkNames(names);
     }
   }
 
