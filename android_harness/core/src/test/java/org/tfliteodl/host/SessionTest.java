@@ -377,7 +377,7 @@ public class SessionTest {
       Call call = runner.prepare(artifact.manifest().signature(Names.TRAIN));
       long own = 0;
       long bare = 0;
-      int steps = 1000;
+      int steps = 150;
       for (int i = 0; i < 2 * steps; i++) {
         long start = threads.getThreadAllocatedBytes(me);
         session.train(batch, metrics);
