@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 import json
 import pathlib
 import statistics
@@ -14,7 +15,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from tflite_odl import contract
-from tflite_odl.desk import app, parity, phone, places, profiles, schedule
+from tflite_odl.desk import app, older, parity, phone, places, profiles, schedule
 from tflite_odl.desk.arm import counting, environment
 from tflite_odl.desk.profiles import Profile
 from tflite_odl.desk.replay import Call
@@ -39,6 +40,9 @@ _PARITY = flags.DEFINE_integer(
 )
 _ABI = flags.DEFINE_enum(
     "abi", "x86_64", ["x86_64", "arm64-v8a"], "arm64-v8a: compare an emulated one, too"
+)
+_RUNTIMES = flags.DEFINE_list(
+    "runtimes", [], "older LiteRTs to compare, too, as 1.0.1,1.4.0"
 )
 _COUNT = flags.DEFINE_boolean(
     "count", False, "count instructions of each signature on emulated ARM64 cores"
@@ -69,13 +73,16 @@ def profile() -> Profile | None:
 
 def compared(artifact: Artifact, console: Console) -> dict[str, list[dict[str, Any]]]:
     """Returns what the flags ask to compare and to count: `parity` and `counts`."""
-    steps = _PARITY.value or (20 if _ABI.value != "x86_64" else 0)
+    elsewhere = _ABI.value != "x86_64" or _RUNTIMES.value
+    steps = _PARITY.value or (20 if elsewhere else 0)
     rows = _matrix(artifact, steps, console) if steps else []
     return {"parity": rows, "counts": _counts(artifact, console)}
 
 
 def _matrix(artifact: Artifact, steps: int, console: Console) -> list[dict[str, Any]]:
     asked = places.here()
+    for version in _older(artifact):
+        asked.append(older.ready(version, say=console.out))
     if _ABI.value != "x86_64":
         asked.append(places.emulated(_emulator("a76", console)))
     found = []
@@ -96,6 +103,15 @@ def _matrix(artifact: Artifact, steps: int, console: Console) -> list[dict[str, 
         answer = "agrees" if row.passed else "DIFFERS"
         console.out(f"{row.place}: {answer}, worst is {told}")
     return found
+
+
+def _older(artifact: Artifact) -> list[str]:
+    """Returns the LiteRTs asked for, the device's oldest and the artifact's."""
+    device = profile()
+    promised = artifact.manifest.versions.get("oldest_runtime", "")
+    found = [*_RUNTIMES.value, device.oldest_runtime if device else "", promised]
+    here = importlib.metadata.version("ai-edge-litert")
+    return [v for v in dict.fromkeys(found) if v not in ("", here)]
 
 
 def _counts(artifact: Artifact, console: Console) -> list[dict[str, Any]]:
