@@ -127,10 +127,10 @@ class Study:
             self.say(f"make teacher, artifacts and weights of {case.name}")
             script = [sys.executable, "-m", "tools.distill.sources"]
             names = ";".join(arm.name for arm in case.arms)
+            teachers = self.folder / "teachers" / self.library
             try:
-                processes.measure(
-                    [*script, place, case.name, self._seeds(case), names], MOST_SECONDS
-                )
+                job = [place, teachers, case.name, self._seeds(case), names]
+                processes.measure([*script, *job], MOST_SECONDS)
             except processes.Failed as error:
                 self.skipped[case.name] = str(error)
                 self.say(f"{case.name}: {error}")

@@ -65,7 +65,7 @@ def make(folder: str) -> None:
     frozen = {"teacher": "frozen", "teacher_model": net}
     common = {"optimizer": "adam", "classes": [str(k) for k in range(CLASSES)]}
     made = {
-        "finetune": Finetune(net, **common),
+        "finetune": Finetune(net, loss="sparse_cross_entropy", **common),
         "frozen": Distill(net, **frozen, **common),
         "online": Distill(net, **common),
     }
