@@ -40,7 +40,7 @@ def study(tmp_path, monkeypatch):
             return about
         if script == "timing":
             times = {"finetune": [10, 20], "frozen": [13, 26], "online": [21, 42]}
-            return {"times": times, "memory_mb": 20.0}
+            return {"times": times, "cpu": times, "memory_mb": 20.0}
         job = json.loads(given[0])
         jobs.append(job)
         if job["arm"] == "CTKD":
@@ -77,11 +77,13 @@ def test_a_run_is_made_once_for_a_library(study):
 def test_the_page_compares_arms_of_the_same_seed(study):
     found = study[2]() | {"machine": "a desk", "versions": ["numpy==2"]}
     text = page.page(found, "the command")
-    assert "| 1 | frozen | 1.30 | 1.00 |" in text
+    assert "| 1 | frozen | 1.30 | 1.30 | 1.00 |" in text
     # Half an interval of two values is 12.706 of their deviation, divided by sqrt(2).
     assert "| T = 2 | 85.5 % ± 6.4 | +5.00 ± 0.00 | 2 |" in text
     assert "- ours less best T (T = 2): +1.00 ± 0.00" in text
     assert "- ours less best constant bound (ours, bound one): +6.00 ± 0.00" in text
+    line = "| digits | **+6.00 ± 0.00** | **+5.00 ± 0.00** | **+1.00 ± 0.00** | "
+    assert f"{line}**+6.00 ± 0.00** |" in text
     assert "- digits, CTKD, seed 0: exit -9: no message" in text
 
 
