@@ -453,7 +453,9 @@ CASES = {
     "finetune-windows": Case(
         window_net, {"learning_rate": 0.1, "trainable": "^(?!dilated)"}
     ),
-    "distill-online": Case(binary_net, {"learning_rate": 0.05}, Distill),
+    "distill-online": Case(
+        binary_net, {"optimizer": "sgd", "learning_rate": 0.05}, Distill
+    ),
     "distill-frozen": Case(
         binary_net,
         {
@@ -482,6 +484,7 @@ CASES = {
         noisy_net,
         {
             "student": "Dense:wta4,hidden:wta4",
+            "optimizer": "sgd",
             "learning_rate": 0.05,
             "temperature": "learnable",
             "cosine_steps": 40,
@@ -494,7 +497,7 @@ CASES = {
     "skip-penalized": Case(lambda: penalized_net(False), {"learning_rate": 0.1}, Skip),
     "distill-penalized": Case(
         lambda: penalized_net(False),
-        {"student": "int4", "learning_rate": 0.05},
+        {"student": "int4", "optimizer": "sgd", "learning_rate": 0.05},
         Distill,
     ),
     "finetune-conv3": Case(
