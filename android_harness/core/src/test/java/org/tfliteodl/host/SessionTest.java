@@ -389,7 +389,9 @@ public class SessionTest {
       }
       runner.close();
       assertTrue("the runtime's call allocates", bare > 0);
-      assertEquals("bytes of each step beside the runtime's", 0, (own - bare) / steps);
+      // No object is smaller than 16 bytes.
+      long beside = (own - bare) / steps;
+      assertTrue("each step allocates " + beside + " bytes beside the runtime's", beside < 16);
     }
   }
 
