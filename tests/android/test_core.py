@@ -250,7 +250,7 @@ def test_damage_is_told_and_nothing_crashes(command, build, stream, tmp_path):
     assert said.splitlines()[-1].startswith("CheckpointException: no usable checkpoint")
 
 
-# A heap that is resident from the beginning, and no large compiler: what grows is a leak.
+# A heap that is resident from the start, and a small compiler: what grows is a leak.
 CALM = "-Xms64m -Xmx64m -XX:+AlwaysPreTouch -XX:TieredStopAtLevel=1"
 
 
