@@ -138,7 +138,13 @@ public final class Artifact {
     return checkHash(folder, name, manifest.files().get(name), null);
   }
 
-  Runner load(Engine engine) {
-    return engine.load(model, manifest);
+  Running run(Engine engine) {
+    return new Running(model, manifest, engine);
+  }
+
+  /** Runs another model whose signatures are told by a part of the manifest. */
+  static Running run(ByteBuffer model, Manifest manifest, Engine engine) {
+    ModelCheck.check(model, manifest);
+    return new Running(model, manifest, engine);
   }
 }
