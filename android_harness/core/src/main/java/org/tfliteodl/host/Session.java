@@ -166,29 +166,21 @@ public final class Session implements AutoCloseable {
 
   /** Returns the only output of any number of rows of the only input, each row flattened. */
   public float[][] infer(Tensor x) {
-    Map<String, Tensor> found = infer(Batch.of(x));
-    if (found.size() != 1) {
-      throw new ContractException(
-          "infer has outputs " + found.keySet() + ": ask for all with infer(Batch)");
-    }
-    return found.values().iterator().next().rowsOfFloats();
+    return inference().of(x);
   }
 
   /** Returns the only output of any number of rows, each flattened, of a float32 input. */
   public float[][] infer(float[][] rows) {
-    TensorSpec spec = manifest.signature(Names.INFER).inputs().get(0);
-    Tensor flat = Tensor.of(rows);
-    int[] shape = spec.shape();
-    shape[0] = rows.length;
-    if (rows.length == 0 || flat.size(1) != spec.count() / spec.size(0)) {
-      throw manifest.signature(Names.INFER).misfit(spec, flat);
-    }
-    return infer(Tensor.of(flat.floats(), shape));
+    return inference().of(rows);
   }
 
   /** Returns the outputs of any number of rows by name, [rows, ...] each. */
   public Map<String, Tensor> infer(Batch batch) {
-    return byRows(Names.INFER, batch);
+    return inference().of(batch);
+  }
+
+  private Inference inference() {
+    return new Inference(running, manifest.signature(Names.INFER));
   }
 
   /**
@@ -222,8 +214,10 @@ public final class Session implements AutoCloseable {
    * @throws ContractException the artifact does not classify, or an input does not fit
    */
   public Recognition classify(Batch batch) {
+    Signature spec = manifest.signature(Names.CLASSIFY);
+    Rows rows = Rows.many(spec, batch);
     refresh();
-    Map<String, Tensor> found = byRows(Names.CLASSIFY, batch);
+    Map<String, Tensor> found = running.byRows(spec, rows);
     return new Recognition(found.get("label").ints(), found.get("similarity").floats());
   }
 
@@ -307,6 +301,29 @@ public final class Session implements AutoCloseable {
           int step = run(Names.RESTORE, state).get("step").getInt(0);
           stale = true;
           return step;
+        });
+  }
+
+  /**
+   * Takes the weights of another artifact's checkpoint, where names and shapes agree; nothing but
+   * weights changes.
+   *
+   * @param path of the checkpoint, or of its folder
+   * @return the names of those that were taken
+   * @throws CheckpointException the file is damaged, no weight of it fits, or one is not finite; the
+   *     state is as it was
+   */
+  public List<String> adopt(File path) {
+    Map<String, Tensor> given = Checkpoints.tensors(path);
+    List<String> taken = Checkpoints.fitting(manifest, given);
+    return running.locked(
+        () -> {
+          Map<String, Tensor> news = state(true);
+          for (String name : taken) {
+            news.put(name, given.get(name));
+          }
+          loadState(news);
+          return taken;
         });
   }
 
@@ -399,11 +416,6 @@ public final class Session implements AutoCloseable {
     } finally {
       files.unlock();
     }
-  }
-
-  private Map<String, Tensor> byRows(String signature, Batch batch) {
-    Signature spec = manifest.signature(signature);
-    return running.byRows(spec, Rows.many(spec, batch));
   }
 
   /** Embeds what is enrolled anew, where the encoder has learned since. */
