@@ -210,7 +210,7 @@ def baking() -> dict:
 
 
 def terms(shape: tuple[int, ...]) -> np.ndarray:
-    """Returns what is summed: ((7919 i) mod 2003 - 1001) / 997 at place i, in C order."""
+    """Returns what is summed: ((7919 i) mod 2003 - 1001) / 997 at place i."""
     places = np.arange(math.prod(shape)) * 7919 % 2003 - 1001
     return (places.astype(np.float32) / np.float32(997)).reshape(shape)
 
