@@ -41,6 +41,9 @@ _SECONDS = flags.DEFINE_float("seconds", 0.7, "speed: of measuring in each proce
 _MINUTES = flags.DEFINE_float(
     "minutes", 55, "speed: after which only round one goes on"
 )
+_FULL = flags.DEFINE_boolean(
+    "full", False, "contrastive: every arm, seed and case, some hours"
+)
 _KEEP = flags.DEFINE_boolean(
     "keep", False, "but for speed: keep what an older one made"
 )
@@ -64,6 +67,7 @@ class Request:
       cases: names, empty for all.
       quick: three minutes; the page is only printed.
       threads, rounds, seconds, minutes: of the suite speed.
+      full: of the suite contrastive.
       keep: of all suites but speed.
       seeds: of the suite distill; None takes each case's.
       share: of the suite robust.
@@ -79,6 +83,7 @@ class Request:
     rounds: int
     seconds: float
     minutes: float
+    full: bool
     keep: bool
     seeds: int | None
     share: float
@@ -105,6 +110,7 @@ def main(argv: list[str]) -> int:
         _ROUNDS.value,
         _SECONDS.value,
         _MINUTES.value,
+        _FULL.value,
         _KEEP.value,
         _SEEDS.value,
         _SHARE.value,

@@ -179,13 +179,13 @@ def _measured(session: Session, dataset) -> dict[str, float]:
     if not _PROBE.value:
         return {}
     of_train, of_test = session.infer(train.x), session.infer(test.x)
-    found = {"knn": probe.knn(of_train, train.y, of_test, test.y)}
+    embeddings = (of_train, train.y, of_test, test.y)
+    scores = {"knn": probe.knn(*embeddings)}
     for share in _PROBE.value:
-        embeddings = (of_train, train.y, of_test, test.y)
-        found[f"probe_{share:g}"] = probe.linear_probe(
+        scores[f"probe_{share:g}"] = probe.linear_probe(
             *embeddings, share, _SEED.value, train.group
         )
-    return found
+    return {name: score.accuracy for name, score in scores.items()}
 
 
 def _facts(session: Session, settings: dict[str, float]) -> dict[str, Any]:
