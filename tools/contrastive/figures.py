@@ -52,6 +52,16 @@ def paired(
     return statistics.fmean(found), T_95.get(len(found) - 1, 1.96) * error
 
 
+def interval(mean: float, half: float) -> str:
+    return f"{mean:+.1f}" if math.isnan(half) else f"{mean:+.1f} ± {half:.1f}"
+
+
+def table(columns, rows) -> str:
+    """Returns a table in Markdown."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
 def share(times: dict[str, list[float]], name: str, of: str) -> float:
     """Returns the median over rounds of one step's time to another's."""
     pairs = zip(times[name], times[of], strict=False)
