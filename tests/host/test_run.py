@@ -164,6 +164,18 @@ def test_a_run_goes_on_only_with_what_it_began_with(tmp_path):
         loop_records.note_facts(tmp_path, {**began, "seed": 1})
 
 
+def test_a_run_of_an_older_version_goes_on_with_what_that_went_by(tmp_path):
+    """Its facts do not name the stream: there was one order only."""
+    loop_records.note_facts(tmp_path, {"seed": 0})
+    unsaid = {"stream": "shuffled"}
+    now = {"seed": 0, "stream": "shuffled"}
+    with pytest.raises(DataError, match="'stream': None"):
+        loop_records.note_facts(tmp_path, now)
+    loop_records.note_facts(tmp_path, now, unsaid=unsaid)
+    with pytest.raises(DataError, match="with {'stream': 'shuffled'}, got {'stream': "):
+        loop_records.note_facts(tmp_path, {**now, "stream": "tracks"}, unsaid=unsaid)
+
+
 def test_a_stream_that_ends_early_saves_the_state_and_says_so(build, tmp_path):
     def short(start: int):
         yield from itertools.islice(batches(start), 2 - start)

@@ -27,6 +27,9 @@ from tflite_odl.host import journal, loop, probe, records
 from tflite_odl.host.claim import LOCK_FILE
 from tflite_odl.host.session import Session
 
+# Before there were the flags of these names, runs went by this, as they would today.
+UNSAID = {"stream": "shuffled", "unlabelled": 0.0}
+
 _DATASET = flags.DEFINE_string("dataset", "digits", "digits[:changes] or npz:PATH")
 _STEPS = flags.DEFINE_integer("steps", 300, "batches in all, also with --resume")
 _OUT = flags.DEFINE_string(
@@ -89,7 +92,7 @@ def _emulate(artifact: str, console: Console) -> dict:
         session.claim()
         before = _measured(session, dataset)
         noted = {"artifact": str(pathlib.Path(artifact).absolute())}
-        records.note_facts(out, _facts(session, settings), noted)
+        records.note_facts(out, _facts(session, settings), noted, UNSAID)
         compared = desk.compared(session.artifact, console)
         if not desk.wanted():
             found = _run(session, dataset, out, settings, console)
