@@ -23,12 +23,11 @@ from tflite_odl.host.session import Session
 # Noise, Adam and clipping: the random generator's state and the slots matter.
 NAME = "finetune-adam-clip-noise"
 WORKER = """
-import sys, time, numpy as np
+import importlib, sys, time
 from tflite_odl.host import loop
-from tflite_odl.host import records as loop_records
 from tflite_odl.host.session import Session
-from tests.host.test_run import batches
-artifact, folder, steps, pause = sys.argv[1:]
+artifact, folder, steps, pause, module = sys.argv[1:]
+batches = importlib.import_module(module).batches
 with Session(artifact, checkpoint_dir=folder) as session:
     session.restore_checkpoint()
     loop.run(session, batches, int(steps), folder, checkpoint_every=3,
@@ -44,8 +43,10 @@ def batches(start: int):
         start += 1
 
 
-def worker(artifact, folder, steps, pause=0.0) -> subprocess.Popen:
-    command = [sys.executable, "-c", WORKER, artifact, folder, str(steps), str(pause)]
+def worker(artifact, folder, steps, pause=0.0, module=__name__) -> subprocess.Popen:
+    """Starts a process that trains on the `batches` of a module."""
+    given = (artifact, folder, str(steps), str(pause), module)
+    command = [sys.executable, "-c", WORKER, *given]
     return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": os.getcwd()})
 
 
