@@ -23,8 +23,8 @@ def test_two_rows_have_a_closed_form():
     (found,) = path(np.array([[-1.0], [1.0]]), np.eye(2), np.array([penalty]))
     (w0, w1), offset = found
     assert w0 == pytest.approx(-w1) and abs(offset).max() < 1e-6
-    # The objective may be 1e-9 above its minimum, w its root off: 1e-4.
-    assert penalty * w1 == pytest.approx(1 / (1 + np.exp(2 * w1)), abs=1e-4)
+    # The objective may be 1e-7 above its minimum, w its root off: 1e-3.
+    assert penalty * w1 == pytest.approx(1 / (1 + np.exp(2 * w1)), abs=1e-3)
 
 
 @pytest.mark.parametrize("penalty", [10.0, 0.1, 1e-4])
@@ -43,8 +43,9 @@ def test_the_minimum_is_scikit_learns(penalty):
         return lost.mean() + penalty / 2 * (weights**2).sum()
 
     least = objective(other.coef_.T, other.intercept_)
-    # What `_minimum` stops at is an estimate by the curvature's bound.
-    assert objective(found[:-1], found[-1]) == pytest.approx(least, abs=1e-7)
+    # `_minimum` stops at 1e-7 by the bound of the curvature; where softmax saturates the
+    # curvature is a hundredth of that and less.
+    assert objective(found[:-1], found[-1]) == pytest.approx(least, abs=2e-5)
 
 
 def test_the_penalty_is_that_of_the_least_loss_left_out():

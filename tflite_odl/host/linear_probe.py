@@ -15,7 +15,7 @@ FOLDS = 5
 # where it does: its deviation counts as this share of the features' typical one.
 LEAST_DEVIATION = 0.1
 # What the objective may lie above its minimum, in nats and by the bound's estimate.
-TOLERANCE = 1e-9
+TOLERANCE = 1e-7
 MOST_STEPS = 20_000
 
 
