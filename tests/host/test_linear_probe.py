@@ -43,8 +43,8 @@ def test_the_minimum_is_scikit_learns(penalty):
         return lost.mean() + penalty / 2 * (weights**2).sum()
 
     least = objective(other.coef_.T, other.intercept_)
-    # `_minimum` stops at 1e-7 by the bound of the curvature; where softmax saturates the
-    # curvature is a hundredth of that and less.
+    # `_minimum` stops at 1e-7 by the bound of the curvature; where softmax saturates
+    # the curvature is a hundredth of that and less.
     assert objective(found[:-1], found[-1]) == pytest.approx(least, abs=2e-5)
 
 

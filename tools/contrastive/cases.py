@@ -89,11 +89,13 @@ class Brief:
       seeds: of the arms that decide; 0: the case is left out.
       others: further arms.
       other_seeds: of these.
+      passes: in place of the case's.
     """
 
     seeds: int = 0
     others: tuple[Arm, ...] = ()
     other_seeds: int = 0
+    passes: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,6 +134,10 @@ class Case:
         stem = self.dataset.rpartition("/")[2].removesuffix(".npz")
         return f"{stem}-{self.backbone}-{self.norm}"
 
+    def passes_of(self, full: bool) -> int:
+        """Returns how often arm `ours` sees the stream."""
+        return self.passes if full else self.brief.passes or self.passes
+
     def seeds_of(self, arm: Arm, full: bool) -> int:
         """Returns how many runs of an arm there are; 0 where it is left out."""
         if full:
@@ -147,7 +153,7 @@ def _cifar(length: int, arms: tuple[Arm, ...]) -> Case:
 
 
 _ALL = (
-    Case("signs", SIGNS, "tracks", "resnet8", 3, brief=Brief(5, BARS, 1)),
+    Case("signs", SIGNS, "tracks", "resnet8", 3, brief=Brief(5, BARS, 1, 2)),
     Case("phone", PHONE, "sessions", "inertial", 10, brief=Brief(5, ALL, 2)),
     Case(
         "phone, group norms",

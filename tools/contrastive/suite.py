@@ -165,7 +165,8 @@ class Study:
             self.skipped[name] = "no time of its step"
             return None
         ms = {n: statistics.median(times[n]) for n in (arm.artifact, ours.artifact)}
-        passes, rows = self.plan.passes or case.passes, self._rows(case)
+        passes = self.plan.passes or case.passes_of(self.plan.full)
+        rows = self._rows(case)
         budget = passes * rows / ours.batch * ms[ours.artifact] / 1e3
         facts = {"case": case.name, "arm": arm.name, "seed": seed, "passes": passes}
         path = self.folder / "runs" / f"{name.replace(' ', '_')}.json"
