@@ -159,7 +159,7 @@ _BOUNDS = (*_TEACHERS, *CLIPPED)
 _LONG = (ALONE, *HINTON, SWITOKD, OURS, *CLIPPED, *ONLINE[1:])
 _ACTIVITY = {"backbone": "inertial", "teacher": "inertial", "teacher_epochs": 10}
 _SIGNS = (ALONE, HINTON[0], HINTON[2], OURS, *CLIPPED)
-_SIGNS20 = Case("signs resnet20", SIGNS, "resnet20", 1400, 3, (REAL, OURS), 8)
+_SIGNS20 = Case("signs bireal20", SIGNS, "bireal20", 1000, 3, (REAL, OURS), 8)
 _ALL = (
     Case(
         "phone story",
@@ -182,7 +182,7 @@ _MORE = (
     Case("cifar10", CIFAR10, "resnet8", 1560, 3, (ALONE, HINTON[2], OURS), 8),
     dataclasses.replace(
         _SIGNS20,
-        name="long signs resnet20",
+        name="long signs bireal20",
         steps=4000,
         width=None,
         teacher="resnet20",
@@ -191,5 +191,5 @@ _MORE = (
 CASES = {case.name: case for case in (*_ALL, *_MORE)}
 # What is run by itself fits an hour of one core; the whole study takes several.
 DEFAULT = tuple(case.name for case in _ALL)
-SHORTENED = ("signs", "signs resnet20")
+SHORTENED = ("signs", "signs bireal20")
 FULL = tuple(name for name in CASES if name not in SHORTENED)
