@@ -37,6 +37,7 @@ class Findings:
       goldens: how many hold, of how many.
       update: what another artifact took over amid the run, as `desk.phone.Update` has
         it; {} without one.
+      pictures: {buffer: data URI} of the images it holds; only where asked for.
     """
 
     artifact: dict[str, Any]
@@ -55,6 +56,7 @@ class Findings:
     counts: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     goldens: dict[str, int] = dataclasses.field(default_factory=dict)
     update: dict[str, Any] = dataclasses.field(default_factory=dict)
+    pictures: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def about(artifact: Artifact) -> dict[str, Any]:

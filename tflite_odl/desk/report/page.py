@@ -31,6 +31,7 @@ def page(found: Findings) -> str:
         _head(found),
         _section("Ready to ship?", _verdicts(verdicts(found))),
         _section("Learning", _learning(found)),
+        _section("What the buffers hold", _pictures(found)),
         _section("Time", _time(found)),
         _section("Memory and storage", _memory(found)),
         _section("Runtimes and processors", _parity(found)),
@@ -102,6 +103,14 @@ def _learning(found: Findings) -> str:
 def _named(metric: str) -> str:
     told = {"accuracy": "accuracy, each batch predicted before it was learned"}
     return told.get(metric, metric.replace("_", " ")) + ", by batch"
+
+
+def _pictures(found: Findings) -> str:
+    return "".join(
+        f'<figure><img class="strip" src="{uri}" alt="{_text(name)}">'
+        f"<figcaption>{_text(name)}, at the end of the run</figcaption></figure>"
+        for name, uri in found.pictures.items()
+    )
 
 
 def _time(found: Findings) -> str:
