@@ -157,6 +157,18 @@ def test_an_ending_that_squashes_is_learned_as_keras_does(
     check_equal(save(model, tmp_path), api)
 
 
+@pytest.mark.parametrize("api", APIS)
+def test_logarithms_of_probabilities_are_learned_as_logits_alone(api, tmp_path):
+    api = APIS[api]
+    model = net(api, "log_softmax")
+    loss = api.losses.SparseCategoricalCrossentropy
+    model.compile(api.optimizers.SGD(0.1), loss(from_logits=True))
+    check_equal(save(model, tmp_path), api)
+    model.compile(api.optimizers.SGD(0.1), loss())
+    with pytest.raises(ModelError, match="takes probabilities.*ends in log_softmax"):
+        Finetune(load(save(model, tmp_path)))
+
+
 def test_batches_are_gathered_as_in_keras3(tmp_path):
     model = net(keras, "softmax")
     optimizer = keras.optimizers.Adam(0.01, gradient_accumulation_steps=2, clipnorm=0.1)
