@@ -110,6 +110,7 @@ OPTIMIZERS = {
     "rmsprop": lambda o: o.RMSprop(0.01, rho=0.5),
     "rmsprop_momentum": lambda o: o.RMSprop(0.01, momentum=0.5, epsilon=0.01),
     "rmsprop_centered": lambda o: o.RMSprop(0.01, centered=True, epsilon=0.01),
+    "adagrad": lambda o: o.Adagrad(0.05, epsilon=0.01),
 }
 
 
@@ -176,7 +177,7 @@ def test_batches_are_gathered_as_in_keras3(tmp_path):
     assert check_equal(save(model, tmp_path), keras, 4).config.accumulate == 2
 
 
-@pytest.mark.parametrize("name", ["adam", "amsgrad", "nesterov", "rmsprop_centered"])
+@pytest.mark.parametrize("name", ["adam", "amsgrad", "nesterov", "adagrad"])
 @pytest.mark.parametrize(("api", "suffix"), FORMATS)
 def test_a_saved_state_goes_on(api, suffix, name, tmp_path):
     api = APIS[api]
