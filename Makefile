@@ -14,13 +14,14 @@ WORKERS ?= $(shell $(BIN)/python -c 'import os; \
   print(max(1, min(len(os.sched_getaffinity(0)), int(memory / 2e9))))')
 EXTRAS := export,data,desk,sign,dev
 
-.PHONY: help venv test test-slow test-arm lint demo clean
+.PHONY: help venv test test-slow test-arm test-runtimes lint demo clean
 
 help:
 	@echo "make demo   set up, learn a user's digits in LiteRT, show the figures"
 	@echo "make test   set up, check style, run the tests"
 	@echo "make test-slow  the tests that make test leaves out for their time"
 	@echo "make test-arm   the same artifacts on an emulated ARM64 processor"
+	@echo "make test-runtimes  the same artifacts on older LiteRTs"
 	@echo "make venv   set up only: $(VENV) with the versions of constraints.txt"
 	@echo "make lint   style only;   make clean   remove what the above made"
 
@@ -52,6 +53,10 @@ test-slow: $(STAMP)
 test-arm: $(STAMP)
 	$(BIN)/python -m tflite_odl.desk.arm
 	TFLITE_ODL_ARM=all $(BIN)/python -m pytest -rs -n $(WORKERS) --dist loadgroup tests/desk/test_arm.py
+
+# The same on older LiteRTs, each in an environment of its own in the user's cache.
+test-runtimes: $(STAMP)
+	TFLITE_ODL_RUNTIMES=all $(BIN)/python -m pytest -rs -n $(WORKERS) --dist loadgroup tests/desk/test_older.py
 
 demo: $(STAMP)
 	$(BIN)/python tools/demo.py

@@ -48,6 +48,9 @@ _SHARE = flags.DEFINE_float(
     "share", 1.0, "robust: how much of the full numbers", lower_bound=0, upper_bound=1
 )
 _SEEDS = flags.DEFINE_integer("seeds", None, "distill: how many, default the case's")
+_FULL = flags.DEFINE_boolean(
+    "full", False, "distill: the longest cases, too, hours instead of one"
+)
 _WORK = flags.DEFINE_string(
     "work", None, "models, records, environments; .cache/SUITE if unset"
 )
@@ -66,6 +69,7 @@ class Request:
       threads, rounds, seconds, minutes: of the suite speed.
       keep: of all suites but speed.
       seeds: of the suite distill; None takes each case's.
+      full: of the suite distill: the longest cases, too.
       share: of the suite robust.
       work: folder that keeps what is found between runs.
       out: folder of page and data.
@@ -81,6 +85,7 @@ class Request:
     minutes: float
     keep: bool
     seeds: int | None
+    full: bool
     share: float
     work: pathlib.Path
     out: pathlib.Path
@@ -107,6 +112,7 @@ def main(argv: list[str]) -> int:
         _MINUTES.value,
         _KEEP.value,
         _SEEDS.value,
+        _FULL.value,
         _SHARE.value,
         pathlib.Path(_WORK.value or f".cache/{suite}"),
         pathlib.Path(_OUT.value or f"docs/results/{suite}"),

@@ -37,6 +37,13 @@ DIFFERENCE = {
     "call": 3,
     "loose": False,
 }
+UPDATE = {
+    "taken": ["kernel", "bias"],
+    "kept": [],
+    "differing": [],
+    "before": {"accuracy": 0.9},
+    "adopted": {"accuracy": 0.9},
+}
 PLACE = {"place": "ARM64 (a76)", "passed": True, "problem": "", "drift": 1e-7}
 COUNT = {
     "signature": "train",
@@ -67,6 +74,7 @@ def found(**changed) -> Findings:
         parity=[{**PLACE, "worst": DIFFERENCE, "differences": [DIFFERENCE]}],
         counts=[COUNT],
         goldens={"passed": 43, "all": 43},
+        update=UPDATE,
     )
     return dataclasses.replace(whole, **changed)
 
@@ -96,6 +104,8 @@ def test_all_is_well():
         ("storage", {"storage": {"kept_bytes": 1e9, "bytes_per_hour": 0}}),
         ("in time", {"counts": [{**COUNT, "estimate": 1e4}]}),
         ("survive", {"equal": False}),
+        ("update", {"update": {**UPDATE, "adopted": {"accuracy": 0.5}}}),
+        ("update", {"update": {**UPDATE, "before": {}, "kept": ["head"]}}),
     ],
 )
 def test_what_is_wrong_is_told(question, changed):
@@ -112,6 +122,7 @@ def test_what_is_wrong_is_told(question, changed):
         ("storage", {"device": {}}),
         ("in time", {"counts": []}),
         ("survive", {"equal": None}),
+        ("update", {"update": {}}),
     ],
 )
 def test_what_nobody_ran_is_not_known(question, changed):
