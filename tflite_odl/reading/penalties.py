@@ -41,13 +41,18 @@ class Term:
       variable: the weight.
       layer: path of its layer.
       penalty: what it adds to the loss.
-      of_learning: whether it does so only while the weight learns.
+      regularizer: Keras' object that says so.
     """
 
     variable: Any
     layer: str
     penalty: Penalty
-    of_learning: bool
+    regularizer: Any
+
+    @property
+    def of_learning(self) -> bool:
+        """Whether it counts only while the weight learns."""
+        return isinstance(self.regularizer, OfLearning)
 
 
 def regularized(layer: Any, path: str) -> list[Term]:
@@ -59,8 +64,7 @@ def regularized(layer: Any, path: str) -> list[Term]:
     found = []
     for key, regularizer, variable in _of_weights(layer, path, _REGULARIZER):
         if term := penalty(regularizer, f"layer {path!r}: {key}"):
-            of_learning = isinstance(regularizer, OfLearning)
-            found.append(Term(variable, path, term, of_learning))
+            found.append(Term(variable, path, term, regularizer))
     return found
 
 

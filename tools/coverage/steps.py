@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from tflite_odl.host.session import Session
 from tflite_odl.reading import rebuild
@@ -79,9 +80,22 @@ class Step:
 def in_keras(api: Any, path: pathlib.Path, rows: Batch) -> Step:
     """Returns a step of the file's own Keras, compiled as it was saved."""
     model = api.models.load_model(path)
+    if hasattr(api, "ops"):
+        _densify(model.optimizer)
     before = _weights(model)
     found = model.train_on_batch(list(rows.x) if len(rows.x) > 1 else rows.x[0], rows.y)
     return Step(float(np.ravel(found)[0]), before, _weights(model))
+
+
+def _densify(optimizer: Any) -> None:
+    """Lets a Keras 3 optimizer take the gradients of tables as whole tensors: of an id
+    that comes several times it would square each gradient, not their sum."""
+    apply = optimizer.apply
+
+    def dense(gradients: Sequence[Any], *variables: Any) -> Any:
+        return apply([tf.convert_to_tensor(g) for g in gradients], *variables)
+
+    optimizer.apply = dense
 
 
 def in_artifact(method: Any, folder: pathlib.Path, rows: Batch) -> Step:
