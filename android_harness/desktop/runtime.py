@@ -41,7 +41,15 @@ _VERSIONS = (0x6FFFFFF0, 0x6FFFFFFC, 0x6FFFFFFD, 0x6FFFFFFE, 0x6FFFFFFF)
 _SHT_DYNAMIC = 6
 # The shim brings libm and libdl, and has what is used of liblog.
 _DROPPED = (b"libm.so", b"libdl.so", b"liblog.so")
-_RENAMED = {b"libc.so": SHIM.encode(), b"sysconf": b"xysconf"}
+_RENAMED = {
+    b"libc.so": SHIM.encode(),
+    b"sysconf": b"xysconf",
+    b"fprintf": b"xprintf",
+    b"vfprintf": b"xfprintf",
+    b"fputc": b"xputc",
+    b"fflush": b"xflush",
+    b"fwrite": b"xwrite",
+}
 
 
 def missing() -> str:
@@ -51,7 +59,7 @@ def missing() -> str:
     return ", ".join(tool for tool in TOOLS if not shutil.which(tool))
 
 
-def default_folder() -> pathlib.Path:
+def usual_folder() -> pathlib.Path:
     """Returns where it is kept, in the user's cache."""
     cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     return pathlib.Path(cache) / "tflite_odl" / f"android-tflite-{VERSION}"
@@ -113,7 +121,7 @@ def _run(command: list[str]) -> None:
 def for_glibc(library: bytes) -> bytes:
     """Returns an Android library of 64 bits as glibc can load it, beside the shim.
 
-    Its symbols lose their versions, two names become others of the same length, and of
+    Its symbols lose their versions, some names become others of the same length, and of
     the libraries it needs the shim alone is left.
 
     Raises:
@@ -140,8 +148,22 @@ def for_glibc(library: bytes) -> bytes:
     return bytes(out)
 
 
+def command(folder: pathlib.Path, classes: pathlib.Path) -> list[str]:
+    """Returns what runs the core's command line on the runtime of a folder.
+
+    Args:
+      folder: that `set_up` has made.
+      classes: of the core, a folder or a JAR.
+    """
+    jars = [str(folder / f"{name}.jar") for name in AARS]
+    path = os.pathsep.join([str(classes), *jars])
+    java = ["java", f"-Djava.library.path={folder}", "-Xmx256m", "-XX:+UseSerialGC"]
+    library = f"LD_LIBRARY_PATH={folder}"
+    return ["env", library, *java, "-cp", path, "org.tfliteodl.commands.Main"]
+
+
 def main() -> None:
-    folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else default_folder()
+    folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else usual_folder()
     try:
         set_up(folder)
     except (RuntimeError, OSError, subprocess.SubprocessError) as error:

@@ -1,5 +1,5 @@
 /* What TFLite's Android library asks of bionic and glibc lacks. For tests on a desktop only.
-   `runtime.py` renames the library's references: libc.so -> libb.so (this), sysconf -> xysconf. */
+   `runtime.py` renames the library's references: libc.so -> libb.so (this), sysconf -> xysconf and so on. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdarg.h>
@@ -8,13 +8,34 @@
 #include <string.h>
 #include <unistd.h>
 
-/* bionic's stdin, stdout, stderr: an array of structures of this size; glibc's are smaller. */
+/* bionic's stdin, stdout, stderr: an array of structures of this size, whose addresses the library
+   hands to the functions below. */
 #define BIONIC_FILE_BYTES 152
-#define GLIBC_FILE_BYTES 216
-char __sF[3 * BIONIC_FILE_BYTES + GLIBC_FILE_BYTES] __attribute__((aligned(16)));
+char __sF[3 * BIONIC_FILE_BYTES] __attribute__((aligned(16)));
 
-__attribute__((constructor)) static void init(void) {
-  memcpy(__sF + 2 * BIONIC_FILE_BYTES, stderr, GLIBC_FILE_BYTES);
+static FILE *real(void *file) {
+  ptrdiff_t at = (char *)file - __sF;
+  if (at < 0 || at >= (ptrdiff_t)sizeof __sF) return file;
+  FILE *usual[] = {stdin, stdout, stderr};
+  return usual[at / BIONIC_FILE_BYTES];
+}
+
+int xfprintf(void *file, const char *format, va_list values) {
+  return vfprintf(real(file), format, values);
+}
+
+int xprintf(void *file, const char *format, ...) {
+  va_list values;
+  va_start(values, format);
+  int count = vfprintf(real(file), format, values);
+  va_end(values);
+  return count;
+}
+
+int xputc(int c, void *file) { return fputc(c, real(file)); }
+int xflush(void *file) { return fflush(file ? real(file) : NULL); }
+size_t xwrite(const void *data, size_t size, size_t count, void *file) {
+  return fwrite(data, size, count, real(file));
 }
 
 int *__errno(void) { return &errno; }

@@ -24,6 +24,12 @@ QUICK = ("finetune-strides", "finetune-int8-serve")
 CASES = tuple(nets.CASES) if EVERY_CASE else QUICK
 
 
+# The first LiteRT that has int2 in FULLY_CONNECTED.
+NEEDS = {"skip-int2_dense": "2.1.6"}
+# int8 kernels of 1.0.1 round some entries to the step beside, which moves a gradient.
+ONE_STEP = 1e-3
+
+
 def place(version: str) -> Place:
     if not EVERY_CASE and not HOMES[version].is_dir():
         pytest.skip(f"no LiteRT {version} here: `make test-runtimes` sets it up")
@@ -33,8 +39,13 @@ def place(version: str) -> Place:
 @pytest.mark.parametrize("version", older.KNOWN)
 @pytest.mark.parametrize("artifact", CASES)
 def test_goldens_hold_on_an_older_runtime(build, artifact, version):
+    if version in older.KNOWN[: older.KNOWN.index(NEEDS.get(artifact, version))]:
+        with pytest.raises(DeviceError, match="Unsupported data type"):
+            place(version).prove(build(artifact))
+        return
     results = place(version).prove(build(artifact))
-    assert results and [r for r in results if not r.passed] == []
+    limit = ONE_STEP if version == "1.0.1" and artifact.endswith("-int8") else 0.0
+    assert results and [r for r in results if not r.passed and r.error > limit] == []
 
 
 def test_a_twin_that_answers_otherwise_is_found(build, monkeypatch):

@@ -203,7 +203,7 @@ def test_every_method_keeps_to_penalties_and_constraints(method):
             METHODS[method](windows(kernel_regularizer=L2))
         return
     kind, options = METHODS[method], {**LOSS, **OPTIONS.get(method, {})}
-    options["learning_rate"] = RATE
+    options |= {"learning_rate": RATE, "optimizer": "sgd"}
     plain = small()
     penalty = small(kernel_regularizer=L2)
     bound = small(kernel_constraint=tf_keras.constraints.NonNeg())

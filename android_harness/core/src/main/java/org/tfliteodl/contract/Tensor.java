@@ -17,20 +17,34 @@ public final class Tensor {
   private final int count;
   private final ByteBuffer data;
 
-  private Tensor(Dtype dtype, int[] shape) {
+  private Tensor(Dtype dtype, int[] shape, int count, ByteBuffer data) {
     this.dtype = dtype;
     this.shape = shape.clone();
-    this.count = count(shape);
-    long bytes = (long) count * dtype.bytes();
-    if (bytes > Integer.MAX_VALUE) {
-      throw new ContractException("a tensor of " + bytes + " bytes, needs less than 2^31");
-    }
-    this.data = ByteBuffer.allocateDirect((int) bytes).order(ByteOrder.LITTLE_ENDIAN);
+    this.count = count;
+    this.data = data.order(ByteOrder.LITTLE_ENDIAN);
   }
 
   /** Returns a tensor of zeros; a size may be 0. */
   public static Tensor zeros(Dtype dtype, int... shape) {
-    return new Tensor(dtype, shape);
+    int count = count(shape);
+    long bytes = (long) count * dtype.bytes();
+    if (bytes > Integer.MAX_VALUE) {
+      throw new ContractException("a tensor of " + bytes + " bytes, needs less than 2^31");
+    }
+    return new Tensor(dtype, shape, count, ByteBuffer.allocateDirect((int) bytes));
+  }
+
+  /**
+   * Returns a tensor whose memory is that of a buffer, from its position to its limit, such as a
+   * part of a mapped file.
+   */
+  public static Tensor view(Dtype dtype, ByteBuffer memory, int... shape) {
+    int count = count(shape);
+    if ((long) count * dtype.bytes() != memory.remaining()) {
+      throw new ContractException(
+          memory.remaining() + " bytes make no tensor " + Arrays.toString(shape) + " " + dtype);
+    }
+    return new Tensor(dtype, shape, count, memory.slice());
   }
 
   /** Returns a float32 tensor of a shape, {@code [values.length]} if none is given. */
@@ -74,7 +88,7 @@ public final class Tensor {
   }
 
   private static Tensor sized(Dtype dtype, int values, int[] shape) {
-    Tensor found = new Tensor(dtype, shape.length == 0 ? new int[] {values} : shape);
+    Tensor found = zeros(dtype, shape.length == 0 ? new int[] {values} : shape);
     if (found.count != values) {
       throw new ContractException(
           values + " values make no tensor " + Arrays.toString(found.shape));
@@ -202,7 +216,7 @@ public final class Tensor {
 
   /** Returns a tensor of its own with the same content. */
   public Tensor copy() {
-    Tensor found = new Tensor(dtype, shape);
+    Tensor found = zeros(dtype, shape);
     found.copyFrom(this);
     return found;
   }

@@ -15,82 +15,94 @@ import org.tfliteodl.contract.Tensor;
  * <p>A batch may be kept and its tensors filled anew for each step; sessions copy.
  */
 public final class Batch {
-  private static final String X = "x";
-  private static final String Y = "y";
-
   private final Map<String, Tensor> tensors = new LinkedHashMap<>();
+  // What was checked against a signature last, to be used again.
+  private Rows checked;
+  private final Tensor x;
+  private final Tensor y;
 
-  /** Returns a batch of features alone. */
-  public static Batch of(Tensor x) {
-    return new Batch().put(X, x);
+  /** Makes an empty batch, to {@link #put} inputs into. */
+  public Batch() {
+    this(null, null);
   }
 
-  /** Returns a batch of features and labels. */
+  private Batch(Tensor x, Tensor y) {
+    this.x = x;
+    this.y = y;
+  }
+
+  /** Returns a batch of features: the input "x" if there is one, else the only feature. */
+  public static Batch of(Tensor x) {
+    return new Batch(x, null);
+  }
+
+  /**
+   * Returns a batch of features and labels.
+   *
+   * @param x the input "x" if there is one, else the only feature
+   * @param y the input "y" if there is one, else the only label
+   */
   public static Batch of(Tensor x, Tensor y) {
-    return new Batch().put(X, x).put(Y, y);
+    return new Batch(x, y);
   }
 
   /**
    * Adds an input.
    *
-   * @param name of the input; "x" stands for the only feature and "y" for the only label, where
-   *     the signature has no input of that name
+   * @param name of the input
    * @param tensor [rows, ...]; of role count: how many of the rows are real, [1]
    */
   public Batch put(String name, Tensor tensor) {
     tensors.put(name, tensor);
+    checked = null;
     return this;
   }
 
-  /** Returns the inputs as they were given. */
-  public Map<String, Tensor> tensors() {
-    return Collections.unmodifiableMap(tensors);
+  /** Returns the rows as they were checked against a signature before; null: they were not. */
+  Rows checked(Signature signature) {
+    Rows found = checked;
+    return found != null && found.signature() == signature ? found : null;
   }
 
-  /** Returns the tensor of an input of a signature; null: it was left out. */
-  Tensor tensor(Signature signature, String name) {
-    Tensor found = tensors.get(name);
-    if (found != null) {
-      return found;
-    }
-    if (tensors.containsKey(X) && name.equals(alias(signature, X, Names.FEATURE))) {
-      return tensors.get(X);
-    }
-    boolean label = tensors.containsKey(Y) && name.equals(alias(signature, Y, Names.LABEL));
-    return label ? tensors.get(Y) : null;
+  void keep(Rows rows) {
+    checked = rows;
   }
 
-  /**
-   * Throws ContractException if a name is none of the signature's.
-   *
-   * @param extra names that are taken besides its inputs
-   */
-  void checkNames(Signature signature) {
-    for (String name : tensors.keySet()) {
-      if (signature.input(name) != null) {
-        continue;
-      }
-      boolean known = name.equals(X) || name.equals(Y);
-      if (!known) {
-        throw new ContractException(
-            "signature '" + signature.name() + "' needs inputs " + signature.inputNames()
-                + ", missing [], unknown [" + name + "]");
-      }
-      String role = name.equals(X) ? Names.FEATURE : Names.LABEL;
-      if (alias(signature, name, role) == null) {
-        throw new ContractException(
-            "signature '" + signature.name() + "' has " + signature.inputsOf(role) + " of role '"
-                + role + "', not one that " + name + " could be: give them by their names");
-      }
+  /** Returns the same batch without {@code y}, for methods that learn without labels. */
+  Batch withoutLabels() {
+    if (y == null) {
+      return this;
     }
+    Batch found = new Batch(x, null);
+    found.tensors.putAll(tensors);
+    return found;
   }
 
-  /** Returns the only input of a role where there is no input of the name; null: none is. */
-  private static String alias(Signature signature, String name, String role) {
+  /** Returns the tensors of a signature's inputs by name, those that are given. */
+  Map<String, Tensor> named(Signature signature) {
+    if (x == null && y == null) {
+      return Collections.unmodifiableMap(tensors);
+    }
+    Map<String, Tensor> found = new LinkedHashMap<>(tensors);
+    if (x != null) {
+      found.put(only(signature, "x", Names.FEATURE), x);
+    }
+    if (y != null) {
+      found.put(only(signature, "y", Names.LABEL), y);
+    }
+    return found;
+  }
+
+  private static String only(Signature signature, String name, String role) {
     if (signature.input(name) != null) {
-      return null;
+      return name;
     }
     List<String> candidates = signature.inputsOf(role);
-    return candidates.size() == 1 ? candidates.get(0) : null;
+    if (candidates.size() != 1) {
+      throw new ContractException(
+          "signature '" + signature.name() + "' has " + candidates + " of role '" + role
+              + "', not one that " + name + " could be: give them by their names");
+    }
+    return candidates.get(0);
   }
 }

@@ -134,6 +134,17 @@ public final class Checkpoints {
   }
 
   /**
+   * Reads one checkpoint file, or the newest valid one of a folder, null if that has none at all.
+   *
+   * @param refused told the reason for each file that is passed over
+   * @throws CheckpointException there are checkpoints, but none can be used
+   */
+  public static Checkpoint find(File path, Manifest manifest, Note refused) {
+    boolean file = FileIo.exists(path) && !path.isDirectory();
+    return file ? load(path, manifest) : latest(path, manifest, refused);
+  }
+
+  /**
    * Reads the newest valid checkpoint of a folder, null if it has none at all.
    *
    * @param refused told the reason for each file that is passed over

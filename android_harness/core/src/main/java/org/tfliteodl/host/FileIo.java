@@ -81,6 +81,28 @@ public final class FileIo {
     return found;
   }
 
+  /**
+   * Returns a regular file mapped into memory, little-endian, to be read alone.
+   *
+   * @throws OdlException of the kind: it cannot be read, and why
+   */
+  public static ByteBuffer mapped(File file, Kind kind) {
+    return told(
+        kind,
+        "cannot read " + file,
+        () -> {
+          try (FileChannel channel = opened(file)) {
+            long size = channel.size();
+            if (size > LARGEST_BYTES) {
+              throw new IOException(
+                  "it has " + size + " bytes, " + LARGEST_BYTES + " at most are read");
+            }
+            ByteBuffer found = channel.map(FileChannel.MapMode.READ_ONLY, 0, size);
+            return found.order(ByteOrder.LITTLE_ENDIAN);
+          }
+        });
+  }
+
   /** Opens a regular file to read: pipes, devices and folders are refused unread. */
   static FileChannel opened(File file) throws IOException {
     Path path = file.toPath();

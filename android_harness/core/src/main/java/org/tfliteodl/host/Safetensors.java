@@ -48,7 +48,7 @@ public final class Safetensors {
   }
 
   /**
-   * Reads a file's content.
+   * Reads a file's content; the tensors are views of it.
    *
    * @throws JsonException it is none, or a tensor leads out of it
    */
@@ -106,9 +106,7 @@ public final class Safetensors {
     ByteBuffer place = data.duplicate();
     place.limit((int) end);
     place.position((int) start);
-    Tensor found = Tensor.zeros(dtype, shape);
-    found.buffer().put(place);
-    return found;
+    return Tensor.view(dtype, place, shape);
   }
 
   private static JsonException malformed(String what) {

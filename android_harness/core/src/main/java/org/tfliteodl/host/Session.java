@@ -404,10 +404,7 @@ public final class Session implements AutoCloseable {
   public int restore(File path, Note refused) {
     files.lock();
     try {
-      Checkpoint found =
-          path.isDirectory() || !FileIo.exists(path)
-              ? Checkpoints.latest(path, manifest, refused)
-              : Checkpoints.load(path, manifest);
+      Checkpoint found = Checkpoints.find(path, manifest, refused);
       if (found == null) {
         return -1;
       }

@@ -5,6 +5,7 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Set;
 import org.tfliteodl.ContractException;
+import org.tfliteodl.contract.Dtype;
 import org.tfliteodl.contract.Names;
 import org.tfliteodl.contract.Signature;
 import org.tfliteodl.contract.Tensor;
@@ -94,7 +95,7 @@ public final class Totals {
   /** Returns whether a name's numbers are whole ones. */
   boolean isWhole(String name) {
     TensorSpec spec = signature.output(name);
-    return spec != null && !isMean(name) && !spec.dtype().toString().equals("float32");
+    return spec != null && !isMean(name) && spec.dtype() != Dtype.FLOAT32;
   }
 
   @Override
