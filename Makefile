@@ -12,7 +12,7 @@ STAMP := $(VENV)/installed
 WORKERS ?= $(shell $(BIN)/python -c 'import os; \
   memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"); \
   print(max(1, min(len(os.sched_getaffinity(0)), int(memory / 2e9))))')
-EXTRAS := export,data,desk,sign,dev
+EXTRAS := export,data,desk,sign,android,dev
 
 .PHONY: help venv test test-slow test-arm lint demo clean
 

@@ -21,10 +21,10 @@ OLDEST_API = 26
 STATUS = "status.json"
 # What a run leaves that may be shared: no checkpoint, whose buffers are user data.
 RESULTS = ("records.jsonl", "run.json", STATUS)
-RUNNING, DONE, FAILED = ("starting", "running", "waiting"), "done", "failed"
+STARTING, DONE, FAILED = "starting", "done", "failed"
 _ACTIVITY = f"{PACKAGE}/.MainActivity"
-# The app is given this many looks to appear, or to leave its last word.
-_PATIENCE = 5
+# Looks after which an app that is gone, or that says nothing, is given up.
+_GONE, _SILENT = 5, 120
 
 
 class App:
@@ -49,6 +49,30 @@ class App:
         """
         self.bridge.install(apk, PACKAGE)
 
+    def prepare(self, package: Mapping[str, pathlib.Path | bytes]) -> None:
+        """Copies files to the app; what an earlier run of this name left is removed.
+
+        Raises:
+          DeviceError: no space, or the connection was lost.
+        """
+        self._run_inside("rm", "-rf", f"files/runs/{self.run}")
+        self.put(package)
+
+    def train(
+        self, asked: Mapping[str, Any], say: Callable[[dict[str, Any]], None]
+    ) -> None:
+        """Starts the app and waits for the end of the run.
+
+        Args:
+          asked: the intent's extras.
+          say: told each status.
+
+        Raises:
+          DeviceError: the run failed, the app crashed, or the connection was lost.
+        """
+        self.start(asked)
+        self.follow(say)
+
     def put(self, files: Mapping[str, pathlib.Path | bytes]) -> None:
         """Copies files into the app's own storage.
 
@@ -66,10 +90,6 @@ class App:
             inner = f"mkdir -p {shlex.quote(folder)} && cat > {shlex.quote(to)}"
             self.bridge.shell(f"cat {passing} | {self._inside('sh', '-c', inner)}")
         self.bridge.run("rm", "-f", passing)
-
-    def forget(self) -> None:
-        """Removes what an earlier run of this name has left."""
-        self._run_inside("rm", "-rf", f"files/runs/{self.run}")
 
     def start(self, extras: Mapping[str, Any]) -> None:
         """Starts the run.
@@ -98,10 +118,11 @@ class App:
         Raises:
           DeviceError: the run failed, the app crashed, or the connection was lost.
         """
-        missing = 0
-        while True:
+        missing = silent = 0
+        while silent < _SILENT:
             status = self.status()
             say(status)
+            silent = silent + 1 if status["state"] == STARTING else 0
             if status["state"] == DONE:
                 return status
             if status["state"] == FAILED:
@@ -109,12 +130,13 @@ class App:
                     f"{self.bridge.serial}: the run failed: {status.get('error')}"
                 )
             missing = 0 if self._alive() else missing + 1
-            if missing > _PATIENCE:
+            if missing > _GONE:
                 raise DeviceError(
                     f"{self.bridge.serial}: the app crashed at batch "
                     f"{status.get('batch', 0)}: {self._last_words()}"
                 )
             self._sleep(every)
+        raise DeviceError(f"{self.bridge.serial}: nothing was heard of the run")
 
     def status(self) -> dict[str, Any]:
         """Returns what the app says of the run."""
@@ -123,7 +145,7 @@ class App:
             found = {} if code else json.loads(text)
         except json.JSONDecodeError:  # an app of another version
             found = {}
-        return {"state": "starting", **found}
+        return {"state": STARTING, **found}
 
     def results(self) -> dict[str, bytes]:
         """Returns the files of the run that may be shared, by name.

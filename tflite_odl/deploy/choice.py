@@ -85,7 +85,7 @@ def choose(
       folder: an artifact, or a folder of artifacts.
       facts: of the device; what it has free counts.
       profile: what its class of phones may be asked for.
-      runtime: version of the TFLite in the app.
+      runtime: version of the TFLite in the app; empty: it is not known.
 
     Raises:
       ArtifactError: there is no artifact.
@@ -133,7 +133,7 @@ def judge(path: pathlib.Path, facts: Facts, profile: Profile, runtime: str) -> V
     if flex := loop.flex_ops(manifest):
         problems.append(f"{flex} of its ops need the Flex library")
     needed = needed_runtime(artifact.model)
-    if needed > _version(runtime):
+    if runtime and needed > _version(runtime):
         told = ".".join(map(str, needed))
         problems.append(f"its ops need TFLite {told}, the app has {runtime}")
     if train_mb > (limit := _memory_limit(facts, profile)):

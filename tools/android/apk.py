@@ -7,6 +7,7 @@ its libraries on page boundaries, and apksigner signs it with a key of this mach
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import pathlib
 import tempfile
@@ -14,6 +15,7 @@ import zipfile
 from collections.abc import Iterator
 
 import tflite_odl
+from tflite_odl.deploy.deploying import ABOUT
 from tools.android import archives, commands, compiling, downloads
 from tools.android.commands import BuildError
 from tools.android.compiling import HARNESS
@@ -56,6 +58,7 @@ def build(to: pathlib.Path, contents: Contents) -> None:
             "classes.dex": _compiled(work),
             **dict(_native(contents.abis)),
             **dict(_assets(contents)),
+            ABOUT: json.dumps(_about(), indent=1).encode(),
         }
         archives.write(work / "unsigned.apk", entries)
         _sign(work / "unsigned.apk", work / "signed.apk")
@@ -106,6 +109,12 @@ def _assets(contents: Contents) -> Iterator[tuple[str, bytes]]:
             yield ARTIFACT + path.relative_to(folder).as_posix(), path.read_bytes()
     if contents.stream is not None:
         yield STREAM + contents.stream.name, contents.stream.read_bytes()
+
+
+def _about() -> dict[str, str]:
+    """Returns what the APK says of itself to those who deploy it."""
+    runtime = downloads.pins()["tflite"].version
+    return {"runtime": runtime, "version": tflite_odl.__version__}
 
 
 def _sign(unsigned: pathlib.Path, to: pathlib.Path) -> None:
