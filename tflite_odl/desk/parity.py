@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from tflite_odl import contract
-from tflite_odl.contract.names import COUNT
+from tflite_odl.contract.names import CLASSIFY, COUNT, ENROLL, LABEL, REFRESH
 from tflite_odl.desk.places import Place
 from tflite_odl.desk.replay import Call, Result, replay
 from tflite_odl.errors import ArtifactError, DeviceError
@@ -19,6 +19,8 @@ from tflite_odl.host.artifact import Artifact
 from tflite_odl.host.runtimes import InterpreterRuntime
 
 Arrays = Mapping[str, np.ndarray]
+# What is asked beside a training step.
+OTHERS = (contract.INFER, contract.EVALUATE, ENROLL, CLASSIFY, REFRESH)
 # Of a tensor's largest entry: float32 sums in another order, over one step.
 LIMIT = 1e-5
 # What is made of several numbers of about one, such as a difference of two entropies.
@@ -122,26 +124,35 @@ def matrix(
 def calls_of(
     runtime: InterpreterRuntime, manifest: contract.Manifest, batches: list[Arrays]
 ) -> Iterator[Call]:
-    """Yields the calls of every batch, each from the state that this machine is in."""
+    """Yields the calls of every batch, each from the state that this machine is in.
+
+    That is a training step, and what else there is: rows are enrolled between batches,
+    so that there is something to recognize.
+    """
+    others = [name for name in OTHERS if name in manifest.signatures]
     for batch in batches:
         state = runtime.save()
         yield Call(contract.TRAIN, batch, state)
-        for name in (contract.INFER, contract.EVALUATE):
-            if name in manifest.signatures:
-                yield Call(name, _inputs(manifest.signature(name), batch), state)
+        given = {n: _inputs(manifest.signature(n), batch) for n in others}
+        for name in others:
+            yield Call(name, given[name], state)
         runtime.run(contract.TRAIN, batch)
+        if ENROLL in given:
+            runtime.run(ENROLL, given[ENROLL])
 
 
 def _inputs(signature: contract.Signature, batch: Arrays) -> dict[str, np.ndarray]:
     """Returns the batch's rows as a signature takes them.
 
-    `infer` judges no rows, and what a NaN becomes in a maximum differs between
-    processors: it is given zeros.
+    A method that learns without labels is asked with some: 0, 1, 0, 1... What judges no
+    rows is given zeros for NaN, as what that becomes in a maximum differs between
+    processors.
     """
     found = {}
     for spec in signature.inputs:
-        rows = np.resize(batch[spec.name], spec.shape)
-        if signature.name == contract.INFER:
+        labels = np.arange(spec.shape[0]) % 2 if spec.role == LABEL else np.zeros(1)
+        rows = np.resize(batch.get(spec.name, labels), spec.shape)
+        if signature.name in (contract.INFER, CLASSIFY):
             rows = np.nan_to_num(rows, posinf=0, neginf=0)
         found[spec.name] = rows.astype(spec.dtype, copy=False)
     return found

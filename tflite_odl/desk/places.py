@@ -56,8 +56,13 @@ class Place:
         """
         module = ("-m", "tflite_odl.desk.proving", str(artifact.resolve()))
         what = (*self.python, *module, self.runtime, str(self.threads))
-        printed = run(self.name, what).strip().splitlines()
-        return [goldens.Result(**about) for about in json.loads(printed[-1])]
+        return results(run(self.name, what))
+
+
+def results(printed: str) -> list[goldens.Result]:
+    """Returns the golden calls' results, JSON in the last line of what was printed."""
+    lines = printed.strip().splitlines()
+    return [goldens.Result(**about) for about in json.loads(lines[-1])]
 
 
 def environment() -> dict[str, str]:
