@@ -6,7 +6,18 @@ import pathlib
 
 import pytest
 
+from tests.conftest import USER_CACHE
+from tools.android import downloads
 from tests.android.fake_phone import FakePhone
+
+
+@pytest.fixture(autouse=True, scope="session")
+def user_cache():
+    """Downloads are taken from the user's cache, and left there."""
+    with pytest.MonkeyPatch.context() as patch:
+        place = pathlib.Path(USER_CACHE) / "tflite_odl" / "android"
+        patch.setattr(downloads, "cache", lambda: place)
+        yield
 
 
 @pytest.fixture

@@ -21,10 +21,18 @@ OLDEST_API = 26
 STATUS = "status.json"
 # What a run leaves that may be shared: no checkpoint, whose buffers are user data.
 RESULTS = ("records.jsonl", "run.json", STATUS)
-STARTING, DONE, FAILED = "starting", "done", "failed"
+STARTING, WAITING, PAUSED, DONE, FAILED = (
+    "starting",
+    "waiting",
+    "paused",
+    "done",
+    "failed",
+)
+# The system may end the app meanwhile, and starts it again.
+_PATIENT = (WAITING, PAUSED)
 _ACTIVITY = f"{PACKAGE}/.MainActivity"
 # Looks after which an app that is gone, or that says nothing, is given up.
-_GONE, _SILENT = 5, 120
+_GONE, _SILENT = 5, 300
 
 
 class App:
@@ -40,6 +48,7 @@ class App:
     ) -> None:
         self.bridge, self.run = bridge, run
         self._sleep = sleep
+        self._waits = False
 
     def install(self, apk: pathlib.Path) -> None:
         """Installs the app; what it holds from before stays.
@@ -70,6 +79,7 @@ class App:
         Raises:
           DeviceError: the run failed, the app crashed, or the connection was lost.
         """
+        self._waits = bool(asked.get("charging") or asked.get("idle"))
         self.start(asked)
         self.follow(say)
 
@@ -116,27 +126,36 @@ class App:
           every: seconds between two looks.
 
         Raises:
-          DeviceError: the run failed, the app crashed, or the connection was lost.
+          DeviceError: the run failed or was paused, the app crashed or says nothing
+            more, or the connection was lost.
         """
         missing = silent = 0
+        before: dict[str, Any] = {}
         while silent < _SILENT:
             status = self.status()
             say(status)
-            silent = silent + 1 if status["state"] == STARTING else 0
             if status["state"] == DONE:
                 return status
-            if status["state"] == FAILED:
-                raise DeviceError(
-                    f"{self.bridge.serial}: the run failed: {status.get('error')}"
-                )
-            missing = 0 if self._alive() else missing + 1
+            self._check(status)
+            if status["state"] not in _PATIENT:
+                missing = 0 if self._alive() else missing + 1
+                silent = silent + 1 if status == before else 0
             if missing > _GONE:
                 raise DeviceError(
                     f"{self.bridge.serial}: the app crashed at batch "
                     f"{status.get('batch', 0)}: {self._last_words()}"
                 )
+            before = status
             self._sleep(every)
-        raise DeviceError(f"{self.bridge.serial}: nothing was heard of the run")
+        raise DeviceError(f"{self.bridge.serial}: nothing more was heard of the run")
+
+    def _check(self, status: dict[str, Any]) -> None:
+        told = {
+            FAILED: f"the run failed: {status.get('error')}",
+            PAUSED: f"the run was paused at batch {status.get('batch')} on the phone",
+        }
+        if status["state"] in told and not (status["state"] == PAUSED and self._waits):
+            raise DeviceError(f"{self.bridge.serial}: {told[status['state']]}")
 
     def status(self) -> dict[str, Any]:
         """Returns what the app says of the run."""

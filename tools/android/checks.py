@@ -46,11 +46,12 @@ def check(path: pathlib.Path) -> dict[str, Any]:
         "libraries": _libraries(path),
         **_declared(path),
     }
-    _judge(report)
+    judge(report)
     return report
 
 
-def _judge(report: dict[str, Any]) -> None:
+def judge(report: dict[str, Any]) -> None:
+    """Raises BuildError if what `check` found breaks a rule."""
     path = report["apk"]
     if lost := report["classes"]["unresolved"]:
         raise BuildError(f"{path}: classes that are nowhere: {', '.join(lost[:8])}")
@@ -86,11 +87,15 @@ def _sizes(path: pathlib.Path) -> dict[str, int]:
 def _classes(path: pathlib.Path) -> dict[str, Any]:
     with zipfile.ZipFile(path) as archive:
         found = dexfile.read(archive.read("classes.dex"))
+    return {"defined": len(found.defined), "unresolved": unresolved(found)}
+
+
+def unresolved(found: dexfile.Classes) -> list[str]:
+    """Returns the classes that a dex file names, and that neither it nor Android has."""
     with zipfile.ZipFile(downloads.get("android")) as framework:
         known = {name.removesuffix(".class") for name in framework.namelist()}
     lost = found.named - found.defined - known
-    unresolved = sorted(name for name in lost if not _JAVA.fullmatch(name))
-    return {"defined": len(found.defined), "unresolved": unresolved}
+    return sorted(name for name in lost if not _JAVA.fullmatch(name))
 
 
 def _libraries(path: pathlib.Path) -> list[dict[str, Any]]:

@@ -36,7 +36,7 @@ def javac(
       BuildError: with the compiler's words.
     """
     paths = ":".join(map(str, classpath))
-    options = ("--release", "8", _WARNINGS, "-Werror", "-encoding", "UTF-8")
+    options = ("--release", "8", _WARNINGS, "-encoding", "UTF-8")
     to.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as listed:
         listed.write("\n".join(map(str, files)))

@@ -20,6 +20,10 @@ PINS = pathlib.Path(__file__).parents[2] / "android_harness" / "downloads.tsv"
 _COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy"
 
 
+class UnreachableError(BuildError):
+    """A download is not in the cache, and cannot be had now."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Pin:
     """A file on Maven Central.
@@ -63,7 +67,8 @@ def get(name: str) -> pathlib.Path:
     """Returns the file of a pin, downloaded if it is not in the cache.
 
     Raises:
-      BuildError: it cannot be had, or is not the file that was pinned.
+      UnreachableError: it cannot be had.
+      BuildError: it is not the file that was pinned.
     """
     pin = pins()[name]
     path = cache() / pin.sha256[:16] / pin.file
@@ -72,7 +77,11 @@ def get(name: str) -> pathlib.Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as work:
         copy = (f"-Dartifact={pin.coordinate}", f"-DoutputDirectory={work}")
-        commands.run("mvn", "-q", "-B", _COPY, *copy)
+        try:
+            commands.run("mvn", "-q", "-B", _COPY, *copy)
+        except BuildError as error:
+            told = f"cannot download {pin.coordinate}: {error}"
+            raise UnreachableError(told) from error
         fresh = pathlib.Path(work) / pin.file
         found = hashlib.sha256(fresh.read_bytes()).hexdigest()
         if found != pin.sha256:
