@@ -17,7 +17,7 @@ EXTRAS := export,data,desk,sign,android,dev
 # The artifact inside the app; `make apk ARTIFACT=artifacts/mine` takes another.
 ARTIFACT ?= artifacts/app
 
-.PHONY: help venv test test-slow test-arm lint demo apk aar clean
+.PHONY: help venv test test-slow test-arm test-runtimes lint demo apk aar clean
 
 help:
 	@echo "make demo   set up, learn a user's digits in LiteRT, show the figures"
@@ -25,6 +25,7 @@ help:
 	@echo "make test-slow  the tests that make test leaves out for their time"
 	@echo "make test-arm   the same artifacts on an emulated ARM64 processor"
 	@echo "make apk    the Android app, signed for debugging; make aar: the library for apps"
+	@echo "make test-runtimes  the same artifacts on older LiteRTs"
 	@echo "make venv   set up only: $(VENV) with the versions of constraints.txt"
 	@echo "make lint   style only;   make clean   remove what the above made"
 
@@ -66,6 +67,10 @@ aar: $(STAMP)
 artifacts/app: | $(STAMP)
 	$(BIN)/python tools/convert.py --method=finetune --backbone=resnet8 --dataset=digits \
 	  --batch_size=16 --out=$@
+
+# The same on older LiteRTs, each in an environment of its own in the user's cache.
+test-runtimes: $(STAMP)
+	TFLITE_ODL_RUNTIMES=all $(BIN)/python -m pytest -rs -n $(WORKERS) --dist loadgroup tests/desk/test_older.py
 
 demo: $(STAMP)
 	$(BIN)/python tools/demo.py

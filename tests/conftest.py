@@ -9,8 +9,12 @@ os.environ["TF_USE_LEGACY_KERAS"] = "1"
 # Of a 1x1 kernel with strides oneDNN's filter gradient writes beyond its buffer (2.21).
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Where the emulated processor is, if it was ever set up.
-USER_CACHE = os.environ.get("XDG_CACHE_HOME") or str(pathlib.Path.home() / ".cache")
+# Where the emulated processor and older runtimes are, if they were ever set up; workers
+# get it from the process that started them, whose cache is a run's own by then.
+USER_CACHE = os.environ.setdefault(
+    "TFLITE_ODL_USER_CACHE",
+    os.environ.get("XDG_CACHE_HOME") or str(pathlib.Path.home() / ".cache"),
+)
 # What a run proves is not taken from the user's cache, nor left there.
 _CACHE = tempfile.TemporaryDirectory(prefix="tflite_odl_tests_")
 os.environ["XDG_CACHE_HOME"] = _CACHE.name

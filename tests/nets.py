@@ -119,6 +119,20 @@ def window_net(shape=(7, 8, 2)) -> tf_keras.Model:
     )
 
 
+def strided_net(shape=(8, 8, 2)) -> tf_keras.Model:
+    """Strides of 2 over even sizes, as MobileNet and ResNet have them."""
+    tf_keras.utils.set_random_seed(3)
+    return tf_keras.Sequential(
+        [
+            kl.Input(shape),
+            kl.Conv2D(9, 3, 2, activation="relu", padding="same", name="conv"),
+            kl.DepthwiseConv2D(3, 2, activation="relu", padding="same", name="deep"),
+            kl.GlobalAveragePooling2D(name="pool"),
+            kl.Dense(CLASSES, name="head"),
+        ]
+    )
+
+
 def sequence_net(shape=(12, 2)) -> tf_keras.Model:
     """The same over time."""
     tf_keras.utils.set_random_seed(4)
@@ -266,6 +280,7 @@ CASES = {
             "preprocessing": Preprocessing("uint8", 1 / 127.5, (-1.0, -0.9)),
         },
     ),
+    "finetune-strides": Case(strided_net, {"learning_rate": 0.1}),
     "finetune-head": Case(conv_net, {"trainable": "head"}),
     "finetune-chunks": Case(conv_net, {"learning_rate": 0.1, "chunk_mb": 0.0007}),
     "finetune-regex": Case(conv_net, {"trainable": "norm2|^conv2$"}),
@@ -438,7 +453,9 @@ CASES = {
     "finetune-windows": Case(
         window_net, {"learning_rate": 0.1, "trainable": "^(?!dilated)"}
     ),
-    "distill-online": Case(binary_net, {"learning_rate": 0.05}, Distill),
+    "distill-online": Case(
+        binary_net, {"optimizer": "sgd", "learning_rate": 0.05}, Distill
+    ),
     "distill-frozen": Case(
         binary_net,
         {
@@ -467,6 +484,7 @@ CASES = {
         noisy_net,
         {
             "student": "Dense:wta4,hidden:wta4",
+            "optimizer": "sgd",
             "learning_rate": 0.05,
             "temperature": "learnable",
             "cosine_steps": 40,
@@ -479,7 +497,7 @@ CASES = {
     "skip-penalized": Case(lambda: penalized_net(False), {"learning_rate": 0.1}, Skip),
     "distill-penalized": Case(
         lambda: penalized_net(False),
-        {"student": "int4", "learning_rate": 0.05},
+        {"student": "int4", "optimizer": "sgd", "learning_rate": 0.05},
         Distill,
     ),
     "finetune-conv3": Case(

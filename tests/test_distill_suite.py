@@ -30,17 +30,17 @@ def study(tmp_path, monkeypatch):
     def measure(command, most_seconds=0):
         script, given = command[2].rpartition(".")[2], command[3:]
         if script == "sources":
-            place = pathlib.Path(given[0])
-            for arm in cases.CASES[given[1]].artifacts:
+            place, _, case, seeds, _ = given
+            for arm in cases.CASES[case].artifacts:
                 (place / arm.artifact).mkdir(parents=True)
-            for seed in range(given[2]):
+            for seed in range(seeds):
                 (place / f"weights-{seed}.npz").touch()
             about = {"net": "resnet8", "accuracy": 0.99}
             (place / "teacher.json").write_text(json.dumps(about))
             return about
         if script == "timing":
             times = {"finetune": [10, 20], "frozen": [13, 26], "online": [21, 42]}
-            return {"times": times, "memory_mb": 20.0}
+            return {"times": times, "cpu": times, "memory_mb": 20.0}
         job = json.loads(given[0])
         jobs.append(job)
         if job["arm"] == "CTKD":
@@ -77,11 +77,13 @@ def test_a_run_is_made_once_for_a_library(study):
 def test_the_page_compares_arms_of_the_same_seed(study):
     found = study[2]() | {"machine": "a desk", "versions": ["numpy==2"]}
     text = page.page(found, "the command")
-    assert "| 1 | frozen | 1.30 | 1.00 |" in text
+    assert "| 1 | frozen | 1.30 | 1.30 | 1.00 |" in text
     # Half an interval of two values is 12.706 of their deviation, divided by sqrt(2).
     assert "| T = 2 | 85.5 % ± 6.4 | +5.00 ± 0.00 | 2 |" in text
     assert "- ours less best T (T = 2): +1.00 ± 0.00" in text
     assert "- ours less best constant bound (ours, bound one): +6.00 ± 0.00" in text
+    line = "| digits | **+6.00 ± 0.00** | **+5.00 ± 0.00** | **+1.00 ± 0.00** | "
+    assert f"{line}**+6.00 ± 0.00** |" in text
     assert "- digits, CTKD, seed 0: exit -9: no message" in text
 
 
@@ -109,6 +111,20 @@ def test_every_arm_is_one_that_distill_knows(tmp_path):
         assert arm.online == (method.teacher_learner is not None)
 
 
+def test_few_rows_keep_their_labels():
+    """What has labels is the same for all arms; only labels teach the base."""
+    whole = rows.of_case(cases.CASES["digits"])
+    few = rows.of_case(cases.CASES["digits 63 labels"])
+    labelled = training.seen(cases.ALONE, few)
+    mixed = training.seen(cases.OURS, few)
+    np.testing.assert_array_equal(mixed.x, whole.labelled.x)
+    np.testing.assert_array_equal(mixed.x[:63], labelled.x)
+    np.testing.assert_array_equal(mixed.y[:63], labelled.y)
+    assert len(labelled) == 63 and set(labelled.y.tolist()) == set(range(10))
+    assert set(mixed.y[63:].tolist()) == {-1}
+    assert training.seen(cases.OURS, whole) is whole.labelled
+
+
 def some(seed: int) -> Split:
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(4 * BATCH, 6, 6, 2)).astype(np.float32)
@@ -117,7 +133,9 @@ def some(seed: int) -> Split:
 
 def test_a_story_begins_anew_but_for_the_weights(build, monkeypatch):
     case = dataclasses.replace(cases.CASES["digits story"], batch=BATCH)
-    parts = {"taught": some(0), "labelled": some(0), "new": some(1), "test": some(1)}
+    new = some(1)
+    hidden = Split(new.x, np.full_like(new.y, -1))
+    parts = {"taught": some(0), "labelled": some(0), "new": hidden, "test": some(1)}
     about = rows.Rows(("a", "b", "c"), 1.0, 0.0, validation=None, **parts)
     seen = []
 
@@ -131,8 +149,8 @@ def test_a_story_begins_anew_but_for_the_weights(build, monkeypatch):
     monkeypatch.setattr(training, "trained", trained)
     with Session(build("distill-frozen")) as session:
         found = training.told(session, case, cases.OURS, about, {"seed": 0, "steps": 1})
-    (first, labels, alone), (then, hidden, ours) = seen
-    assert labels == {0, 1, 2} and hidden == {-1} and 0 <= found["before"] <= 1
+    (first, labels, alone), (then, unlabelled, ours) = seen
+    assert labels == {0, 1, 2} and unlabelled == {-1} and 0 <= found["before"] <= 1
     assert alone["teacher_weight"] == 0 and ours["teacher_weight"] > 0.8
     for name in ("step", "entropy_steps", "distance_peak"):
         assert then[name].tobytes() == first[name].tobytes()

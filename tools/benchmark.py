@@ -1,5 +1,7 @@
 """Long studies: python tools/benchmark.py --suite=NAME [--quick]
 
+    python tools/benchmark.py --suite=compare ARTIFACT ARTIFACT...
+
 Each suite is a folder beside this file, with `entry.py`; --quick is a taste of it. A
 run that was stopped goes on where it was, and measures again what has changed since.
 """
@@ -30,13 +32,17 @@ SUITES = (
     "gate",
     "quantize",
     "robust",
+    "compare",
 )
+
+# Where results go that are no part of the project.
+_RESULTS = {"compare": "runs/compare"}
 
 _SUITE = flags.DEFINE_enum("suite", None, SUITES, "what to study", required=True)
 _QUICK = flags.DEFINE_boolean("quick", False, "a taste: three minutes, no page")
 _CASES = flags.DEFINE_list("cases", None, "names of nets or cases, default all")
 _THREADS = flags.DEFINE_list("threads", ["1", "2"], "speed: numbers of threads")
-_ROUNDS = flags.DEFINE_integer("rounds", 3, "speed: interleaved repetitions")
+_ROUNDS = flags.DEFINE_integer("rounds", 3, "speed, compare: interleaved repetitions")
 _SECONDS = flags.DEFINE_float("seconds", 0.7, "speed: of measuring in each process")
 _MINUTES = flags.DEFINE_float(
     "minutes", 55, "speed: after which only round one goes on"
@@ -48,11 +54,14 @@ _SHARE = flags.DEFINE_float(
     "share", 1.0, "robust: how much of the full numbers", lower_bound=0, upper_bound=1
 )
 _SEEDS = flags.DEFINE_integer("seeds", None, "distill: how many, default the case's")
+_FULL = flags.DEFINE_boolean(
+    "full", False, "distill: the longest cases, too, hours instead of one"
+)
 _WORK = flags.DEFINE_string(
     "work", None, "models, records, environments; .cache/SUITE if unset"
 )
 _OUT = flags.DEFINE_string(
-    "out", None, "where page and data go; docs/results/SUITE if unset"
+    "out", None, "where page and data go; docs/results/SUITE, or runs/compare, if unset"
 )
 
 
@@ -61,11 +70,12 @@ class Request:
     """What a suite is asked for.
 
     Attributes:
-      cases: names, empty for all.
+      cases: names, empty for all; of the suite compare, paths of artifacts.
       quick: three minutes; the page is only printed.
       threads, rounds, seconds, minutes: of the suite speed.
       keep: of all suites but speed.
       seeds: of the suite distill; None takes each case's.
+      full: of the suite distill: the longest cases, too.
       share: of the suite robust.
       work: folder that keeps what is found between runs.
       out: folder of page and data.
@@ -81,6 +91,7 @@ class Request:
     minutes: float
     keep: bool
     seeds: int | None
+    full: bool
     share: float
     work: pathlib.Path
     out: pathlib.Path
@@ -93,13 +104,14 @@ def main(argv: list[str]) -> int:
     quiet.start()
     console = terminal.console(stderr=True)
     suite = _SUITE.value
-    if len(argv) > 1:
+    given = tuple(argv[1:])
+    if given and suite != "compare":
         console.out(f"unknown arguments {argv[1:]}: this tool takes flags only")
         return 2
     # Plain scripts, some of which run in environments without this package.
     sys.path.insert(0, str(pathlib.Path(__file__).parent / suite))
     request = Request(
-        tuple(_CASES.value or ()),
+        given or tuple(_CASES.value or ()),
         _QUICK.value,
         tuple(map(int, _THREADS.value)),
         _ROUNDS.value,
@@ -107,9 +119,10 @@ def main(argv: list[str]) -> int:
         _MINUTES.value,
         _KEEP.value,
         _SEEDS.value,
+        _FULL.value,
         _SHARE.value,
         pathlib.Path(_WORK.value or f".cache/{suite}"),
-        pathlib.Path(_OUT.value or f"docs/results/{suite}"),
+        pathlib.Path(_OUT.value or _RESULTS.get(suite, f"docs/results/{suite}")),
         shlex.join(["python", *sys.argv]),
         console.out,
     )

@@ -89,9 +89,7 @@ class FakePhone:
         )
         self.storage(free_kb=20_000_000)
         inside = f"{self.root}/data/data"
-        self.command(
-            "pm", f"mkdir -p {inside}/org.tfliteodl.app && echo Success"
-        )
+        self.command("pm", f"mkdir -p {inside}/org.tfliteodl.app && echo Success")
         self.command(
             "run-as",
             f'cd {inside}/"$1" 2>/dev/null || {{ echo "run-as: unknown package: $1"; '

@@ -119,7 +119,9 @@ def test_a_maven_folder_names_the_runtime(tmp_path):
     with zipfile.ZipFile(library) as archive:
         assert "package=" in archive.read("AndroidManifest.xml").decode()
         assert "R.txt" in archive.namelist()
-        assert b"org/tensorflow/lite/Interpreter.class" not in archive.read("classes.jar")
+        assert b"org/tensorflow/lite/Interpreter.class" not in archive.read(
+            "classes.jar"
+        )
 
 
 def test_archives_are_aligned_and_equal(tmp_path):

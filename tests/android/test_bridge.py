@@ -116,7 +116,10 @@ def test_an_apk_that_is_refused(phone: FakePhone, tmp_path, said, told):
     "changed, told",
     [
         ({"api": 25}, "too old: API 25, the app needs 26"),
-        ({"abis": ("armeabi-v7a",)}, "wrong ABI: it runs armeabi-v7a, the APK has arm64"),
+        (
+            {"abis": ("armeabi-v7a",)},
+            "wrong ABI: it runs armeabi-v7a, the APK has arm64",
+        ),
         ({"storage_mb": 10.0}, "no space: 10 MB are free, 20 MB"),
     ],
 )

@@ -1,7 +1,7 @@
 """The Java core does what the Python host does, through TFLite's true Java API.
 
-Both run the same artifacts. Android's x86-64 library runs TFLite's own kernels, so it is
-held against these here; XNNPACK's are compared by the goldens.
+Both run the same artifacts. Android's x86-64 library runs TFLite's own kernels, so it
+is held against these here; XNNPACK's are compared by the goldens.
 """
 
 from __future__ import annotations
@@ -245,7 +245,11 @@ def test_damage_is_told_and_nothing_crashes(command, build, stream, tmp_path):
     newest = folder / checkpoint.NEWEST
     newest.write_bytes(newest.read_bytes()[:-1])
     printed = run(command, "train", artifact, stream, folder, 4, 1, 1)
-    assert '"batch": 3' in printed  # the checkpoint before was of two
+    assert '"batch": 4' in printed and '"batch": 3' not in printed
+    for name in (checkpoint.NEWEST, checkpoint.BEFORE):
+        (folder / name).write_bytes(b"no checkpoint")
+    said = run(command, "train", artifact, stream, folder, 5, 1, 1, fails=True)
+    assert said.splitlines()[-1].startswith("CheckpointException: no usable checkpoint")
 
 
 def test_junit(build, command):

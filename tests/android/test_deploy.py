@@ -193,12 +193,16 @@ def test_a_damaged_variant_is_told_and_left_out(build, tmp_path):
     ],
 )
 def test_the_class_of_a_phone(memory_mb, name):
-    assert choice.profile_of(dataclasses.replace(PHONE, memory_mb=memory_mb)).name == name
+    assert (
+        choice.profile_of(dataclasses.replace(PHONE, memory_mb=memory_mb)).name == name
+    )
 
 
 def test_a_stream_is_the_runs_batches(tmp_path):
     draw = np.random.default_rng(1)
-    split = Split(draw.normal(size=(10, 3)).astype(np.float32), np.arange(10, dtype="i4"))
+    split = Split(
+        draw.normal(size=(10, 3)).astype(np.float32), np.arange(10, dtype="i4")
+    )
     dataset = Dataset("rows", tuple("abcdefghij"), split, split, 0.5, -1.0)
     rows = stream.lay_out(dataset, 4, 6, seed=3, order="shuffled")
     laid = stream.write(tmp_path / "s", dataset, rows)

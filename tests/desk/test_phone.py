@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -146,6 +147,45 @@ def test_an_app_that_fails_by_itself_says_why(life):
 
 def test_calls_are_timed_by_signature(life):
     phone.live(planned(life, plan()), ())
-    told = json.loads(((phone.pathlib.Path(life.out)) / app.RESULT).read_text())
+    told = json.loads(((pathlib.Path(life.out)) / app.RESULT).read_text())
     assert told["calls"]["train"]["calls"] == STEPS
     assert told["calls"]["train"]["p50_ms"] <= told["calls"]["train"]["p99_ms"]
+
+
+def test_an_app_over_its_storage_ends_and_is_told_what_lies_there(life):
+    state = len((pathlib.Path(life.artifact) / "model.tflite").read_bytes())
+    small = dataclasses.replace(planned(life, plan()), storage_mb=1e-3)
+    with pytest.raises(
+        phone.OutOfStorage, match="may take 0.00 MB beside the artifact"
+    ):
+        phone.live(small, ())
+    enough = dataclasses.replace(small, storage_mb=10 * state / 2**20)
+    assert phone.live(enough, ()).result["summary"]["batches"] == STEPS
+
+
+def test_an_update_takes_the_weights_and_nothing_else(life, build):
+    faults = plan(kill=1)
+    whole = planned(life, faults)
+    new = build("finetune-sgd")  # the same net, another optimizer
+    found = phone.updated(whole, faults.faults, str(new), STEPS // 2)
+    assert found.kept == () and found.differing == ()
+    assert [f.kind for f in found.outcome.came] == ["kill"] and found.outcome.equal
+    # The same weights answer the same, whatever trains them.
+    assert found.adopted["loss"] == pytest.approx(found.before["loss"], rel=1e-6)
+    assert found.outcome.result["summary"]["batches"] == STEPS - STEPS // 2
+    with Session(new, threads=1) as session:
+        session.configure(**life.settings)
+        session.adopt(pathlib.Path(life.out) / checkpoint.NEWEST)
+        dataset = streams.open(life.dataset)
+        for x, y in app.Arriving(dataset.train, whole, BATCH)(STEPS // 2):
+            session.train(x=x, y=y)
+        state = session.state(include_buffers=True)
+        folder = pathlib.Path(life.out) / phone.UPDATED
+        learned = checkpoint.latest(folder, session.manifest).state
+    for name, value in state.items():
+        np.testing.assert_array_equal(learned[name], value)
+
+
+def test_an_update_to_other_batches_is_refused(life, build):
+    with pytest.raises(DeviceError, match="the batch amid the run"):
+        phone.updated(planned(life, plan()), (), str(build("finetune-sgd")), STEPS)

@@ -37,6 +37,13 @@ DIFFERENCE = {
     "call": 3,
     "loose": False,
 }
+UPDATE = {
+    "taken": ["kernel", "bias"],
+    "kept": [],
+    "differing": [],
+    "before": {"accuracy": 0.9},
+    "adopted": {"accuracy": 0.9},
+}
 PLACE = {"place": "ARM64 (a76)", "passed": True, "problem": "", "drift": 1e-7}
 COUNT = {
     "signature": "train",
@@ -47,6 +54,25 @@ COUNT = {
     "read": 1.0,
     "written": 1.0,
     "kinds": {},
+}
+
+COMPARED = {
+    "batches": 3,
+    "first": 1e-7,
+    "worst": 2e-7,
+    "decisions": 1.0,
+    "host_ms": 2.0,
+    "phone_ms": 9.0,
+    "agrees": True,
+}
+PHONE = {
+    "device": {"model": "Acme <9>", "abis": ["arm64-v8a"], "api": 34, "battery": None},
+    "reasons": ["signs fits: a step takes 8.0 MB, it keeps 1.4 MB"],
+    "engine": "TFLite 2.16.1",
+    "goldens": {"passed": 43, "all": 43},
+    "before": {"accuracy": 0.1},
+    "after": {"accuracy": 0.9},
+    "compared": COMPARED,
 }
 
 
@@ -67,6 +93,8 @@ def found(**changed) -> Findings:
         parity=[{**PLACE, "worst": DIFFERENCE, "differences": [DIFFERENCE]}],
         counts=[COUNT],
         goldens={"passed": 43, "all": 43},
+        phone=PHONE,
+        update=UPDATE,
     )
     return dataclasses.replace(whole, **changed)
 
@@ -75,6 +103,27 @@ def answer(question: str, **changed) -> str:
     (verdict,) = [v for v in verdicts(found(**changed)) if question in v.question]
     assert verdict.reason
     return verdict.answer
+
+
+@pytest.mark.parametrize(
+    "changed, expected",
+    [
+        ({"compared": {**COMPARED, "agrees": False}}, NO),
+        ({"goldens": {"passed": 42, "all": 43}}, NO),
+        ({"goldens": None}, NO),
+        ({"compared": {**COMPARED, "first": None, "worst": None}}, YES),
+    ],
+)
+def test_a_phone_that_differs(changed, expected):
+    assert answer("real phone", phone={**PHONE, **changed}) == expected
+    assert answer("real phone", phone={}) == UNKNOWN
+
+
+def test_the_phones_column():
+    text = page.page(found())
+    assert '<th class="number">this desk</th>' in text and "Acme &lt;9&gt;" in text
+    assert "accuracy on held-out rows, after" in text and "fits: a step" in text
+    assert "On the phone" not in page.page(found(phone={}))
 
 
 def test_all_is_well():
@@ -96,6 +145,8 @@ def test_all_is_well():
         ("storage", {"storage": {"kept_bytes": 1e9, "bytes_per_hour": 0}}),
         ("in time", {"counts": [{**COUNT, "estimate": 1e4}]}),
         ("survive", {"equal": False}),
+        ("update", {"update": {**UPDATE, "adopted": {"accuracy": 0.5}}}),
+        ("update", {"update": {**UPDATE, "before": {}, "kept": ["head"]}}),
     ],
 )
 def test_what_is_wrong_is_told(question, changed):
@@ -112,6 +163,7 @@ def test_what_is_wrong_is_told(question, changed):
         ("storage", {"device": {}}),
         ("in time", {"counts": []}),
         ("survive", {"equal": None}),
+        ("update", {"update": {}}),
     ],
 )
 def test_what_nobody_ran_is_not_known(question, changed):

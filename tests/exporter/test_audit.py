@@ -110,3 +110,18 @@ def test_open_batch_is_flagged():
     found = audit(tiny_trainer.convert_one(lambda x: {"y": x + 1.0}, spec), [])
     assert all("not fixed" in flag for flag in found.flags)
     assert len(found.flags) == 2
+
+
+def test_padding_that_older_runtimes_get_wrong_is_flagged():
+    image = tf.TensorSpec([1, 12, 12, 4], tf.float32, name="x")
+
+    def convolution(height, width, padding):
+        taps = tf.ones([height, width, 4, 4])
+        return lambda x: {"y": tf.nn.conv2d(x, taps, 2, padding)}
+
+    flags = audit(tiny_trainer.convert_one(convolution(3, 1, "SAME"), image), []).flags
+    assert len(flags) == 1
+    assert "kernel [3, 1], strides [2, 2] and padding SAME over [12, 12]" in flags[0]
+    for right in ((3, 2, "SAME"), (1, 1, "SAME"), (3, 1, "VALID")):
+        model = tiny_trainer.convert_one(convolution(*right), image)
+        assert audit(model, []).flags == (), right

@@ -79,6 +79,15 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
+def overhangs(size: int, kernel: int, stride: int) -> bool:
+    """Returns whether the image goes on behind what the last of SAME's windows reads.
+
+    Up to LiteRT 2.1 XNNPACK takes that remainder, which is less than nothing to pad,
+    for a very large padding, and a convolution's outputs are wrong without an error.
+    """
+    return (-(-size // stride) - 1) * stride + kernel < size
+
+
 def join_phases(phases: list[tf.Tensor | None], axis: int) -> tf.Tensor:
     """Returns y along axis 1 or 2 of [B, H, W, C] with y[k::stride] = phases[k]; None
     stands for zeros."""

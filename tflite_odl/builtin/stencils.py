@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from tflite_odl.builtin.space import same_padding, shifted
+from tflite_odl.builtin.space import overhangs, same_padding, shifted
 
 # A dense filter up to this long is faster than a dilated one: XNNPACK's kernels take 3,
 # 4, 9 or 25 taps, and that of 9 is the best tuned.
@@ -67,7 +67,7 @@ def sum_at(
     x[r sh + i, s sw + j], zero outside x [B, H, W, C]."""
     ways = zip(zip(*offsets), strides, size)
     along = [(x.shape[axis], *way) for axis, way in enumerate(ways, 1)]
-    for padding in ("SAME", "VALID"):
+    for padding in ("VALID", "SAME"):
         fits = [_fit(padding, *way) for way in along]
         if all(fits):
             break
@@ -93,6 +93,8 @@ def _fit(
     for kernel in range(reach, 2 * reach + stride + 1):
         before, count = 0, (length - kernel) // stride + 1
         if padding == "SAME":
+            if overhangs(length, kernel, stride):
+                continue
             before, count = (
                 same_padding(length, kernel, stride)[0],
                 -(-length // stride),

@@ -11,6 +11,7 @@ import tensorflow as tf
 from tflite_odl.builtin.space import (
     cut,
     join_phases,
+    overhangs,
     same_padding,
     shifted,
     side_by_side,
@@ -60,7 +61,8 @@ class Window:
             return x, "VALID"
         reach = [(k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation)]
         same = tuple(map(same_padding, self.size, reach, self.strides))
-        if self.padding == same:
+        wrong = any(map(overhangs, self.size, reach, self.strides))
+        if self.padding == same and not wrong:
             return x, "SAME"
         (top, bottom), (left, right) = self.padding
         x = shifted(x, 1, -top, self.size[0] + top + bottom)

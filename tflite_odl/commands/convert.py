@@ -108,6 +108,11 @@ _SERVE = flags.DEFINE_boolean(
 _SIGN = flags.DEFINE_string(
     "sign", None, "PEM file of an Ed25519 private key that signs the artifact"
 )
+_OLDEST_RUNTIME = flags.DEFINE_string(
+    "oldest_runtime",
+    None,
+    "LiteRT on which the golden calls must hold, too, such as 1.0.1; set up if need be",
+)
 _OUT = flags.DEFINE_string("out", None, "the artifact's folder", required=True)
 _KEEP_REJECTED = flags.DEFINE_string(
     "keep_rejected", None, "folder for the artifact if the parity gate refuses it"
@@ -135,6 +140,7 @@ def main(argv: list[str]) -> int:
 
 
 def _convert(progress, console: Console) -> dict:
+    from tflite_odl.desk import older
     from tflite_odl.exporter.export import export
     from tflite_odl.host import checkpoint
     from tflite_odl.proof.cache import Cache
@@ -143,6 +149,9 @@ def _convert(progress, console: Console) -> dict:
     start = time.perf_counter()
     if _SIGN.value:  # before all the work
         signing.sign(_SIGN.value, signing.MODEL, b"")
+    oldest = None
+    if _OLDEST_RUNTIME.value:
+        oldest = older.ready(_OLDEST_RUNTIME.value, say=progress)
     dataset = _open_dataset()
     options = method_flags.options(_METHOD.value, _of_dataset(dataset))
     model, classes = _model(dataset, options, console)
@@ -176,6 +185,9 @@ def _convert(progress, console: Console) -> dict:
         calibrate=_calibration(dataset),
         progress=progress,
     )
+    if oldest is not None:
+        progress(f"prove on {oldest.name}")
+        exported = older.promised(exported, oldest, _OLDEST_RUNTIME.value)
     folder = exported.save(_OUT.value, _SIGN.value)
     return {
         "artifact": str(folder),

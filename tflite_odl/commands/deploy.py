@@ -25,7 +25,9 @@ _DATASET = flags.DEFINE_string("dataset", "digits", "digits[:changes] or npz:PAT
 _STREAM = flags.DEFINE_string("stream", "shuffled", "order of the rows, as in emulate")
 _STEPS = flags.DEFINE_integer("steps", 100, "batches", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "of the stream's order", lower_bound=0)
-_OUT = flags.DEFINE_string("out", None, "folder for both runs and the report", required=True)
+_OUT = flags.DEFINE_string(
+    "out", None, "folder for both runs and the report", required=True
+)
 _APK = flags.DEFINE_string("apk", "build/android/app.apk", "the app, from `make apk`")
 _SERIAL = flags.DEFINE_string("serial", None, "of the phone, where there are several")
 _DEVICE = flags.DEFINE_string(
@@ -34,7 +36,9 @@ _DEVICE = flags.DEFINE_string(
 _RUNNER = flags.DEFINE_string(
     "runner", None, "command of the core's command line there, in place of the app"
 )
-_THREADS = flags.DEFINE_integer("threads", None, "of the CPU kernels, else the profile's")
+_THREADS = flags.DEFINE_integer(
+    "threads", None, "of the CPU kernels, else the profile's"
+)
 _CHARGING = flags.DEFINE_boolean("charging", False, "train only while it is charging")
 _IDLE = flags.DEFINE_boolean("idle", False, "train only while nobody uses it")
 _SET = flags.DEFINE_multi_string("set", [], "name=value for configure, repeatable")

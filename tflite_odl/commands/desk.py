@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 import json
 import pathlib
 import statistics
@@ -14,12 +15,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 from tflite_odl import contract
-from tflite_odl.desk import app, parity, phone, places, profiles, schedule
+from tflite_odl.desk import app, older, parity, phone, places, profiles, schedule
 from tflite_odl.desk.arm import counting, environment
 from tflite_odl.desk.profiles import Profile
 from tflite_odl.desk.replay import Call
 from tflite_odl.desk.report import findings, page
-from tflite_odl.errors import ArtifactError
+from tflite_odl.errors import ArtifactError, DeviceError
 from tflite_odl.host import checkpoint, records
 from tflite_odl.host.artifact import Artifact
 from tflite_odl.host.runtimes import InterpreterRuntime
@@ -33,12 +34,18 @@ _FAULTS = flags.DEFINE_string(
     "how often each comes, as kill=3,gap=2: "
     f"{', '.join((*schedule.LIFE, *schedule.STREAM))}",
 )
+_UPDATE = flags.DEFINE_string(
+    "update", None, "an artifact that replaces the first one amid the run"
+)
 _REPORT = flags.DEFINE_string("report", None, "write an HTML page, and JSON beside it")
 _PARITY = flags.DEFINE_integer(
     "parity", 0, "steps by which runtimes and processors are compared; 0: not at all"
 )
 _ABI = flags.DEFINE_enum(
     "abi", "x86_64", ["x86_64", "arm64-v8a"], "arm64-v8a: compare an emulated one, too"
+)
+_RUNTIMES = flags.DEFINE_list(
+    "runtimes", [], "older LiteRTs to compare, too, as 1.0.1,1.4.0"
 )
 _COUNT = flags.DEFINE_boolean(
     "count", False, "count instructions of each signature on emulated ARM64 cores"
@@ -54,8 +61,9 @@ _TIMED = 5
 
 
 def wanted() -> bool:
-    """Whether a device or faults were asked for: the app leads lives of its own."""
-    return bool(_DEVICE.value or _FAULTS.value)
+    """Whether a device, faults or an update were asked for: the app leads lives of its
+    own."""
+    return bool(_DEVICE.value or _FAULTS.value or _UPDATE.value)
 
 
 def profile() -> Profile | None:
@@ -69,13 +77,16 @@ def profile() -> Profile | None:
 
 def compared(artifact: Artifact, console: Console) -> dict[str, list[dict[str, Any]]]:
     """Returns what the flags ask to compare and to count: `parity` and `counts`."""
-    steps = _PARITY.value or (20 if _ABI.value != "x86_64" else 0)
+    elsewhere = _ABI.value != "x86_64" or _RUNTIMES.value
+    steps = _PARITY.value or (20 if elsewhere else 0)
     rows = _matrix(artifact, steps, console) if steps else []
     return {"parity": rows, "counts": _counts(artifact, console)}
 
 
 def _matrix(artifact: Artifact, steps: int, console: Console) -> list[dict[str, Any]]:
     asked = places.here()
+    for version in _older(artifact):
+        asked.append(older.ready(version, say=console.out))
     if _ABI.value != "x86_64":
         asked.append(places.emulated(_emulator("a76", console)))
     found = []
@@ -98,8 +109,19 @@ def _matrix(artifact: Artifact, steps: int, console: Console) -> list[dict[str, 
     return found
 
 
+def _older(artifact: Artifact) -> list[str]:
+    """Returns the LiteRTs asked for, the device's oldest and the artifact's."""
+    device = profile()
+    promised = artifact.manifest.versions.get("oldest_runtime", "")
+    found = [*_RUNTIMES.value, device.oldest_runtime if device else "", promised]
+    here = importlib.metadata.version("ai-edge-litert")
+    return [v for v in dict.fromkeys(found) if v not in ("", here)]
+
+
 def _counts(artifact: Artifact, console: Console) -> list[dict[str, Any]]:
     if not _COUNT.value:
+        if _CORES.value:
+            raise DeviceError("--cores says where to count: it needs --count")
         return []
     device = profile()
     cores = _CORES.value or [device.core if device else "a76"]
@@ -166,7 +188,8 @@ def lead(
       console: for progress.
 
     Raises:
-      DeviceError: the app took too much memory, or failed for another reason.
+      DeviceError: the app took too much memory or storage, or failed for another
+        reason.
     """
     device = profile() or Profile("none", "no device", sensor=profiles.Sensor())
     size = artifact.manifest.signature(contract.TRAIN).inputs[0].shape[0]
@@ -179,12 +202,19 @@ def lead(
         corrupt=sorted(list(pair) for pair in plan.corrupt),
         threads=device.threads if _DEVICE.value else life.threads,
         memory_mb=device.memory_mb if _DEVICE.value else None,
+        storage_mb=_room(artifact, device) if _DEVICE.value else None,
     )
+    update = None
     with Progress(console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task("train", total=steps)
-        outcome = phone.live(
-            life, plan.faults, lambda batch: progress.update(bar, completed=batch)
-        )
+
+        def at(batch: int) -> None:
+            progress.update(bar, completed=batch)
+
+        if _UPDATE.value:
+            half = len(plan.batches) // 2
+            update = phone.updated(life, plan.faults, _UPDATE.value, half, at)
+        outcome = update.outcome if update else phone.live(life, plan.faults, at)
     hours = max(plan.seconds[-1] if plan.seconds else 0.0, 1e-9) / 3600
     return {
         "after": outcome.result["after"],
@@ -200,7 +230,31 @@ def lead(
         "storage": _storage(artifact, pathlib.Path(life.out), hours),
         "summary": outcome.result["summary"],
         "step": {"seconds": seconds, "source": source},
+        "update": _told(update),
     }
+
+
+def _told(update: phone.Update | None) -> dict[str, Any]:
+    """Returns what an update has taken over, as the report has it."""
+    if update is None:
+        return {}
+    told = dataclasses.asdict(update)
+    return {name: told[name] for name in told if name != "outcome"}
+
+
+def _room(artifact: Artifact, device: Profile) -> float:
+    """Returns the MB that a device leaves for checkpoints and records.
+
+    Raises:
+      DeviceError: the artifact itself does not fit.
+    """
+    room = device.storage_mb - len(artifact.model) / 2**20
+    if room <= 0:
+        raise DeviceError(
+            f"device {device.name}: the artifact has {len(artifact.model) / 2**20:.1f} "
+            f"MB, the storage {device.storage_mb:g}"
+        )
+    return room
 
 
 def _storage(artifact: Artifact, out: pathlib.Path, hours: float) -> dict[str, float]:

@@ -21,6 +21,7 @@ from rich.progress import Progress
 from tflite_odl import contract, files, streams
 from tflite_odl.commands import desk, parsing, quiet, terminal
 from tflite_odl.desk import app as phone_app
+from tflite_odl.desk import phone
 from tflite_odl.desk.report.findings import Findings, about, curves, described
 from tflite_odl.errors import ContractError, DataError, OdlError
 from tflite_odl.host import journal, loop, probe, records
@@ -153,12 +154,22 @@ def _report(
             device=described(desk.profile()),
             dataset=dataset,
             before=before,
-            curves=curves(list(journal.read(out / records.RECORDS))),
+            curves=curves(_records(out)),
             goldens=desk.golden(artifact),
             **{name: value for name, value in found.items() if name in names},
         ),
         console,
     )
+
+
+def _records(out: pathlib.Path) -> list[dict[str, Any]]:
+    """Returns the records of a run, those after an update of its artifact, too."""
+    found = list(journal.read(out / records.RECORDS))
+    later = out / phone.UPDATED / records.RECORDS
+    if later.exists():
+        at = len(found)
+        found += [{**r, "batch": r["batch"] + at} for r in journal.read(later)]
+    return found
 
 
 def _holds_a_run(out: pathlib.Path) -> bool:

@@ -159,9 +159,7 @@ def _rows(plan: Plan, artifact: Artifact) -> Dataset:
     return stream.write(plan.out / STREAM, dataset, rows)
 
 
-def _package(
-    artifact: Artifact, rows: pathlib.Path
-) -> dict[str, pathlib.Path]:
+def _package(artifact: Artifact, rows: pathlib.Path) -> dict[str, pathlib.Path]:
     """Returns what goes to the device: the artifact's shipped files and the stream."""
     names = [contract.MANIFEST_FILE, *artifact.manifest.files]
     shipped = {f"artifacts/{artifact.path.name}/{n}": artifact.path / n for n in names}
@@ -207,7 +205,9 @@ def _here(
         before = _measured(session, rows)
         loop.run(
             session,
-            lambda start: rows.train.batches(session.batch_size, 0, start, "sequential"),
+            lambda start: rows.train.batches(
+                session.batch_size, 0, start, "sequential"
+            ),
             plan.steps,
             out,
             on_step=lambda record: progress("desk", record["batch"]),

@@ -30,7 +30,7 @@ from tflite_odl.streams.dataset import Split
 
 # Exit codes that say more than "failed".
 REFUSED, STORAGE = 2, 28
-STATUS, RESULT = "status", "result.json"
+STATUS, RESULT, ADOPTED = "status", "result.json", "adopted.json"
 # Seconds into a step at which the system kills the app; that its clock is set back.
 KILLED_AFTER, JUMP = 2e-4, 86400.0
 
@@ -49,6 +49,8 @@ class Life:
       runtime, threads, checkpoint_every: as `tools/emulate.py` has them.
       unlabelled: fraction of the rows trained without their label.
       memory_mb: limit above what the app has without the artifact; None: no limit.
+      storage_mb: limit of what lies in `out`; None: no limit.
+      adopt: checkpoint of another artifact, whose weights are taken before all else.
       clock_jumps: batches before which the phone's clock is set back.
       fault: {kind, batch} that ends this life, or None.
     """
@@ -66,6 +68,8 @@ class Life:
     checkpoint_every: int = 100
     unlabelled: float = 0.0
     memory_mb: float | None = None
+    storage_mb: float | None = None
+    adopt: str | None = None
     clock_jumps: list[int] = dataclasses.field(default_factory=list)
     fault: dict[str, Any] | None = None
 
@@ -168,7 +172,7 @@ class Fate:
         if not str(arguments[0]).startswith(str(self._out)):
             return
         if self._fault.kind == schedule.STORAGE_FULL:
-            if event == "open" and _writes(arguments):
+            if event == "open" and limits.writes(arguments):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), arguments[0])
         elif self._left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -176,12 +180,22 @@ class Fate:
             self._left -= 1
 
 
-def _writes(arguments: tuple) -> bool:
-    """Whether an `open` is for writing, by its mode, or of `os.open` by its flags."""
-    _, mode, flags = arguments
-    if isinstance(mode, str):
-        return any(letter in mode for letter in "wax+")
-    return bool(flags & (os.O_WRONLY | os.O_RDWR))
+def _begin(session: Session, life: Life, test: Split) -> None:
+    """Makes a new session what its life begins with."""
+    if life.settings:
+        session.configure(**life.settings)
+    if life.adopt:
+        told = dataclasses.asdict(session.adopt(life.adopt))
+        told["tested"] = _tested(session, test)
+        path = pathlib.Path(life.out) / ADOPTED
+        path.write_text(json.dumps(told))
+
+
+def _tested(session: Session, test: Split) -> dict[str, float]:
+    """Returns what `evaluate` says of held-out rows; of embeddings nothing."""
+    if session.manifest.signature(contract.INFER).outputs[0].name == "embedding":
+        return {}
+    return session.evaluate(test.x, test.y)
 
 
 def lead(life: Life) -> None:
@@ -194,9 +208,11 @@ def lead(life: Life) -> None:
     fault = life.fault and schedule.Fault(**life.fault)
     calls = Calls(out / STATUS)
     kind = calls.noting(RUNTIMES[life.runtime])
+    if life.storage_mb is not None:
+        limits.quota(out, int(life.storage_mb * 2**20))
     with Session(life.artifact, kind, life.threads, out) as session:
-        if session.restore_checkpoint() is None and life.settings:
-            session.configure(**life.settings)
+        if session.restore_checkpoint() is None:
+            _begin(session, life, dataset.test)
         fate = Fate(fault, out)
         hide = loop.hidden(life.unlabelled, life.seed)
 
@@ -216,9 +232,7 @@ def lead(life: Life) -> None:
             on_step=lambda record: print(json.dumps(record["batch"]), flush=True),
             hide=hidden,
         )
-        tested = {}
-        if session.manifest.signature(contract.INFER).outputs[0].name != "embedding":
-            tested = session.evaluate(dataset.test.x, dataset.test.y)
+        tested = _tested(session, dataset.test)
     result = {
         "summary": dataclasses.asdict(summary),
         "after": tested,

@@ -1,16 +1,18 @@
-"""Takes memory from a process, by the operating system, as a phone does.
+"""Takes memory and storage from a process, as a phone does.
 
-What a process holds before it is limited is not counted: the limit is for the artifact
-and its runtime.
+Memory by the operating system; what a process holds before it is limited is not
+counted: the limit is for the artifact and its runtime. Storage by Python's audit hook.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pathlib
 import re
 import resource
+import sys
 import threading
 import time
 import uuid
@@ -123,3 +125,42 @@ def poll(
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
     return thread
+
+
+def quota(folder: pathlib.Path, size: int) -> None:
+    """Lets this process open no file for writing once a folder holds `size` bytes.
+
+    What is opened may be as large as the largest file there, so that much must be free:
+    `open` raises ENOSPC otherwise, as a full disk does in the write that follows.
+    """
+
+    def watch(event: str, arguments: tuple) -> None:
+        if event != "open" or not writes(arguments):
+            return
+        if not str(arguments[0]).startswith(str(folder)):
+            return
+        sizes = held(folder)
+        if sum(sizes.values()) + max(sizes.values(), default=0) > size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), arguments[0])
+
+    sys.addaudithook(watch)
+
+
+def held(folder: pathlib.Path) -> dict[str, int]:
+    """Returns {name: bytes} of the files of a folder, folders in it left out."""
+    sizes = {}
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):
+                if entry.is_file():
+                    sizes[entry.name] = entry.stat().st_size
+    return sizes
+
+
+def writes(arguments: tuple) -> bool:
+    """Whether an audited `open` is for writing, by its mode, or of `os.open` by its
+    flags."""
+    _, mode, flags = arguments
+    if isinstance(mode, str):
+        return any(letter in mode for letter in "wax+")
+    return bool(flags & (os.O_WRONLY | os.O_RDWR))

@@ -21,12 +21,16 @@ from tflite_odl.errors import DeviceError
 from tflite_odl.host import checkpoint
 from tflite_odl.host.artifact import Artifact
 
-UNDISTURBED = "undisturbed"
+UNDISTURBED, UPDATED = "undisturbed", "updated"
 _KILLED = (-signal.SIGKILL, -signal.SIGALRM)
 
 
 class OutOfMemory(DeviceError):
     """The app took more memory than the phone gives it; says where, and what fits."""
+
+
+class OutOfStorage(DeviceError):
+    """The app wrote more than the phone has room for; says what lies there."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +65,7 @@ def live(
     the same life is led once more without them, in a folder of its own, and compared.
 
     Raises:
-      OutOfMemory: it took more than its limit.
+      OutOfMemory, OutOfStorage: it took more than its limit.
       DeviceError: it failed for another reason than a fault.
     """
     result, came = _lives(life, faults, on_batch)
@@ -104,6 +108,8 @@ def _lives(
             life.memory_mb
         ):
             raise OutOfMemory(_blame(life))
+        elif code == app.STORAGE and life.storage_mb is not None:
+            raise OutOfStorage(_stored(life))
         elif code:
             raise DeviceError(f"the app ended with exit code {code}: {last}")
         if code == 0:
@@ -161,6 +167,91 @@ def _blame(life: app.Life) -> str:
         f"over {life.memory_mb:g} MB in the first call of {signature}{of}: it "
         f"needs {about['total'] / 2**20:.1f} MB ({parts}); {advice}"
     )
+
+
+def _stored(life: app.Life) -> str:
+    """Says what fills the storage."""
+    sizes = limits.held(pathlib.Path(life.out))
+    parts = ", ".join(
+        f"{name} {size / 2**20:.2f}"
+        for name, size in sorted(sizes.items(), key=lambda item: -item[1])[:4]
+    )
+    return (
+        f"the storage is full: checkpoints and records may take {life.storage_mb:.2f} "
+        f"MB beside the artifact, {sum(sizes.values()) / 2**20:.2f} MB lie there "
+        f"({parts}), and a new checkpoint is written before the oldest goes"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Update:
+    """What an update of the artifact has taken over.
+
+    Attributes:
+      taken, kept, differing: names of weights, as `host.adopt.Adopted` has them.
+      before: held-out rows with the artifact that was replaced.
+      adopted: with the new one, right after it took the weights.
+      outcome: of both lives; the result is the new one's.
+    """
+
+    taken: tuple[str, ...]
+    kept: tuple[str, ...]
+    differing: tuple[str, ...]
+    before: dict[str, float]
+    adopted: dict[str, float]
+    outcome: Outcome
+
+
+def updated(
+    life: app.Life,
+    faults: Sequence[schedule.Fault],
+    artifact: str,
+    at: int,
+    on_batch: Callable[[int], None] = _nobody,
+) -> Update:
+    """Leads the app through an update of its artifact before a batch.
+
+    State goes over by `Session.adopt` alone, into a folder of the new artifact's own
+    beside the old one's, which stays as it is.
+
+    Args:
+      life, faults, on_batch: as `live` takes them.
+      artifact: the new one, of the same batch size.
+      at: the batch.
+
+    Raises:
+      DeviceError: as `live`; the new artifact takes other batches, or no weight fits.
+    """
+    sizes = [
+        Artifact.open(path).manifest.signature(contract.TRAIN).inputs[0].shape[0]
+        for path in (life.artifact, artifact)
+    ]
+    if sizes[0] != sizes[1] or not 0 < at < len(life.batches):
+        raise DeviceError(
+            f"an update before batch {at} of {len(life.batches)} from batches of "
+            f"{sizes[0]} rows to {sizes[1]}: both must be equal, the batch amid the run"
+        )
+    old = dataclasses.replace(life, batches=life.batches[:at])
+    before = live(old, [f for f in faults if f.batch < at], on_batch)
+    folder = pathlib.Path(life.out) / UPDATED
+    new = dataclasses.replace(
+        life,
+        artifact=artifact,
+        out=str(folder),
+        adopt=str(pathlib.Path(life.out) / checkpoint.NEWEST),
+        batches=life.batches[at:],
+        corrupt=[[batch - at, row] for batch, row in life.corrupt if batch >= at],
+    )
+    later = [
+        dataclasses.replace(f, batch=f.batch - at) for f in faults if f.batch >= at
+    ]
+    after = live(new, later, lambda batch: on_batch(at + batch))
+    told = json.loads((folder / app.ADOPTED).read_text())
+    names = [tuple(told[name]) for name in ("taken", "kept", "differing")]
+    came = [dataclasses.replace(f, batch=f.batch + at) for f in after.came]
+    known = [one.equal for one in (before, after) if one.equal is not None]
+    whole = Outcome(after.result, (*before.came, *came), all(known) if known else None)
+    return Update(*names, before.result["after"], told["tested"], whole)
 
 
 def largest_batch(memory: dict[str, int], rows: int, limit_mb: float) -> int:

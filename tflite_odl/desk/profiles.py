@@ -68,7 +68,8 @@ class Profile:
       memory_mb: that the artifact and its runtime may take above the app without them.
       storage_mb: for artifact, checkpoints and records.
       gigahertz: of the core, for what counts come to; no promise.
-      oldest_runtime: the LiteRT of its oldest system, such as 1.0.1; for the report.
+      oldest_runtime: the LiteRT of its oldest app or system, such as 1.0.1, which the
+        artifact is compared on.
       duty: (second, share of the time that the processor works), the thermal curve;
         each share holds until the next second.
       sensor, background: see there.

@@ -17,6 +17,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from tflite_odl import contract
+from tflite_odl.builtin.space import overhangs
 from tflite_odl.errors import ExportError
 from tflite_odl.exporter import flatbuffer
 
@@ -77,6 +78,8 @@ def audit(model: bytes | schema.ModelT, layers: Sequence[str]) -> Audit:
                 foreign.append((name, entry.name, layer))
             elif name == "REVERSE_V2":
                 flags += _reverse(tree, graph, op, f"{entry.name!r}, {_where(layer)}")
+            elif name in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+                flags += _padding(graph, op, name, f"{entry.name!r}, {_where(layer)}")
         ops[entry.name] = {name: dict(counts[name]) for name in sorted(counts)}
         flags += _boundary(tree, entry)
     if foreign:
@@ -171,6 +174,25 @@ def _reverse(
         yield (
             f"signature {where}: REVERSE_V2 over {int(np.prod(axes.shape))} axes is "
             "wrong on older runtimes, use one tf.reverse per axis"
+        )
+
+
+def _padding(
+    graph: schema.SubGraphT, op: schema.OperatorT, name: str, where: str
+) -> Iterator[str]:
+    """XNNPACK up to LiteRT 2.1 pads wrongly where SAME has nothing to pad."""
+    options = op.builtinOptions
+    if options.padding != schema.Padding.SAME:
+        return
+    image, kernel = (graph.tensors[index].shape for index in op.inputs[:2])
+    strides = options.strideH, options.strideW
+    dilations = options.dilationHFactor, options.dilationWFactor
+    reach = [(k - 1) * d + 1 for k, d in zip(kernel[1:3], dilations)]
+    if reach != [1, 1] and any(map(overhangs, image[1:3], reach, strides)):
+        yield (
+            f"signature {where}: {name} of kernel {[*map(int, kernel[1:3])]}, strides "
+            f"{[*strides]} and padding SAME over {[*map(int, image[1:3])]} is wrong on "
+            "runtimes up to LiteRT 2.1, pad before it and take VALID"
         )
 
 

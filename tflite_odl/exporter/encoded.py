@@ -8,6 +8,7 @@ FULLY_CONNECTED alone has kernels; they round each row of what they read, too.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -170,15 +171,40 @@ def _scales(
     table = schema.QuantizationParametersT()
     table.scale = scales.astype(np.float32)
     table.zeroPoint = np.zeros(len(scales), np.int64)
-    # Channels come first in the file, those of depthwise kernels last.
-    first = order[0] in {axis % value.ndim for axis in encoding.axes}
-    table.quantizedDimension = 0 if first else len(tensor.shape) - 1
-    # A 1x1 kernel may lie in the file in more than one order of the same values.
-    if tensor.shape[table.quantizedDimension] != len(scales) == tensor.shape[0]:
-        table.quantizedDimension = 0
-    if tensor.shape[table.quantizedDimension] != len(scales):
-        raise ExportError(f"no axis of {list(tensor.shape)} has {len(scales)} channels")
+    shape = tuple(tensor.shape)
+    table.quantizedDimension = channel_axis(value.shape, order, encoding.axes, shape)
     return table
+
+
+def channel_axis(
+    value: tuple[int, ...],
+    order: tuple[int, ...],
+    axes: tuple[int, ...],
+    stored: tuple[int, ...],
+) -> int:
+    """Returns the axis of a tensor along which a weight's channels lie.
+
+    The order alone does not tell: where an axis has one entry, as in a 1x1 kernel,
+    several orders have the same bytes. So each entry's channel is followed.
+
+    Args:
+      value: shape of the weight.
+      order: of its axes in the file.
+      axes: of the weight, from the end, that number the channels, in this order.
+      stored: shape of the tensor.
+
+    Raises:
+      ExportError: along no axis.
+    """
+    sizes = [n if axis - len(value) in axes else 1 for axis, n in enumerate(value)]
+    count = math.prod(sizes)
+    channels = np.broadcast_to(np.arange(count).reshape(sizes), value)
+    channels = channels.transpose(order).reshape(stored)
+    for axis, size in enumerate(stored):
+        along = np.arange(size).reshape([-1] + [1] * (len(stored) - axis - 1))
+        if size == count and (channels == along).all():
+            return axis
+    raise ExportError(f"no axis of {list(stored)} has {count} channels")
 
 
 def _widen(tree: schema.ModelT, narrow: int, wide: int, version: int) -> None:

@@ -113,7 +113,8 @@ def order_of(
 ) -> tuple[int, ...] | None:
     """Returns the order of axes in which a buffer holds a weight, None if it does not.
 
-    Of orders that make no difference the first is taken.
+    Orders that differ in the place of axes with one entry have the same bytes; the
+    first of them is taken.
 
     Args:
       value: the weight.

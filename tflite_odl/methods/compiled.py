@@ -35,7 +35,10 @@ class Resolved:
 
 
 def resolve(
-    told: Mapping[str, Any], loaded: LoadedModel, losses: Sequence[str]
+    told: Mapping[str, Any],
+    loaded: LoadedModel,
+    losses: Sequence[str],
+    optimizer: str = "sgd",
 ) -> Resolved:
     """Returns the options that hold for a model.
 
@@ -48,13 +51,14 @@ def resolve(
       told: fields of a `SupervisedConfig`.
       loaded: the model.
       losses: what the method can learn by.
+      optimizer: the configuration's default.
 
     Raises:
       ModelError: the model was compiled with what has no builtin form, or nothing says
         what its loss is.
     """
     loss, of_loss = _loss(told, loaded, losses)
-    learning, of_optimizer = _learning(told, loaded.compiled)
+    learning, of_optimizer = _learning(told, loaded.compiled, optimizer)
     options = {**loss, **learning, **told}
     if "hyperparameters" in told and "hyperparameters" in learning:
         both = {**learning["hyperparameters"], **told["hyperparameters"]}
@@ -181,7 +185,7 @@ def _check_probabilities(
 
 
 def _learning(
-    told: Mapping[str, Any], compiled: Compiled | None
+    told: Mapping[str, Any], compiled: Compiled | None, default: str
 ) -> tuple[dict[str, Any], str]:
     """Returns (options of optimizer and schedule, a line on them)."""
     state = told.get("optimizer_state", FRESH)
@@ -189,7 +193,7 @@ def _learning(
         "its state is the saved one" if state == SAVED else "its state starts fresh"
     )
     if compiled is None or compiled.identifier is None:
-        name = told.get("optimizer", "sgd")
+        name = told.get("optimizer", default)
         source = "as told" if "optimizer" in told else "the default"
         return {}, f"optimizer {name}: {source}; {starts}"
     if "optimizer" not in told:

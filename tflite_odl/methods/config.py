@@ -64,7 +64,8 @@ class LearnerConfig:
 
     Attributes:
       optimizer: key of `optimizers.OPTIMIZERS`; left out, what the model was compiled
-        with, its numbers, schedule and limits included.
+        with, its numbers, schedule and limits included; else adam for distill, and
+        for the others
       learning_rate: None takes the optimizer's own default.
       hyperparameters: the optimizer's others, by name, where they differ from its
         defaults; `configure` changes them all.

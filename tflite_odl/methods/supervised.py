@@ -89,7 +89,8 @@ class Supervised(Method):
     ) -> None:
         loaded = LoadedModel.of(model)
         self._check_outputs(loaded.outputs)
-        resolved = resolve(config, loaded, self.losses)
+        default = self.Config.optimizer
+        resolved = resolve(config, loaded, self.losses, default)
         options = dict(resolved.options)
         taken = with_bytes(loaded.model.inputs, options.get("preprocessing"))
         if taken is not None:

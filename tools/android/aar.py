@@ -60,9 +60,7 @@ def build(to: pathlib.Path) -> pathlib.Path:
 def pom(version: str) -> str:
     """Returns the POM, whose dependency is the pinned TFLite."""
     runtime = downloads.pins()["tflite"].coordinate.split(":")
-    return _POM.format(
-        group=GROUP, artifact=ARTIFACT, version=version, runtime=runtime
-    )
+    return _POM.format(group=GROUP, artifact=ARTIFACT, version=version, runtime=runtime)
 
 
 def _entries() -> dict[str, bytes]:

@@ -122,7 +122,9 @@ def page_bytes(library: bytes) -> int:
 def _declared(path: pathlib.Path) -> dict[str, Any]:
     """Returns what the manifest in the APK asks for, as aapt2 reads it."""
     asked = commands.run("aapt2", "dump", "permissions", path)
-    tree = commands.run("aapt2", "dump", "xmltree", "--file", "AndroidManifest.xml", path)
+    tree = commands.run(
+        "aapt2", "dump", "xmltree", "--file", "AndroidManifest.xml", path
+    )
     backup = re.search(r"allowBackup\([^)]*\)=(\w+)", tree)
     return {
         "permissions": re.findall(r"uses-permission: name='([^']+)'", asked),

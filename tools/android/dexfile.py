@@ -36,9 +36,7 @@ def read(content: bytes) -> Classes:
     if content[:4] != b"dex\n":
         raise ValueError(f"no dex file: it begins with {content[:8]!r}")
     strings = _table(content, _STRINGS, 4)
-    types = [
-        _text(content, strings[index]) for index in _table(content, _TYPES, 4)
-    ]
+    types = [_text(content, strings[index]) for index in _table(content, _TYPES, 4)]
     defined = _table(content, _CLASSES, _CLASS_BYTES)
     named = (name.lstrip("[") for name in types)
     return Classes(

@@ -42,6 +42,11 @@ class Arm:
         return self.artifact == "twin_real"
 
     @property
+    def alone(self) -> bool:
+        """Whether only labels teach."""
+        return self.real or dict(self.settings).get("teacher_weight") == 0
+
+    @property
     def online(self) -> bool:
         """Whether the teacher learns too."""
         return ("teacher", "online") in self.options
@@ -103,7 +108,7 @@ class Case:
 
     Attributes:
       name: unique.
-      dataset: as `streams.open` takes it, or a key of `sources.STORIES`.
+      dataset: as `streams.open` takes it, or a story of `rows`.
       backbone, width: of the student; width None is the backbone's own.
       steps: of every arm.
       seeds: how many, each with its own weights and order of rows.
@@ -111,6 +116,7 @@ class Case:
       teacher, teacher_width, teacher_epochs: of the frozen teacher, trained once.
       batch: rows of a step.
       learning_rate: of Adam at the start; it falls along a cosine to 0 at the end.
+      labels: how many rows to learn from have one; None: all.
       story: whether the student first learns from other rows, with labels, and then
         from new ones without.
     """
@@ -127,6 +133,7 @@ class Case:
     teacher_epochs: int = 20
     batch: int = 32
     learning_rate: float = 3e-3
+    labels: int | None = None
     story: bool = False
 
     @property
@@ -134,26 +141,54 @@ class Case:
         """An arm for each artifact."""
         return list({arm.artifact: arm for arm in reversed(self.arms)}.values())
 
+    @property
+    def base(self) -> Arm:
+        """What the other arms are compared with."""
+        return REAL if REAL in self.arms and not self.story else ALONE
 
-_SIGNS = (ALONE, *HINTON, SWITOKD, OURS, *CLIPPED, *ONLINE[1:])
+    @property
+    def taught(self) -> str:
+        """Cases of the same name here share a frozen teacher."""
+        of = pathlib.PurePath(self.dataset).stem
+        width = self.teacher_width or "own"
+        return f"{of} {self.teacher} {width} {self.teacher_epochs}".replace(" ", "_")
+
+
+_TEACHERS = (ALONE, *HINTON, OURS)
+_BOUNDS = (*_TEACHERS, *CLIPPED)
+_LONG = (ALONE, *HINTON, SWITOKD, OURS, *CLIPPED, *ONLINE[1:])
+_ACTIVITY = {"backbone": "inertial", "teacher": "inertial", "teacher_epochs": 10}
+_SIGNS20 = Case("signs resnet20", SIGNS, "resnet20", 1400, 3, (REAL, ALONE, OURS), 8)
 _ALL = (
-    Case("digits", "digits", "resnet8", 860, 10),
-    Case("signs", SIGNS, "resnet8", 1400, 5, _SIGNS, 8),
-    Case("cifar10", CIFAR10, "resnet8", 1560, 3, (ALONE, HINTON[2], OURS), 8),
-    Case(
-        "signs resnet20", SIGNS, "resnet20", 4000, 3, (REAL, OURS), teacher="resnet20"
-    ),
     Case(
         "phone story",
         "phone story",
-        "inertial",
-        600,
-        5,
-        (OURS,),
-        teacher="inertial",
-        teacher_epochs=10,
+        steps=600,
+        seeds=5,
+        arms=(REAL, *_TEACHERS),
         story=True,
+        **_ACTIVITY,
     ),
+    Case("phone activity", PHONE, steps=600, seeds=5, arms=_BOUNDS, **_ACTIVITY),
     Case("digits story", "digits story", "resnet8", 600, 5, (OURS,), story=True),
+    Case("digits", "digits", "resnet8", 860, 10),
+    Case("digits 63 labels", "digits", "resnet8", 860, 10, _TEACHERS, labels=63),
+    Case("signs", SIGNS, "resnet8", 1000, 5, _BOUNDS, 8),
+    _SIGNS20,
 )
-CASES = {case.name: case for case in _ALL}
+_MORE = (
+    Case("long signs", SIGNS, "resnet8", 1400, 5, _LONG, 8),
+    Case("cifar10", CIFAR10, "resnet8", 1560, 3, (ALONE, HINTON[2], OURS), 8),
+    dataclasses.replace(
+        _SIGNS20,
+        name="long signs resnet20",
+        steps=4000,
+        width=None,
+        teacher="resnet20",
+    ),
+)
+CASES = {case.name: case for case in (*_ALL, *_MORE)}
+# What is run by itself fits an hour of one core; the whole study takes several.
+DEFAULT = tuple(case.name for case in _ALL)
+SHORTENED = ("signs", "signs resnet20")
+FULL = tuple(name for name in CASES if name not in SHORTENED)

@@ -26,7 +26,7 @@ def main(request) -> str:
     """
     if unknown := sorted(set(request.cases) - set(cases.CASES)):
         raise KeyError(f"unknown {unknown}, there are {list(cases.CASES)}")
-    names = tuple(request.cases or cases.CASES)
+    names = request.cases or (cases.FULL if request.full else cases.DEFAULT)
     plan = suite.Plan(names, request.seeds, keep=request.keep)
     work = request.work
     if request.quick:

@@ -46,10 +46,15 @@ def differences(by_arm: dict, arm: str, other: str) -> list[float]:
     ]
 
 
-def best(by_arm: dict, names: Sequence[str]) -> str | None:
-    """Returns which of some arms is the best on validation rows, on average."""
+def ahead(by_seed: dict[int, dict], accuracy: float) -> list[float]:
+    """Returns a teacher's accuracy less a story's students' before it teaches them."""
+    return [accuracy - record["before"] for record in by_seed.values()]
+
+
+def best(by_arm: dict, names: Sequence[str], figure: str = "validation") -> str | None:
+    """Returns which of some arms is the best, on average: on validation rows."""
     known = [name for name in names if name in by_arm]
-    return max(known, key=lambda name: mean(by_arm[name], "validation"), default=None)
+    return max(known, key=lambda name: mean(by_arm[name], figure), default=None)
 
 
 def ratio(times: dict[str, list[float]], arm: str) -> float:

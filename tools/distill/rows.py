@@ -8,6 +8,7 @@ import functools
 import numpy as np
 
 from tflite_odl import streams
+from tflite_odl.contract import UNLABELLED
 from tflite_odl.streams.dataset import Split
 from tools.distill import cases
 
@@ -27,7 +28,8 @@ class Rows:
       scale, offset: preprocessing.
       taught: what the teacher learned from.
       labelled: what the student learns from with labels; in a story, before.
-      new: in a story, what it learns from without labels; else nothing.
+      new: what it learns from besides or, in a story, then; labels that it is not told
+        are hidden; None where all it learns from has labels.
       validation: to choose by; empty in a story.
       test: held out.
     """
@@ -50,7 +52,7 @@ def of_case(case: cases.Case) -> Rows:
     if case.dataset == "digits story":
         old, new = streams.open("digits"), streams.open(NEW_DIGITS)
         about = old.classes, old.scale, old.offset
-        return Rows(*about, old.train, old.train, new.train, None, new.test)
+        return Rows(*about, old.train, old.train, _hidden(new.train), None, new.test)
     data = streams.open(case.dataset)
     order = np.random.default_rng(0).permutation(len(data.train))
     cut = round(len(order) * VALIDATION)
@@ -58,7 +60,11 @@ def of_case(case: cases.Case) -> Rows:
         _some(data.train, np.sort(o)) for o in (order[:cut], order[cut:])
     )
     about = data.classes, data.scale, data.offset
-    return Rows(*about, train, train, None, validation, data.test)
+    if case.labels is None:
+        return Rows(*about, train, train, None, validation, data.test)
+    labelled = _some(train, np.arange(case.labels))
+    mixed = _hidden(train, case.labels)
+    return Rows(*about, train, labelled, mixed, validation, data.test)
 
 
 def _phone() -> Rows:
@@ -74,8 +80,14 @@ def _phone() -> Rows:
     held = data.test.group % 2 == 0
     new, test = _some(data.test, ~held), _some(data.test, held)
     about = data.classes, data.scale, data.offset
-    return Rows(*about, data.train, own, new, None, test)
+    return Rows(*about, data.train, own, _hidden(new), None, test)
 
 
 def _some(split: Split, chosen: np.ndarray) -> Split:
     return Split(split.x[chosen], split.y[chosen])
+
+
+def _hidden(split: Split, but: int = 0) -> Split:
+    """Returns the rows without labels, but for the first ones."""
+    labels = np.concatenate([split.y[:but], np.full_like(split.y[but:], UNLABELLED)])
+    return Split(split.x, labels)

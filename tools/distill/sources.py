@@ -1,6 +1,6 @@
 """Teachers, artifacts and each seed's first weights: made once, with TensorFlow.
 
-    python -m tools.distill.sources FOLDER CASE SEEDS ARMS
+    python -m tools.distill.sources FOLDER TEACHERS CASE SEEDS ARMS
 
 Artifacts are converted without the gate, which the tests run on every kind of arm.
 """
@@ -11,6 +11,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import shutil
 import sys
 
 import numpy as np
@@ -19,21 +20,23 @@ from tflite_odl import models
 from tflite_odl.builtin.preprocess import Preprocessing
 from tflite_odl.methods import Distill, Finetune
 from tflite_odl.methods.base import Method
+from tflite_odl.streams.dataset import Split
 from tools.distill import cases
 from tools.distill.rows import Rows, of_case
 
 TEACHER, ABOUT = "teacher.h5", "teacher.json"
 TEACHER_RATE, TEACHER_BATCH = 2e-3, 32
+LOSS = "sparse_cross_entropy"
 
 
-def main(folder: str, name: str, seeds: str, arms: str) -> None:
+def main(folder: str, teachers: str, name: str, seeds: str, arms: str) -> None:
     place, case = pathlib.Path(folder), cases.CASES[name]
     chosen = [arm for arm in case.arms if arm.name in arms.split(";")]
     case = dataclasses.replace(case, arms=tuple(chosen))
     place.mkdir(parents=True, exist_ok=True)
     rows = of_case(case)
     if not (place / ABOUT).exists():
-        train_teacher(place, case, rows)
+        take_teacher(pathlib.Path(teachers), place, case, rows)
     for arm in case.artifacts:
         if not (place / arm.artifact).exists():
             convert(place, case, arm, rows)
@@ -61,24 +64,54 @@ def net(case: cases.Case, rows: Rows, seed: int, teacher: bool = False):
     return models.backbone(name, shape, len(rows.classes), seed, **options)
 
 
-def train_teacher(place: pathlib.Path, case: cases.Case, rows: Rows) -> None:
-    """Trains the frozen teacher in Keras; notes how often it is right on rows held
-    out."""
+def take_teacher(
+    teachers: pathlib.Path, place: pathlib.Path, case: cases.Case, rows: Rows
+) -> None:
+    """Puts the case's frozen teacher into its folder, trained if no other case has done
+    so, and notes how often it is right on the case's held-out rows."""
+    import tf_keras
+
+    path = teachers / f"{case.taught}.h5"
+    if not path.exists():
+        teachers.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part.h5")
+        trained_teacher(case, rows).save(part)
+        os.replace(part, path)
+    shutil.copyfile(path, place / TEACHER)
+    model = tf_keras.models.load_model(path, compile=False)
+    right = model.predict(_taken(rows, rows.test), 256, verbose=0).argmax(1)
+    accuracy = float(np.mean(right == rows.test.y))
+    steps = teacher_steps(case, rows)
+    about = {"net": case.teacher, "accuracy": accuracy, "steps": steps}
+    (place / ABOUT).write_text(json.dumps(about))
+
+
+def trained_teacher(case: cases.Case, rows: Rows):
+    """Returns the frozen teacher, trained in Keras."""
     import tf_keras
 
     tf_keras.utils.set_random_seed(0)
     model = net(case, rows, 100, teacher=True)
     loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    steps = case.teacher_epochs * (len(rows.taught) // TEACHER_BATCH)
+    steps = teacher_steps(case, rows)
     rate = tf_keras.optimizers.schedules.CosineDecay(TEACHER_RATE, steps)
-    model.compile(tf_keras.optimizers.Adam(rate), loss, ["accuracy"])
-    taken = Preprocessing(str(rows.test.x.dtype), rows.scale, rows.offset)
-    x, test = (np.asarray(taken(split.x)) for split in (rows.taught, rows.test))
+    model.compile(tf_keras.optimizers.Adam(rate), loss)
+    x = _taken(rows, rows.taught)
     model.fit(x, rows.taught.y, TEACHER_BATCH, case.teacher_epochs, verbose=0)
-    accuracy = model.evaluate(test, rows.test.y, 256, verbose=0)[1]
-    model.save(place / TEACHER)
-    about = {"net": case.teacher, "accuracy": accuracy, "steps": steps}
-    (place / ABOUT).write_text(json.dumps(about))
+    return model
+
+
+def teacher_steps(case: cases.Case, rows: Rows) -> int:
+    return case.teacher_epochs * (len(rows.taught) // TEACHER_BATCH)
+
+
+def _preprocessing(rows: Rows) -> Preprocessing:
+    return Preprocessing(str(rows.test.x.dtype), rows.scale, rows.offset)
+
+
+def _taken(rows: Rows, split: Split) -> np.ndarray:
+    """Returns the features as a net reads them."""
+    return np.asarray(_preprocessing(rows)(split.x))
 
 
 def method(
@@ -86,11 +119,14 @@ def method(
 ) -> Method:
     """Returns what an arm's artifact is made of."""
     model = net(case, rows, seed)
-    taken = Preprocessing(str(rows.test.x.dtype), rows.scale, rows.offset)
-    common = {"optimizer": "adam", "preprocessing": taken, "classes": rows.classes}
-    common["learning_rate"] = case.learning_rate
+    common = {
+        "optimizer": "adam",
+        "learning_rate": case.learning_rate,
+        "preprocessing": _preprocessing(rows),
+        "classes": rows.classes,
+    }
     if arm.real:
-        return Finetune(model, **common)
+        return Finetune(model, loss=LOSS, **common)
     options = {"teacher": str(place / TEACHER), **dict(arm.options)}
     return Distill(model, student="binary", **options, **common)
 

@@ -81,7 +81,8 @@ class Study:
         return dataclasses.replace(case, arms=arms)
 
     def _timed(self) -> dict:
-        """Returns {"times": {threads: {arm: [ms]}}, "memory": {arm: mb}}."""
+        """Returns {"times": {threads: {arm: [ms]}}, "cpu": likewise, "memory": {arm:
+        mb}}."""
         path = self.folder / "steps.json"
         known = self._known(path)
         if known:
@@ -92,10 +93,12 @@ class Study:
         try:
             processes.measure([*script, "make", place])
             rounds = self.plan.rounds
-            times = {
-                str(n): processes.measure([*script, place, n, rounds])["times"]
-                for n in THREADS
+            found = {
+                str(n): processes.measure([*script, place, n, rounds]) for n in THREADS
             }
+            times, cpu = (
+                {n: one[kind] for n, one in found.items()} for kind in ("times", "cpu")
+            )
             memory = {
                 name: processes.measure([*script, "memory", place, name])["memory_mb"]
                 for name in times["1"]
@@ -103,7 +106,7 @@ class Study:
         except processes.Failed as error:
             self.skipped["steps"] = str(error)
             return {}
-        return self._note(path, {"times": times, "memory": memory})
+        return self._note(path, {"times": times, "cpu": cpu, "memory": memory})
 
     def _place(self, case: cases.Case) -> pathlib.Path:
         return self.folder / case.name.replace(" ", "_") / self.library
@@ -127,10 +130,10 @@ class Study:
             self.say(f"make teacher, artifacts and weights of {case.name}")
             script = [sys.executable, "-m", "tools.distill.sources"]
             names = ";".join(arm.name for arm in case.arms)
+            teachers = self.folder / "teachers" / self.library
             try:
-                processes.measure(
-                    [*script, place, case.name, self._seeds(case), names], MOST_SECONDS
-                )
+                job = [place, teachers, case.name, self._seeds(case), names]
+                processes.measure([*script, *job], MOST_SECONDS)
             except processes.Failed as error:
                 self.skipped[case.name] = str(error)
                 self.say(f"{case.name}: {error}")

@@ -39,7 +39,7 @@ def main(text: str) -> None:
             found = told(session, case, arm, rows, job)
         else:
             configure(session, arm.settings)
-            found["curve"] = trained(session, case, rows.labelled, job)
+            found["curve"] = trained(session, case, seen(arm, rows), job)
             found["validation"] = accuracy(session, rows.validation)
         found["accuracy"] = accuracy(session, rows.test)
     spent = {"wall_s": time.perf_counter() - start, "cpu_s": time.process_time()}
@@ -49,7 +49,8 @@ def main(text: str) -> None:
 def told(session, case, arm, rows: Rows, job: dict) -> dict:
     """Returns what is known before a student learns from rows without labels, and the
     curve of that. It has learned from other rows before, with labels; then all but its
-    weights is as in a fresh artifact."""
+    weights is as in a fresh artifact. One that only labels teach learns from these
+    other rows once more."""
     first = session.configure()
     fresh = session.state(include_buffers=True)
     configure(session, cases.ALONE.settings)
@@ -61,8 +62,13 @@ def told(session, case, arm, rows: Rows, job: dict) -> dict:
     before = accuracy(session, rows.test)
     session.configure(**first)
     configure(session, arm.settings)
-    hidden = Split(rows.new.x, np.full_like(rows.new.y, -1))
-    return {"before": before, "curve": trained(session, case, hidden, job)}
+    return {"before": before, "curve": trained(session, case, seen(arm, rows), job)}
+
+
+def seen(arm: cases.Arm, rows: Rows) -> Split:
+    """Returns the rows that an arm learns from: where only labels teach, those that
+    have one."""
+    return rows.labelled if arm.alone or rows.new is None else rows.new
 
 
 def configure(session: Session, settings: cases.Pairs) -> None:

@@ -10,8 +10,9 @@ from tests import nets
 from tests.nets import BATCH, CLASSES
 from tflite_odl.errors import ModelError
 from tflite_odl.exporter.build import build
-from tflite_odl.methods import Distill
+from tflite_odl.methods import Distill, Finetune
 from tflite_odl.methods.distill.config import DistillConfig
+from tflite_odl.reading.load import load
 from tflite_odl.signatures import TrainableModule
 
 
@@ -221,6 +222,35 @@ def test_a_teacher_of_a_file_is_loaded(tmp_path):
     assert method.teacher_learner is None and not method.config.online
     assert method.config.teacher == "teacher.keras"
     assert DistillConfig().online
+
+
+def test_a_saved_model_teaches_its_own_student(tmp_path):
+    """As it was saved: compiled, and ending in softmax, as the student's twin does."""
+    model = middle()
+    whole = tf_keras.Model(model.inputs, kl.Softmax(name="ending")(model.output))
+    whole.compile(tf_keras.optimizers.SGD(0.3), "sparse_categorical_crossentropy")
+    path = str(tmp_path / "small.keras")
+    whole.save(path)
+    method = Distill(load(path), student="middle:w1a1,head:w8a32")
+    theirs, ours = method.teacher.learning(), method.network.learning()
+    assert len(theirs) == 7 and not any("clip" in name for name in theirs)
+    for name, value in theirs.items():
+        np.testing.assert_array_equal(value, ours[name.removeprefix("teacher_")])
+    line, warning = method.notes[-2:]
+    assert line.startswith("student w1a1: ") and line.count("; ") == 2
+    assert "middle; w8a32: " in line and line.endswith("first")
+    assert warning.startswith("sgd moves the weights behind signs and steps slowly")
+
+
+def test_fresh_students_learn_by_adam():
+    """Which is said; other methods' default stays, and so does what is told."""
+    method = Distill(middle())
+    assert method.config.optimizer == "adam"
+    assert "optimizer adam: the default; its state starts fresh" in method.notes
+    assert not any("slowly" in note for note in method.notes)
+    assert Distill(middle(), optimizer="sgd").config.optimizer == "sgd"
+    loss = "sparse_cross_entropy"
+    assert Finetune(middle(), loss=loss).config.optimizer == "sgd"
 
 
 @pytest.mark.parametrize("temperature", ["fixed", "cosine", "learnable"])

@@ -12,7 +12,7 @@ from tflite_odl.builtin.lowering import Pass, Rows
 from tflite_odl.builtin.plan import candidates, plan
 from tflite_odl.builtin.quantizers.rewrite import quantized
 from tflite_odl.errors import ModelError
-from tflite_odl.methods.distill.student import schemes
+from tflite_odl.methods.distill.student import named, parse, schemes
 from tflite_odl.proof.references.quantized import QuantizedModel
 from tflite_odl.reading import rebuild
 from tflite_odl.reading.copies import float64_copy
@@ -163,6 +163,11 @@ def test_values_that_are_never_negative_have_no_signs():
 def test_what_is_unknown_is_named(spec, message):
     with pytest.raises(ModelError, match=message):
         student(dense_net(), spec)
+
+
+@pytest.mark.parametrize("text", ["w1a1", "wta32", "w32a4", "w4a8", "w2a32"])
+def test_a_quantizer_is_called_as_it_was_asked_for(text):
+    assert named(parse(text, "trained")) == text
 
 
 def test_ends_stay_real_unless_they_are_named():

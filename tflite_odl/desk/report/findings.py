@@ -37,6 +37,8 @@ class Findings:
       goldens: how many hold, of how many.
       phone: of a run on a real one: its `device`, why it got this artifact (`reasons`),
         its `engine`, `goldens`, `before`, `after`, and how both runs are `compared`.
+      update: what another artifact took over amid the run, as `desk.phone.Update` has
+        it; {} without one.
     """
 
     artifact: dict[str, Any]
@@ -55,6 +57,7 @@ class Findings:
     counts: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     goldens: dict[str, int] = dataclasses.field(default_factory=dict)
     phone: dict[str, Any] = dataclasses.field(default_factory=dict)
+    update: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def about(artifact: Artifact) -> dict[str, Any]:

@@ -7,6 +7,8 @@ import dataclasses
 from tflite_odl.desk.report.findings import Findings
 
 YES, NO, UNKNOWN = "yes", "no", "unknown"
+# Of the accuracy, that an update may cost.
+LOST = 0.01
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +38,7 @@ def verdicts(found: Findings) -> list[Verdict]:
         _storage(found),
         _time(found),
         _survives(found),
+        _updates(found),
     ]
 
 
@@ -89,7 +92,7 @@ def _phone(found: Findings) -> Verdict:
         held += ", no batch has a loss to compare"
     else:
         held += f", losses begin within {compared['first']:.2g} of this desk's"
-    answer = YES if compared["agrees"] and passed == whole else NO
+    answer = YES if compared["agrees"] and passed == whole > 0 else NO
     return Verdict(question, answer, held)
 
 
@@ -141,3 +144,19 @@ def _survives(found: Findings) -> Verdict:
     if found.equal:
         return Verdict(question, YES, f"{number} faults, the state is equal")
     return Verdict(question, NO, f"after {number} faults the state differs")
+
+
+def _updates(found: Findings) -> Verdict:
+    question = "Does an update keep what was learned?"
+    update = found.update
+    if not update:
+        return Verdict(question, UNKNOWN, "not tried: --update=ARTIFACT")
+    taken, others = len(update["taken"]), update["kept"] + update["differing"]
+    reason = f"{taken} of {taken + len(others)} weights taken by the new artifact"
+    if others:
+        reason += f", not {', '.join(others[:3])}"
+    before, after = (update[n].get("accuracy") for n in ("before", "adopted"))
+    if before is None:
+        return Verdict(question, NO if others else YES, reason)
+    reason += f"; accuracy {before:.1%} before it, {after:.1%} right after"
+    return Verdict(question, YES if after >= before - LOST else NO, reason)

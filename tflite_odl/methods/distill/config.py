@@ -41,6 +41,8 @@ class DistillConfig(SupervisedConfig):
     """Configuration of `distill`; also every field of `SupervisedConfig`.
 
     Attributes:
+      optimizer: where the model was not compiled with one, adam: by sgd latent weights
+        cross zero so slowly that a binary student hardly learns.
       teacher: "online", a real-valued twin of the model that learns too; or the file of
         a Keras model, which stays frozen.
       student: how the model's layers are quantized: "binary", "ternary", "int2",
@@ -71,6 +73,7 @@ class DistillConfig(SupervisedConfig):
       gap_rule: whether an online teacher pauses where it is too far ahead (SwitOKD).
     """
 
+    optimizer: str = "adam"
     teacher: str = ONLINE
     student: str = "binary"
     clipping: str = "trained"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,12 +30,18 @@ from tflite_odl.methods.network import Network, computing_in_float32
 from tflite_odl.methods.step import saturating, settle
 from tflite_odl.methods.supervised import Supervised
 from tflite_odl.reading import rebuild
-from tflite_odl.reading.load import load
+from tflite_odl.reading.load import LoadedModel, load
 from tflite_odl.reading.logits import as_logits
+from tflite_odl.reading.simplify import simplified
 
 # Of the teacher's names in state and plan.
 PREFIX = "teacher_"
 UPDATES = f"{PREFIX}updates"
+SLOW = ("sgd", "momentum", "nesterov")
+MOVES_SLOWLY = (
+    "moves the weights behind signs and steps slowly: fresh students learn sooner by "
+    "adam (optimizer, --optimizer)"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,10 +114,10 @@ class Distill(Supervised):
 
     def __init__(
         self,
-        model: tf_keras.Model,
+        model: tf_keras.Model | LoadedModel,
         classes: Sequence[str] = (),
         choices: Mapping[str, str] | None = None,
-        teacher_model: tf_keras.Model | None = None,
+        teacher_model: tf_keras.Model | LoadedModel | None = None,
         **config: Any,
     ) -> None:
         self.schemes: dict[str, Scheme] = {}
@@ -118,8 +125,11 @@ class Distill(Supervised):
         ours = {n: c for n, c in (choices or {}).items() if n not in theirs}
         super().__init__(model, classes, ours, **config)
         theirs = {n.removeprefix(PREFIX): c for n, c in theirs.items()}
-        self.teacher = self._make_teacher(model, teacher_model, theirs)
+        self.teacher = self._make_teacher(teacher_model, theirs)
         self._check_fit()
+        self.notes += (student.summary(self.schemes, self.network.graph),)
+        if self.config.optimizer in SLOW:
+            self.notes += (f"{self.config.optimizer} {MOVES_SLOWLY}",)
         # Where the file lies on this machine is nothing for a manifest.
         name = pathlib.PurePath(self.config.teacher).name
         self.config = dataclasses.replace(self.config, teacher=name)
@@ -148,23 +158,26 @@ class Distill(Supervised):
         return Network(model, self.config, choices, salts=self.salts, rewrite=rewrite)
 
     def _make_teacher(
-        self,
-        model: tf_keras.Model,
-        given: tf_keras.Model | None,
-        choices: Mapping[str, str],
+        self, given: tf_keras.Model | LoadedModel | None, choices: Mapping[str, str]
     ) -> Network:
         config = self.config
         if config.teacher == FROZEN and given is None:
             raise ModelError("teacher='frozen' needs a teacher_model, or name its file")
-        if given is None:
-            given = model if config.online else load(config.teacher).model
-        logits, _ = as_logits(computing_in_float32(given), "softmax")
-        build = functools.partial(
-            Network, logits, choices=choices, prefix=PREFIX, salts=self.salts
+        logits = self.network.model
+        if given is not None or not config.online:
+            loaded = load(config.teacher) if given is None else LoadedModel.of(given)
+            model, notes = simplified(computing_in_float32(loaded.model))
+            for note in (*loaded.notes, *notes):
+                warnings.warn(f"teacher: {note}", stacklevel=3)
+            logits, _ = as_logits(model, "softmax")
+        return Network(
+            logits,
+            config,
+            choices,
+            prefix=PREFIX,
+            salts=self.salts,
+            frozen=not config.online,
         )
-        if config.online:
-            return build(config)
-        return build(config, frozen=True)
 
     def _check_fit(self) -> None:
         """Raises ModelError where teacher and student do not fit each other."""

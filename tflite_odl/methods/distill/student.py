@@ -68,6 +68,32 @@ def schemes(
     return {node.name: chosen[node.layer] for node in places if node.layer in chosen}
 
 
+def summary(schemes: Mapping[str, Scheme], graph: Graph) -> str:
+    """Returns a line that names the layers by how they are quantized, real ones last.
+
+    Args:
+      schemes: {node name: scheme}.
+      graph: of the model, quantized or not.
+    """
+    layers: dict[str, dict[str, None]] = {}
+    for node in graph.nodes:
+        if node.op in OPS:
+            layers.setdefault(named(schemes.get(node.name)), {})[node.layer] = None
+    real = layers.pop(named(None), {})
+    found = [f"{name}: {', '.join(of)}" for name, of in layers.items()]
+    return f"student {'; '.join(found)}; real: {', '.join(real) or 'none'}"
+
+
+def named(scheme: Scheme | None) -> str:
+    """Returns how a layer is quantized as `parse` reads it."""
+    scheme = scheme or Scheme()
+    weights, bits = REAL, scheme.activations or REAL
+    if scheme.weights is not None:
+        ternary = scheme.weights.kind == "ternary"
+        weights = "t" if ternary else scheme.weights.bits
+    return f"w{weights}a{bits}"
+
+
 def parse(text: str, clipping: str) -> Scheme:
     """Returns the scheme that, for instance, w1a1 stands for.
 

@@ -16,6 +16,8 @@ import org.tfliteodl.contract.Tensor;
  */
 public final class Batch {
   private final Map<String, Tensor> tensors = new LinkedHashMap<>();
+  // What was checked against a signature last, to be used again.
+  private Rows checked;
   private final Tensor x;
   private final Tensor y;
 
@@ -52,7 +54,18 @@ public final class Batch {
    */
   public Batch put(String name, Tensor tensor) {
     tensors.put(name, tensor);
+    checked = null;
     return this;
+  }
+
+  /** Returns the rows as they were checked against a signature before; null: they were not. */
+  Rows checked(Signature signature) {
+    Rows found = checked;
+    return found != null && found.signature() == signature ? found : null;
+  }
+
+  void keep(Rows rows) {
+    checked = rows;
   }
 
   /** Returns the same batch without {@code y}, for methods that learn without labels. */

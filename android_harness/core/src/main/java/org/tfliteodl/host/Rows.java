@@ -18,13 +18,14 @@ final class Rows {
   private final Signature signature;
   private final Tensor[] given;
   private final int count;
-  private final int realRows;
+  // The caller's count of real rows, read anew for each call; null: all are.
+  private final Tensor real;
 
-  private Rows(Signature signature, Tensor[] given, int count, int realRows) {
+  private Rows(Signature signature, Tensor[] given, int count, Tensor real) {
     this.signature = signature;
     this.given = given;
     this.count = count;
-    this.realRows = realRows;
+    this.real = real;
   }
 
   /**
@@ -33,7 +34,9 @@ final class Rows {
    * @throws ContractException a name, a dtype, a shape, or the count does not fit
    */
   static Rows one(Signature signature, Batch batch) {
-    Rows rows = of(signature, batch, true);
+    Rows known = batch.checked(signature);
+    Rows rows = known != null ? known : of(signature, batch, true);
+    rows.checkReal();
     if (rows.count < 1 || rows.count > rows.perCall()) {
       for (int i = 0; i < rows.given.length; i++) {
         if (rows.given[i] != null && !isCount(signature.inputs().get(i))) {
@@ -49,24 +52,28 @@ final class Rows {
     return of(signature, batch, false);
   }
 
-  private static Rows of(Signature signature, Batch batch, boolean counted) {
+  /** Checks the batch; the result is kept with it unless labels were cast, which may change. */
+  private static Rows of(Signature signature, Batch batch, boolean single) {
     Map<String, Tensor> named = batch.named(signature);
     checkNames(signature, named);
     List<TensorSpec> specs = signature.inputs();
     Tensor[] given = new Tensor[specs.size()];
     int count = -1;
-    int real = -1;
+    Tensor real = null;
+    boolean cast = false;
     for (int i = 0; i < given.length; i++) {
       TensorSpec spec = specs.get(i);
       Tensor tensor = named.get(spec.name());
       if (isCount(spec)) {
-        real = tensor == null ? -1 : countOf(signature, spec, tensor, counted);
+        real = tensor == null ? null : counted(signature, spec, tensor, single);
         continue;
       }
       if (tensor == null) {
         continue;
       }
-      tensor = spec.role().equals(Names.LABEL) ? Labels.cast(spec, tensor) : tensor;
+      Tensor as = spec.role().equals(Names.LABEL) ? Labels.cast(spec, tensor) : tensor;
+      cast |= as != tensor;
+      tensor = as;
       if (tensor.rank() == 0 || !spec.rowsFit(tensor)) {
         throw signature.misfit(spec, tensor);
       }
@@ -78,28 +85,39 @@ final class Rows {
       count = tensor.rows();
       given[i] = tensor;
     }
-    if (real > count) {
-      throw new ContractException("count is " + real + ", needs 0 to the " + count + " rows");
+    Rows rows = new Rows(signature, given, Math.max(count, 0), real);
+    if (single && !cast) {
+      batch.keep(rows);
     }
-    return new Rows(signature, given, Math.max(count, 0), real < 0 ? count : real);
+    return rows;
   }
 
   private static boolean isCount(TensorSpec spec) {
     return spec.role().equals(Names.COUNT);
   }
 
-  private static int countOf(Signature signature, TensorSpec spec, Tensor given, boolean counted) {
+  private static Tensor counted(
+      Signature signature, TensorSpec spec, Tensor given, boolean single) {
     if (!spec.fits(given)) {
       throw signature.misfit(spec, given);
     }
-    if (!counted || given.getInt(0) < 0) {
+    if (!single) {
       throw new ContractException(
-          counted
-              ? "count is " + given.getInt(0) + ", needs 0 or more"
-              : "signature '" + signature.name() + "' counts its rows itself: leave '"
-                  + spec.name() + "' out");
+          "signature '" + signature.name() + "' is given rows of any number: leave '" + spec.name()
+              + "' out");
     }
-    return given.getInt(0);
+    return given;
+  }
+
+  private void checkReal() {
+    int found = real == null ? 0 : real.getInt(0);
+    if (found < 0 || found > count) {
+      throw new ContractException("count is " + found + ", needs 0 to the " + count + " rows");
+    }
+  }
+
+  Signature signature() {
+    return signature;
   }
 
   /** Throws unless what is not given may be left out, and nothing else is given. */
@@ -147,7 +165,7 @@ final class Rows {
       TensorSpec spec = signature.inputs().get(i);
       Tensor to = call.inputs().get(spec.name());
       if (isCount(spec)) {
-        to.set(0, Math.min(rows, realRows));
+        to.set(0, real == null ? rows : real.getInt(0));
         continue;
       }
       if (given[i] != null) {
