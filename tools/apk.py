@@ -1,4 +1,4 @@
-"""Builds the app: python tools/apk.py --out=build/android/app.apk --artifact=artifacts/mine
+"""Builds the app: python tools/apk.py --artifact=artifacts/mine --out=build/app.apk
 
 It prints what the APK is as JSON, once every check of it holds. The first run downloads
 what android_harness/downloads.tsv pins into the user's cache.

@@ -6,9 +6,9 @@ import pathlib
 
 import pytest
 
+from tests.android.fake_phone import FakePhone
 from tests.conftest import USER_CACHE
 from tools.android import downloads
-from tests.android.fake_phone import FakePhone
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -1,6 +1,6 @@
 """What the app does when its intent arrives, with this machine's LiteRT.
 
-`python -m tests.android.fake_app FILES --es name value ...`: FILES is the app's storage.
+`python -m tests.android.fake_app FILES --es name value ...`; FILES: its storage.
 """
 
 from __future__ import annotations

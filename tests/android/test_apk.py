@@ -1,4 +1,4 @@
-"""The app and the library as they are built without Gradle, read from what was built."""
+"""The app and the library as built without Gradle, read from what was built."""
 
 from __future__ import annotations
 
@@ -10,8 +10,16 @@ import zipfile
 import pytest
 
 from tests.android.needs import needs, pinned
-from tools.android import aar, apk, archives, checks, commands, compiling, dexfile
-from tools.android import downloads
+from tools.android import (
+    aar,
+    apk,
+    archives,
+    checks,
+    commands,
+    compiling,
+    dexfile,
+    downloads,
+)
 from tools.android.commands import BuildError
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -90,7 +98,7 @@ def readme_sample() -> str:
 
 @needs(*JAVA)
 def test_the_sample_of_the_readme_is_an_app(tmp_path):
-    """What README shows is the sample's file, and that needs the AAR and TFLite alone."""
+    """README shows the sample's file, which needs the AAR and TFLite alone."""
     pinned("android", "dx", *RUNTIME)
     (source,) = compiling.sources("sample")
     assert readme_sample() in source.read_text()

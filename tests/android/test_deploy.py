@@ -49,7 +49,7 @@ def apk(tmp_path: pathlib.Path) -> pathlib.Path:
 
 
 def with_app(phone: FakePhone) -> None:
-    """Gives the phone an app that trains by this machine's LiteRT when it is started."""
+    """Gives the phone an app that trains by this machine's LiteRT when started."""
     python = f"PYTHONPATH={HERE} {sys.executable} -m tests.android.fake_app"
     files = phone.private("files")
     pid = phone.root / "pid"

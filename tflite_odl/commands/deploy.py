@@ -34,7 +34,7 @@ _DEVICE = flags.DEFINE_string(
     "device", None, f"profile whose limits hold: {', '.join(profiles.names())}, or FILE"
 )
 _RUNNER = flags.DEFINE_string(
-    "runner", None, "command of the core's command line there, in place of the app"
+    "runner", None, "the app's command line there, in its place"
 )
 _THREADS = flags.DEFINE_integer(
     "threads", None, "of the CPU kernels, else the profile's"

@@ -25,7 +25,8 @@ _REFUSALS = {
     "UPDATE_INCOMPATIBLE": "an app of that name with another key is installed: "
     "adb uninstall {package}",
     "VERSION_DOWNGRADE": "a newer version is installed: adb uninstall {package}",
-    "USER_RESTRICTED": "it does not allow to install over USB: see its developer options",
+    "USER_RESTRICTED": "it does not allow to install over USB: see its developer "
+    "options",
 }
 
 

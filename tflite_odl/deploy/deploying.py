@@ -11,11 +11,11 @@ from typing import Any, Protocol
 
 from tflite_odl import contract, files, streams
 from tflite_odl.deploy import bridge, choice, comparing, facts, stream
-from tflite_odl.deploy.app import OLDEST_API, PACKAGE, STATUS, App
+from tflite_odl.deploy.app import OLDEST_API, STATUS, App
 from tflite_odl.deploy.runner import Runner
 from tflite_odl.desk import profiles
 from tflite_odl.desk.report import findings
-from tflite_odl.errors import DataError, DeviceError, OdlError
+from tflite_odl.errors import DataError, DeviceError
 from tflite_odl.host import journal, loop
 from tflite_odl.host.artifact import Artifact
 from tflite_odl.host.records import RECORDS
@@ -39,7 +39,7 @@ class Plan:
       apk: the app; None where `runner` stands.
       serial: of the device; None: the only one.
       device: a profile whose limits hold; None: by the device's memory.
-      runner: command of the core's command line on the device, in place of the app.
+      runner: command line of the app on the device, in its place.
       threads: of the CPU kernels, on both; None takes the profile's.
       charging, idle: the app waits for both where it is asked to.
       settings: given to `configure` before the first step.

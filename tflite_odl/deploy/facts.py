@@ -95,8 +95,8 @@ def check(
     fitting = [abi for abi in facts.abis if abi in abis]
     if not fitting:
         raise DeviceError(
-            f"{facts.model} has the wrong ABI: it runs {', '.join(facts.abis)}, the APK "
-            f"has {', '.join(abis)}"
+            f"{facts.model} has the wrong ABI: it runs {', '.join(facts.abis)}, the "
+            f"APK has {', '.join(abis)}"
         )
     check_space(facts, needed_mb)
     return fitting[0]

@@ -1,8 +1,7 @@
-"""The core's command line on a device, in place of the app: any Linux behind adbd."""
+"""The app's command line on a device, in place of the app: any Linux behind adbd."""
 
 from __future__ import annotations
 
-import json
 import pathlib
 import shlex
 from collections.abc import Callable, Mapping
@@ -10,7 +9,6 @@ from typing import Any
 
 from tflite_odl.deploy.app import RESULTS
 from tflite_odl.deploy.bridge import SHARED, Bridge
-from tflite_odl.errors import DeviceError
 
 MOST_SECONDS = 3600.0
 
@@ -20,7 +18,7 @@ class Runner:
 
     Attributes:
       bridge: to the device.
-      command: words before the arguments `train ARTIFACT STREAM OUT --name=value ...`.
+      command: words before FILES name=value ..., which `org.tfliteodl.run.Main` takes.
       run: name of the run.
     """
 
@@ -48,18 +46,17 @@ class Runner:
         Raises:
           DeviceError: the command failed; with its last words.
         """
-        words = [
-            *shlex.split(self.command),
-            "train",
-            f"{SHARED}/artifacts/{asked['artifact']}",
-            f"{SHARED}/streams/{asked['stream']}",
-            self._out,
-            *(f"--{name}={asked[name]}" for name in ("steps", "threads")),
-        ]
-        if asked["settings"]:
-            words.append(f"--set={asked['settings']}")
-        self.bridge.run(*words, most_seconds=MOST_SECONDS)
+        values = {"run": self.run, **asked}
+        words = [f"{name}={_text(value)}" for name, value in values.items()]
+        self.bridge.run(
+            *shlex.split(self.command), SHARED, *words, most_seconds=MOST_SECONDS
+        )
 
     def results(self) -> dict[str, bytes]:
         """Returns the files of the run that may be shared, by name."""
         return {name: self.bridge.pull(f"{self._out}/{name}") for name in RESULTS}
+
+
+def _text(value: Any) -> str:
+    """Returns a value as the app reads an intent's extra."""
+    return str(value).lower() if isinstance(value, bool) else str(value)

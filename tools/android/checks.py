@@ -27,8 +27,8 @@ def check(path: pathlib.Path) -> dict[str, Any]:
     """Returns what an APK is, as JSON has it.
 
     `libraries` reports each native library by itself: the pages it was linked for, and
-    what its offset in the archive is a multiple of. Pages of 4 KB are told, not refused:
-    they are the runtime's own.
+    where in the archive it begins. Pages of 4 KB are told, not refused: they are the
+    runtime's own.
 
     Raises:
       BuildError: its signature does not hold, a class is not found, it is not aligned,
@@ -91,7 +91,7 @@ def _classes(path: pathlib.Path) -> dict[str, Any]:
 
 
 def unresolved(found: dexfile.Classes) -> list[str]:
-    """Returns the classes that a dex file names, and that neither it nor Android has."""
+    """Returns the classes a dex file names that neither it nor Android has."""
     with zipfile.ZipFile(downloads.get("android")) as framework:
         known = {name.removesuffix(".class") for name in framework.namelist()}
     lost = found.named - found.defined - known

@@ -158,8 +158,8 @@ def _phone(found: Findings) -> str:
     if compared["worst"] is not None:
         parts.append(
             f"<p>Losses of {compared['batches']} batches differ by at most "
-            f"{compared['worst']:.2g}, those of the first ten by {compared['first']:.2g}. "
-            "Rounding alone lets two machines part slowly.</p>"
+            f"{compared['worst']:.2g}, those of the first ten by "
+            f"{compared['first']:.2g}. Rounding alone lets two machines part.</p>"
         )
     parts.append(f"<p>{_text(found.phone.get('engine'))}</p><ul>{''.join(told)}</ul>")
     known = [(name, value) for name, value in device.items() if value is not None]

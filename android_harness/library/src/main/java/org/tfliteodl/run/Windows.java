@@ -77,6 +77,14 @@ public final class Windows implements Source {
     waiting = new float[queued][length * CHANNELS];
   }
 
+  Tensor x() {
+    return x;
+  }
+
+  Tensor y() {
+    return y;
+  }
+
   private static TensorSpec fitting(Signature train) {
     TensorSpec found = train.inputs().get(0);
     boolean fits =
