@@ -6,9 +6,11 @@ import pathlib
 
 import pytest
 
+from tests.android import java
 from tests.android.fake_phone import FakePhone
+from tests.android.needs import pinned
 from tests.conftest import USER_CACHE
-from tools.android import downloads
+from tools.android import compiling, downloads
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -18,6 +20,25 @@ def user_cache():
         place = pathlib.Path(USER_CACHE) / "tflite_odl" / "android"
         patch.setattr(downloads, "cache", lambda: place)
         yield
+
+
+@pytest.fixture(scope="session")
+def library_classes(user_cache, tmp_path_factory) -> pathlib.Path:
+    """Core and the library's run package, compiled without Android."""
+    runtime = ("tflite", "tflite-api")
+    pinned(*runtime)
+    to = tmp_path_factory.mktemp("library")
+    sources = compiling.sources("core", "library")
+    files = [path for path in sources if path.parent.name != "android"]
+    compiling.javac(files, map(downloads.classes, runtime), to)
+    return to
+
+
+@pytest.fixture
+def library(library_classes) -> list[str]:
+    """What runs `org.tfliteodl.run.Main`, by TFLite's Android library behind a shim."""
+    command = java.runtime.command(java.ready(), library_classes)
+    return [*command[:-1], "org.tfliteodl.run.Main"]
 
 
 @pytest.fixture

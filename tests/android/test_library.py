@@ -9,7 +9,6 @@ import shutil
 import numpy as np
 import pytest
 
-from tests.android import java
 from tests.android.needs import needs, pinned
 from tflite_odl import contract
 from tflite_odl.deploy import stream
@@ -17,30 +16,13 @@ from tflite_odl.host.session import Session
 from tflite_odl.streams.dataset import Dataset, Split
 from tools.android import commands, compiling, downloads
 
-RUNTIME = ("tflite", "tflite-api")
 STEPS = 8
 
 
-@pytest.fixture(scope="module")
-def classes(tmp_path_factory) -> pathlib.Path:
-    """Core and the library's run package, compiled without Android."""
-    pinned(*RUNTIME)
-    to = tmp_path_factory.mktemp("library")
-    files = [f for f in compiling.sources("core", "library") if "/android/" not in str(f)]
-    compiling.javac(files, map(downloads.classes, RUNTIME), to)
-    return to
-
-
-@pytest.fixture
-def command(classes) -> list[str]:
-    """What runs `org.tfliteodl.run.Main`, by the Android library behind a shim."""
-    return [*java.runtime.command(java.ready(), classes)[:-1], "org.tfliteodl.run.Main"]
-
-
 @needs("java", "javac")
-def test_junit(classes, tmp_path):
+def test_junit(library_classes, tmp_path):
     pinned("junit", "hamcrest")
-    jars = [classes, *map(downloads.get, ("junit", "hamcrest"))]
+    jars = [library_classes, *map(downloads.get, ("junit", "hamcrest"))]
     folder = compiling.HARNESS / "library" / "src" / "test" / "java"
     files = sorted(folder.rglob("*Test.java"))
     compiling.javac(files, jars, tmp_path)
@@ -58,7 +40,9 @@ def files(build, tmp_path) -> pathlib.Path:
     draw = np.random.default_rng(0)
     y = draw.integers(0, 3, 60).astype(np.int32)
     x = (draw.normal(size=(60, 4)) + y[:, None]).astype(np.float32)
-    dataset = Dataset("rows", ("a", "b", "c"), Split(x, y), Split(x[:20], y[:20]), 1.0, 0.0)
+    dataset = Dataset(
+        "rows", ("a", "b", "c"), Split(x, y), Split(x[:20], y[:20]), 1.0, 0.0
+    )
     rows = stream.lay_out(dataset, STEPS, 6, 0, "shuffled")
     stream.write(root / "streams" / "rows", dataset, rows)
     return root
@@ -72,8 +56,8 @@ def ask(command: list[str], files: pathlib.Path, **values) -> dict:
 
 
 @needs("java", "javac", "gcc")
-def test_a_run_of_the_app(command, files):
-    status = ask(command, files, settings="learning_rate=0.05")
+def test_a_run_of_the_app(library, files):
+    status = ask(library, files, settings="learning_rate=0.05")
     assert status["state"] == "done" and status["batch"] == STEPS
     assert status["goldens"]["passed"] == status["goldens"]["all"] > 10
     assert status["engine"].startswith("TFLite 2.16.1")
@@ -91,10 +75,10 @@ def test_a_run_of_the_app(command, files):
 
 
 @needs("java", "javac", "gcc")
-def test_a_run_goes_on_where_it_was(command, files):
-    ask(command, files, run="halves", steps=3)
-    assert ask(command, files, run="halves")["batch"] == STEPS
-    ask(command, files, run="whole")
+def test_a_run_goes_on_where_it_was(library, files):
+    ask(library, files, run="halves", steps=3)
+    assert ask(library, files, run="halves")["batch"] == STEPS
+    ask(library, files, run="whole")
     halves, whole = (
         [json.loads(line) for line in path.read_text().splitlines()]
         for path in (files / "runs" / n / "records.jsonl" for n in ("halves", "whole"))
@@ -110,15 +94,21 @@ def test_a_run_goes_on_where_it_was(command, files):
     [
         (lambda files: (files / "streams" / "rows").unlink(), "DataException"),
         (lambda files: cut(files / "streams" / "rows"), "DataException"),
-        (lambda files: cut(files / "artifacts" / "mlp" / "model.tflite"), "was altered"),
-        (lambda files: cut(files / "artifacts" / "mlp" / contract.MANIFEST_FILE), "not an"),
+        (
+            lambda files: cut(files / "artifacts" / "mlp" / "model.tflite"),
+            "was altered",
+        ),
+        (
+            lambda files: cut(files / "artifacts" / "mlp" / contract.MANIFEST_FILE),
+            "not an",
+        ),
     ],
     ids=["no stream", "cut stream", "cut model", "cut manifest"],
 )
-def test_a_failure_is_the_runs_last_word(command, files, damage, told):
+def test_a_failure_is_the_runs_last_word(library, files, damage, told):
     damage(files)
     with pytest.raises(commands.BuildError, match="Exception: "):
-        ask(command, files)
+        ask(library, files)
     status = json.loads((files / "runs" / "r" / "status.json").read_text())
     assert status["state"] == "failed" and told in status["error"]
 
@@ -128,9 +118,9 @@ def cut(path: pathlib.Path) -> None:
 
 
 @needs("java", "javac", "gcc")
-def test_checkpoints_are_not_among_what_is_shared(command, files, tmp_path):
+def test_checkpoints_are_not_among_what_is_shared(library, files, tmp_path):
     """What a run leaves and what may be shared differ by the checkpoints and the lock."""
-    ask(command, files)
+    ask(library, files)
     left = {path.name for path in (files / "runs" / "r").iterdir()}
     source = (
         "import java.io.File;\n"
@@ -139,7 +129,7 @@ def test_checkpoints_are_not_among_what_is_shared(command, files, tmp_path):
         "      .forEach(f -> System.out.println(f.getName())); } }\n"
     )
     (tmp_path / "Shared.java").write_text(source)
-    path = command[command.index("-cp") + 1]
+    path = library[library.index("-cp") + 1]
     said = commands.run("java", "-cp", path, tmp_path / "Shared.java", files, "r")
     shared = set(said.split())
     assert shared == {"records.jsonl", "run.json", "status.json"}
