@@ -32,6 +32,7 @@ public final class Session implements AutoCloseable {
   private final ReentrantLock files = new ReentrantLock();
   private Calls calls;
   private Claim claim;
+  private Map<String, Tensor> snapshot;
   private String failed = "";
   private long position;
   // Whether what is enrolled was embedded before the last training.
@@ -372,13 +373,7 @@ public final class Session implements AutoCloseable {
     files.lock();
     try {
       claim(folder);
-      Checkpoint now =
-          locked(
-              () -> {
-                Map<String, Tensor> state = state(true);
-                return new Checkpoint(state, state.get("step").getInt(0), position);
-              });
-      return Checkpoints.save(folder, manifest, now);
+      return Checkpoints.save(folder, manifest, locked(this::snapshot));
     } finally {
       files.unlock();
     }
@@ -465,6 +460,15 @@ public final class Session implements AutoCloseable {
     Call call = open().call(Names.SAVE);
     invoke(call);
     return call.outputs();
+  }
+
+  /** Copies the state into memory that is kept for this, as long as the files are locked. */
+  private Checkpoint snapshot() {
+    if (snapshot == null) {
+      snapshot = Call.zeros(manifest.state());
+    }
+    copy(saved(), snapshot, manifest.state());
+    return new Checkpoint(snapshot, snapshot.get("step").getInt(0), position);
   }
 
   private Calls open() {
