@@ -55,7 +55,8 @@ def _make(work: pathlib.Path) -> None:
     source = f"deb [signed-by={KEYRING}] {mirror[0]} {SUITE} main\n"
     (work / "sources.list").write_text(source)
     (work / "conf").write_text(
-        f'Dir::Etc::sourcelist "{work}/sources.list"; Dir::Etc::sourceparts "/dev/null";'
+        f'Dir::Etc::sourcelist "{work}/sources.list";'
+        'Dir::Etc::sourceparts "/dev/null";'
         f'Dir::State "{work}"; Dir::State::lists "{work}/lists";'
         f'Dir::State::status "{work}/status";'
         f'Dir::Cache "{work}"; Dir::Cache::archives "{work}/archives";'
@@ -94,7 +95,7 @@ def _run(*command: object, variables: Mapping[str, str] | None = None) -> str:
 
 
 def beside(runner: pathlib.Path, *command: object, home: pathlib.Path):
-    """Runs a command beside the daemon; `runner` is the device's command of that name."""
+    """Runs a command beside the daemon; `runner` is the device's own command."""
     import adbutils
 
     variables = {"ADB": adbutils.adb_path(), "HOME": str(home), "ADB_VENDOR_KEYS": ""}

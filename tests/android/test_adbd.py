@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.android import adbd, java
+from tests.android import adbd
 from tests.android.needs import needs
 from tflite_odl.deploy.bridge import SHARED
 

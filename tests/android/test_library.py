@@ -119,7 +119,7 @@ def cut(path: pathlib.Path) -> None:
 
 @needs("java", "javac", "gcc")
 def test_checkpoints_are_not_among_what_is_shared(library, files, tmp_path):
-    """What a run leaves and what may be shared differ by the checkpoints and the lock."""
+    """What a run leaves and what may be shared differ by checkpoints and lock."""
     ask(library, files)
     left = {path.name for path in (files / "runs" / "r").iterdir()}
     source = (
