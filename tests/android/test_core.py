@@ -16,10 +16,12 @@ import pytest
 import safetensors.numpy
 
 from tests.android import java
+from tests.host import toy
 from tflite_odl import contract
 from tflite_odl.contract.names import LABEL
 from tflite_odl.desk import parity
-from tflite_odl.desk.replay import replay
+from tflite_odl.desk.replay import Call, replay
+from tflite_odl.exporter import artifact
 from tflite_odl.host import bake, checkpoint, journal, loop
 from tflite_odl.host.artifact import Artifact
 from tflite_odl.host.runtimes import PlainRuntime
@@ -248,6 +250,50 @@ def test_damage_is_told_and_nothing_crashes(command, build, stream, tmp_path):
         (folder / name).write_bytes(b"no checkpoint")
     said = run(command, "train", artifact, stream, folder, 5, 1, 1, fails=True)
     assert said.splitlines()[-1].startswith("CheckpointException: no usable checkpoint")
+
+
+def test_every_dtype_goes_through(command, tmp_path):
+    opened = Artifact.open(toy.write(tmp_path / "toy"))
+    rng, photo = np.random.default_rng(0), np.uint8([0, 1, 127, 128, 255])
+    with PlainRuntime(opened.model, opened.manifest, threads=1) as runtime:
+        state = {**runtime.save(), "photos": photo, "tiny": np.int8([-128, 127])}
+        state["seen"] = np.array([True, False])
+        x = rng.normal(size=(toy.BATCH, 3)).astype(np.float32)
+        batch = {"x": x, "y": np.int32([0, 1, -1, 1]), "count": np.int32([3])}
+        calls = [
+            Call("train", batch, state),
+            Call("remember", {"photo": photo[::-1].copy()}),
+        ]
+        expected = replay(runtime, calls)
+    place = java.Java("Java", command=tuple(command))
+    found = place.run(opened.path, calls, tmp_path)
+    for a, b in zip(expected, found, strict=True):
+        for one, other in ((a.outputs, b.outputs), (a.state, b.state)):
+            assert one.keys() == other.keys()
+            for name, value in one.items():
+                assert other[name].dtype == value.dtype, name
+                np.testing.assert_array_equal(other[name], value, name)
+
+
+def test_a_signature_is_asked_for_where_a_key_is_given(command, tmp_path):
+    ed25519 = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ed25519")
+    key = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+    public = key.public_key().public_bytes_raw().hex()
+    signed = artifact.write(
+        tmp_path / "signed", toy.model(), toy.manifest(), sign=bytes(range(32))
+    )
+    model = signed / contract.MODEL_FILE
+    for path in (signed, model):
+        assert toy.manifest().method["name"] in run(command, "describe", path, public)
+        other = "00" + public[2:]
+        said = run(command, "describe", path, other, fails=True)
+        assert "not signed by the trusted key" in said or "no Ed25519 key" in said
+    plain = toy.write(tmp_path / "plain")
+    said = run(command, "describe", plain, public, fails=True)
+    assert "model.tflite has no signature" in said
+    (signed / contract.SIGNATURE_FILE).write_bytes(bytes(64))
+    said = run(command, "describe", signed, public, fails=True)
+    assert "manifest.json was not signed" in said
 
 
 # A heap that is resident from the start, and a small compiler: what grows is a leak.

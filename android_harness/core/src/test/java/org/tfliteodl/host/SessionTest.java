@@ -390,8 +390,8 @@ public class SessionTest {
       Batch batch = Artifacts.batch(session, session.batchSize(), 1);
       Map<String, Tensor> metrics = session.outputs(Names.TRAIN);
       Artifact artifact = session.artifact();
-      Runner runner = artifact.load(new TfLiteEngine(1));
-      Call call = runner.prepare(artifact.manifest().signature(Names.TRAIN));
+      Running running = artifact.run(new TfLiteEngine(1));
+      Call call = running.call(Names.TRAIN);
       long own = 0;
       long bare = 0;
       int steps = 150;
@@ -404,7 +404,7 @@ public class SessionTest {
         own += i < steps ? 0 : middle - start;
         bare += i < steps ? 0 : threads.getThreadAllocatedBytes(me) - middle;
       }
-      runner.close();
+      running.close();
       assertTrue("the runtime's call allocates", bare > 0);
       // No object is smaller than 16 bytes.
       long beside = (own - bare) / steps;
