@@ -59,6 +59,25 @@ COUNT = {
     "kinds": {},
 }
 
+COMPARED = {
+    "batches": 3,
+    "first": 1e-7,
+    "worst": 2e-7,
+    "decisions": 1.0,
+    "host_ms": 2.0,
+    "phone_ms": 9.0,
+    "agrees": True,
+}
+PHONE = {
+    "device": {"model": "Acme <9>", "abis": ["arm64-v8a"], "api": 34, "battery": None},
+    "reasons": ["signs fits: a step takes 8.0 MB, it keeps 1.4 MB"],
+    "engine": "TFLite 2.16.1",
+    "goldens": {"passed": 43, "all": 43},
+    "before": {"accuracy": 0.1},
+    "after": {"accuracy": 0.9},
+    "compared": COMPARED,
+}
+
 
 def found(**changed) -> Findings:
     whole = Findings(
@@ -77,6 +96,7 @@ def found(**changed) -> Findings:
         parity=[{**PLACE, "worst": DIFFERENCE, "differences": [DIFFERENCE]}],
         counts=[COUNT],
         goldens={"passed": 43, "all": 43},
+        phone=PHONE,
         update=UPDATE,
     )
     return dataclasses.replace(whole, **changed)
@@ -86,6 +106,27 @@ def answer(question: str, **changed) -> str:
     (verdict,) = [v for v in verdicts(found(**changed)) if question in v.question]
     assert verdict.reason
     return verdict.answer
+
+
+@pytest.mark.parametrize(
+    "changed, expected",
+    [
+        ({"compared": {**COMPARED, "agrees": False}}, NO),
+        ({"goldens": {"passed": 42, "all": 43}}, NO),
+        ({"goldens": None}, NO),
+        ({"compared": {**COMPARED, "first": None, "worst": None}}, YES),
+    ],
+)
+def test_a_phone_that_differs(changed, expected):
+    assert answer("real phone", phone={**PHONE, **changed}) == expected
+    assert answer("real phone", phone={}) == UNKNOWN
+
+
+def test_the_phones_column():
+    text = page.page(found())
+    assert '<th class="number">this desk</th>' in text and "Acme &lt;9&gt;" in text
+    assert "accuracy on held-out rows, after" in text and "fits: a step" in text
+    assert "On the phone" not in page.page(found(phone={}))
 
 
 def test_all_is_well():
