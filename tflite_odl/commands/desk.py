@@ -17,6 +17,7 @@ from rich.progress import Progress
 from tflite_odl import contract
 from tflite_odl.desk import app, older, parity, phone, places, profiles, schedule
 from tflite_odl.desk.arm import counting, environment
+from tflite_odl.desk.needs import needs
 from tflite_odl.desk.profiles import Profile
 from tflite_odl.desk.replay import Call
 from tflite_odl.desk.report import findings, page
@@ -264,12 +265,11 @@ def _room(artifact: Artifact, device: Profile) -> float:
 def _storage(artifact: Artifact, out: pathlib.Path, hours: float) -> dict[str, float]:
     """Returns what lies on the phone, and what is written there in an hour."""
     state = (out / checkpoint.NEWEST).stat().st_size
-    kept = len(artifact.model) + 3 * state
     logged = (out / records.RECORDS).stat().st_size
     told = json.loads((out / app.RESULT).read_text())["calls"]
     saves = told.get(contract.SAVE, {}).get("calls", 0)
     return {
-        "kept_bytes": kept,
+        "kept_bytes": needs(artifact).stored_mb * 2**20,
         "written_bytes": saves * state + logged,
         "bytes_per_hour": (saves * state + logged) / hours,
     }
