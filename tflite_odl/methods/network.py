@@ -24,6 +24,7 @@ from tflite_odl.methods.features import features
 from tflite_odl.reading.freeze import trainable_layers
 from tflite_odl.reading.graph import from_keras
 from tflite_odl.reading.precision import in_float32
+from tflite_odl.reading.simplify import simplified
 
 
 def computing_in_float32(model: tf_keras.Model) -> tf_keras.Model:
@@ -38,6 +39,18 @@ def computing_in_float32(model: tf_keras.Model) -> tf_keras.Model:
     model, notes = in_float32(model)
     for note in notes:
         warnings.warn(note, stacklevel=4)
+    return model
+
+
+def without_left_out(model: tf_keras.Model) -> tf_keras.Model:
+    """Returns the model without the layers that training leaves out.
+
+    Warns:
+      UserWarning: of each such layer.
+    """
+    model, notes = simplified(model)
+    for note in notes:
+        warnings.warn(note, stacklevel=3)
     return model
 
 
@@ -246,12 +259,9 @@ class Network:
           rows: over which penalties on activations are averaged.
         """
         own, terms = self.own(state), self.graph.penalties
-        learnt = {n: p for n, p in terms.items() if n in self.graph.trainable}
-        found = [*penalties.of_weights(learnt, own), *record.activities(rows)]
-        if frozen := terms.keys() - learnt.keys():
-            weights = self.graph.weights
-            fixed = sum(terms[n].number(weights[n]) for n in sorted(frozen))
-            found.append(tf.constant([fixed], tf.float32))
+        found = [*penalties.of_weights(terms, own), *record.activities(rows)]
+        if frozen := self.graph.frozen_penalty:
+            found.append(tf.constant([frozen], tf.float32))
         return penalties.added(loss, found)
 
     def gradients(self, state: Tensors, of_loss: Tensors) -> dict[str, tf.Tensor]:
