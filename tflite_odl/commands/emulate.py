@@ -28,6 +28,9 @@ from tflite_odl.host import journal, loop, probe, records
 from tflite_odl.host.claim import LOCK_FILE
 from tflite_odl.host.session import Session
 
+# Before there were the flags of these names, runs went by this, as they would today.
+UNSAID = {"stream": "shuffled", "unlabelled": 0.0}
+
 _DATASET = flags.DEFINE_string("dataset", "digits", "digits[:changes] or npz:PATH")
 _STEPS = flags.DEFINE_integer("steps", 300, "batches in all, also with --resume")
 _OUT = flags.DEFINE_string(
@@ -90,7 +93,7 @@ def _emulate(artifact: str, console: Console) -> dict:
         session.claim()
         before = _measured(session, dataset)
         noted = {"artifact": str(pathlib.Path(artifact).absolute())}
-        records.note_facts(out, _facts(session, settings), noted)
+        records.note_facts(out, _facts(session, settings), noted, UNSAID)
         compared = desk.compared(session.artifact, console)
         if not desk.wanted():
             found = _run(session, dataset, out, settings, console)
@@ -190,13 +193,13 @@ def _measured(session: Session, dataset) -> dict[str, float]:
     if not _PROBE.value:
         return {}
     of_train, of_test = session.infer(train.x), session.infer(test.x)
-    found = {"knn": probe.knn(of_train, train.y, of_test, test.y)}
+    embeddings = (of_train, train.y, of_test, test.y)
+    scores = {"knn": probe.knn(*embeddings)}
     for share in _PROBE.value:
-        embeddings = (of_train, train.y, of_test, test.y)
-        found[f"probe_{share:g}"] = probe.linear_probe(
+        scores[f"probe_{share:g}"] = probe.linear_probe(
             *embeddings, share, _SEED.value, train.group
         )
-    return found
+    return {name: score.accuracy for name, score in scores.items()}
 
 
 def _facts(session: Session, settings: dict[str, float]) -> dict[str, Any]:
