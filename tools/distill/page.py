@@ -38,7 +38,8 @@ thread."""
 
 STORY = """\
 The student first learns from its own rows, with labels; then from new rows without
-any, by what the frozen teacher says. Accuracies are of held-out rows of the new kind."""
+any, by what the frozen teacher says. Accuracies are of held-out rows of the new
+kind."""
 AGAIN = """\
 `student alone` and the real-valued twin learn from their own labelled rows once more
 instead."""
