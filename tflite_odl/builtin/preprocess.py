@@ -57,8 +57,8 @@ class Preprocessing:
           x: [n, ...] rows as the sensor gives them.
 
         Returns:
-          `BEYOND` times their largest, in three digits; None of integers, whose range is known, and of
-          rows that are empty, zero, or not finite.
+          `BEYOND` times their largest, in three digits; None of integers, whose range
+          is known, and of rows that are empty, zero, or not finite.
         """
         if x.dtype.kind != "f":
             return None
