@@ -31,7 +31,7 @@ from tflite_odl.streams import packed
 
 QUICK = ("finetune-sgd", "skip-defaults", "contrastive", "distill-online")
 MORE = ("skip-noisy", "distill-frozen", "contrastive-sensors-min-red")
-# A backbone of int8 rounds to the step beside between kernels, Python's own two as well:
+# An int8 backbone rounds to the step beside between kernels, as between Python's own:
 # the goldens' tolerances know that, a step's do not.
 INT8 = ("finetune-int8", "skip-int8")
 TWINS = (
