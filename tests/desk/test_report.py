@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 import re
@@ -9,10 +10,12 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
+from tflite_odl.contract import TensorSpec
 from tflite_odl.desk import profiles
-from tflite_odl.desk.report import charts, findings, page
+from tflite_odl.desk.report import charts, findings, page, pictures
 from tflite_odl.desk.report.findings import Findings
 from tflite_odl.desk.report.verdicts import NO, UNKNOWN, YES, verdicts
 
@@ -53,7 +56,7 @@ COUNT = {
     "estimate": 21.3,
     "read": 1.0,
     "written": 1.0,
-    "kinds": {},
+    "kinds": {"matrix products": 20.1, "copies": 9.2},
 }
 
 COMPARED = {
@@ -191,7 +194,7 @@ def test_the_page_needs_nothing_else_and_its_words_are_escaped():
     links.feed(text)
     assert links.found == [] and "url(" not in text and "@import" not in text
     assert "&lt;signs&gt;" in text and "<signs>" not in text
-    for told in ("10.1%", "43 of 43", "29.3", "kill at batch 2", "cgroup v2"):
+    for told in ("10.1%", "43 of 43", "29.3", "kill at batch 2", "cgroup v2", "copies"):
         assert (told in text) == (told != "10.1%")
 
 
@@ -253,4 +256,32 @@ def test_a_browser_draws_it_whole(tmp_path, width):
     assert told["errors"] == [] and "CONSOLE" not in done.stderr
     # Chromium's own least width of a window is 500; the page must not be wider.
     assert told["wide"] <= max(width, 500)
-    assert told["charts"] == 3
+    assert told["charts"] == 4
+
+
+def test_images_of_a_buffer_are_shown_as_they_are():
+    import tensorflow as tf  # reads PNG; the other tests here need none of it
+
+    rng = np.random.default_rng(0)
+    items = rng.integers(1, 256, (20, 4, 5, 3)).astype(np.uint8)
+    items[7] = 0  # never filled
+    specs = [
+        TensorSpec("items", "uint8", items.shape, "buffer"),
+        TensorSpec("uses", "int32", (20,), "buffer"),
+        TensorSpec("image", "uint8", (1, 4, 5, 3), "weight"),
+    ]
+    state = {"items": items, "uses": np.ones(20, np.int32), "image": items[:1]}
+    shown = pictures.strips(state, specs)
+    assert list(shown) == ["items"]
+    kind, _, content = shown["items"].partition(",")
+    assert kind == "data:image/png;base64"
+    strip = tf.io.decode_png(base64.b64decode(content)).numpy()
+    assert strip.shape == (2 * 4, 16 * 5, 3)
+    np.testing.assert_array_equal(strip[:4, :5], items[0])
+    np.testing.assert_array_equal(strip[:4, 7 * 5 : 8 * 5], items[8])
+    np.testing.assert_array_equal(strip[4:, 2 * 5 : 3 * 5], items[19])
+    assert 'class="strip"' in page.page(found(pictures=shown))
+
+
+def test_buffers_are_in_no_report_unless_asked_for():
+    assert "strip" not in page.page(found()).split("</style>")[1]

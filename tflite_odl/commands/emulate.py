@@ -159,6 +159,7 @@ def _report(
             before=before,
             curves=curves(_records(out)),
             goldens=desk.golden(artifact),
+            pictures=desk.pictures(artifact, out),
             **{name: value for name, value in found.items() if name in names},
         ),
         console,

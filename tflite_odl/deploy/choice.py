@@ -9,6 +9,7 @@ import re
 from tflite_odl import contract
 from tflite_odl.deploy.facts import Facts
 from tflite_odl.desk import profiles
+from tflite_odl.desk.needs import needs
 from tflite_odl.desk.profiles import Profile
 from tflite_odl.errors import ArtifactError, ContractError, DeviceError
 from tflite_odl.host import embedded, loop
@@ -125,10 +126,7 @@ def judge(path: pathlib.Path, facts: Facts, profile: Profile, runtime: str) -> V
     except (ArtifactError, ContractError) as error:
         return Variant(path, problems=(str(error),))
     manifest = artifact.manifest
-    train_mb = manifest.memory.get(contract.TRAIN, {}).get("total", 0) / 2**20
-    state = sum(spec.bytes for spec in manifest.state)
-    shipped = sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
-    stored_mb = (shipped + 3 * state) / 2**20
+    whole = needs(artifact)
     problems = []
     if flex := loop.flex_ops(manifest):
         problems.append(f"{flex} of its ops need the Flex library")
@@ -136,11 +134,13 @@ def judge(path: pathlib.Path, facts: Facts, profile: Profile, runtime: str) -> V
     if runtime and needed > _version(runtime):
         told = ".".join(map(str, needed))
         problems.append(f"its ops need TFLite {told}, the app has {runtime}")
-    if train_mb > (limit := _memory_limit(facts, profile)):
-        problems.append(f"a step takes {train_mb:.1f} MB, it may take {limit:.0f}")
-    if stored_mb > (limit := _storage_limit(facts, profile)):
-        problems.append(f"it keeps {stored_mb:.1f} MB, it may keep {limit:.0f}")
-    return Variant(path, artifact, train_mb, stored_mb, tuple(problems))
+    if whole.train_mb > (limit := _memory_limit(facts, profile)):
+        problems.append(
+            f"a step takes {whole.train_mb:.1f} MB, it may take {limit:.0f}"
+        )
+    if whole.stored_mb > (limit := _storage_limit(facts, profile)):
+        problems.append(f"it keeps {whole.stored_mb:.1f} MB, it may keep {limit:.0f}")
+    return Variant(path, artifact, whole.train_mb, whole.stored_mb, tuple(problems))
 
 
 def needed_runtime(model: bytes) -> tuple[int, ...]:

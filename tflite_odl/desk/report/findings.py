@@ -39,6 +39,7 @@ class Findings:
         its `engine`, `goldens`, `before`, `after`, and how both runs are `compared`.
       update: what another artifact took over amid the run, as `desk.phone.Update` has
         it; {} without one.
+      pictures: {buffer: data URI} of the images it holds; only where asked for.
     """
 
     artifact: dict[str, Any]
@@ -58,6 +59,7 @@ class Findings:
     goldens: dict[str, int] = dataclasses.field(default_factory=dict)
     phone: dict[str, Any] = dataclasses.field(default_factory=dict)
     update: dict[str, Any] = dataclasses.field(default_factory=dict)
+    pictures: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def about(artifact: Artifact) -> dict[str, Any]:

@@ -31,6 +31,7 @@ def page(found: Findings) -> str:
         _head(found),
         _section("Ready to ship?", _verdicts(verdicts(found))),
         _section("Learning", _learning(found)),
+        _section("What the buffers hold", _pictures(found)),
         _section("Time", _time(found)),
         _section("On the phone", _phone(found)),
         _section("Memory and storage", _memory(found)),
@@ -105,6 +106,14 @@ def _named(metric: str) -> str:
     return told.get(metric, metric.replace("_", " ")) + ", by batch"
 
 
+def _pictures(found: Findings) -> str:
+    return "".join(
+        f'<figure><img class="strip" src="{uri}" alt="{_text(name)}">'
+        f"<figcaption>{_text(name)}, at the end of the run</figcaption></figure>"
+        for name, uri in found.pictures.items()
+    )
+
+
 def _time(found: Findings) -> str:
     parts = []
     if found.calls:
@@ -131,6 +140,10 @@ def _time(found: Findings) -> str:
             for c in found.counts
         ]
         parts.append(_table(head, rows))
+        kinds = {f"{c['signature']}, {c['core']}": c["kinds"] for c in found.counts}
+        if any(kinds.values()):
+            drawn = charts.bars(kinds, "instructions by kind of work", "M")
+            parts.append(f'<div class="charts">{drawn}</div>')
         parts.append(
             '<p class="soft">Counted under emulation: instructions are exact; "at '
             "least\" is what the core's width allows, the estimate adds a model of its "
