@@ -124,7 +124,7 @@ def test_a_step_of_an_artifact_is_held_against_the_file_s_own_keras(api, tmp_pat
     # Were the comparison blind, another step would pass.
     other = dataclasses.replace(rows, y=rows.y + 0.01)
     want, have = (
-        steps.in_keras(api, path, rows),
+        steps.KerasModel(api, path).step(rows),
         steps.in_artifact(method, folder, other),
     )
     off = [np.abs(have.after[k] - want.after[k]).max() for k in have.after]

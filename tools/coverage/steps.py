@@ -77,14 +77,36 @@ class Step:
     after: Mapping[tuple[str, int], np.ndarray]
 
 
-def in_keras(api: Any, path: pathlib.Path, rows: Batch) -> Step:
-    """Returns a step of the file's own Keras, compiled as it was saved."""
-    model = api.models.load_model(path)
-    if hasattr(api, "ops"):
-        _densify(model.optimizer)
-    before = _weights(model)
-    found = model.train_on_batch(list(rows.x) if len(rows.x) > 1 else rows.x[0], rows.y)
-    return Step(float(np.ravel(found)[0]), before, _weights(model))
+class KerasModel:
+    """A file in its own Keras, compiled as it was saved, each step from the same start.
+
+    Args:
+      api: `keras` or `tf_keras`.
+      path: of the file.
+    """
+
+    def __init__(self, api: Any, path: pathlib.Path) -> None:
+        self.model = api.models.load_model(path)
+        optimizer = self.model.optimizer
+        if hasattr(api, "ops"):
+            _densify(optimizer)
+        optimizer.build(self.model.trainable_variables)
+        self.variables = [*self.model.variables, *_listed(optimizer.variables)]
+        self.start = [np.array(variable) for variable in self.variables]
+
+    def step(self, rows: Batch) -> Step:
+        """Returns a step from the state in the file, its optimizer fresh."""
+        for variable, value in zip(self.variables, self.start, strict=True):
+            variable.assign(value)
+        self.model.reset_metrics()
+        before = _weights(self.model)
+        x = list(rows.x) if len(rows.x) > 1 else rows.x[0]
+        found = self.model.train_on_batch(x, rows.y)
+        return Step(float(np.ravel(found)[0]), before, _weights(self.model))
+
+
+def _listed(variables: Any) -> list[Any]:
+    return list(variables() if callable(variables) else variables)
 
 
 def _densify(optimizer: Any) -> None:
@@ -134,8 +156,9 @@ def compare(api: Any, path: pathlib.Path, method: Any, folder: pathlib.Path, row
     quarter of the tensor's largest when the rows are shaken. `left_out` is the largest
     share of the others in a tensor that counts, `noise` names tensors that do not.
     """
-    want, have = in_keras(api, path, rows), in_artifact(method, folder, rows)
-    again = [in_keras(api, path, rows.shaken(seed)) for seed in range(AGAIN)]
+    theirs = KerasModel(api, path)
+    want, have = theirs.step(rows), in_artifact(method, folder, rows)
+    again = [theirs.step(rows.shaken(seed)) for seed in range(AGAIN)]
     errors, own, left_out, nothing_but_noise = [0.0], [0.0], [0.0], []
     for place, start in want.before.items():
         moved = want.after[place] - start
