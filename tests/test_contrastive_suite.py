@@ -16,7 +16,7 @@ import processes
 from tests.methods.contrastive.test_method import images
 from tflite_odl.builtin import random
 from tflite_odl.host.session import Session
-from tools.contrastive import cases, figures, page, suite
+from tools.contrastive import bars, cases, figures, page, suite
 from tools.contrastive.uses import Counter, uniform
 
 ARMS = (cases.OURS, cases.NONE, cases.FIFO)
@@ -57,8 +57,9 @@ def study(tmp_path, monkeypatch):
 
 
 def record(accuracy: float) -> dict:
-    linear = {share: accuracy for share in ("0.01", "0.1", "1")}
-    probes = {"knn": accuracy, "linear": linear}
+    score = {"accuracy": accuracy, "balanced": accuracy / 2}
+    linear = {share: score for share in ("0.01", "0.1", "1")}
+    probes = {"knn": score, "linear": linear}
     uses = {"never": 0, "largest": 9, "gini": 0.25, "histogram": [0, 3]}
     return {
         **probes,
@@ -89,10 +90,42 @@ def test_the_page_quotes_paired_differences_and_uses(study):
     found = {**run(), "machine": "a desk", "versions": ["numpy==2"]}
     text = page.page(found, "python tools/benchmark.py")
     # Seeds differ by a point, both arms alike: 10 points apart without any spread.
-    assert "| none | 50.5 | 50.5 | 50.5 | 50.5 | +10.0 ± 0.0 | 2 |" in text
+    assert "| none | 50.5 | 50.5 | 50.5 | 50.5 | 25.2 | +10.0 ± 0.0 | 2 |" in text
     assert "| ours | 0 | 9 | 0.25 | 2.00 |" in text
     assert "phone, fifo, seed 1 is missing: exit -9" in text
     assert "| 1.000 |" in text  # of a step's time
+    assert "| phone | one pass | none | +10.0 ± 0.0 | met |" in text
+    assert "- signs: all of it" in text and "- phone: reservoir, random" in text
+    assert "- phone, seeds of ours (2 of 5), none (2 of 5), fifo (1 of 5)" in text
+
+
+def test_bars_are_met_only_with_the_whole_interval_above_zero():
+    def runs(case, arm, *accuracies):
+        return [
+            {**record(a), "case": case, "arm": arm, "seed": seed}
+            for seed, a in enumerate(accuracies)
+        ]
+
+    records = runs("phone", cases.OURS, 0.50, 0.60, 0.70)
+    records += runs("phone", cases.NONE, 0.45, 0.54, 0.66)  # 5, 6, 4 points apart
+    records += runs("phone", cases.FIFO, 0.30, 0.60, 0.60)  # 20, 0, 10
+    records += runs("phone", cases.MIN_RED, 0.515, 0.615)  # 1.5 above
+    records += runs("phone", cases.UNTRAINED, 0.50, 0.60, 0.71)
+    text = bars.table(records)
+    assert "| phone | one pass | none | +5.0 ± 2.5 | met |" in text
+    assert "| phone | equal seconds | fifo | +10.0 ± 24.8 | MISSED |" in text
+    assert "| untrained, kNN | -0.3 ± 1.4 | MISSED |" in text
+    assert "| the best other policy, min_red | -1.5 ± 0.0 | MISSED |" in text
+
+
+def test_the_brief_study_is_a_part_of_the_full_one():
+    for case in cases.CASES.values():
+        for arm in case.arms:
+            assert case.seeds_of(arm, full=False) <= case.seeds_of(arm, full=True)
+    for name in bars.STREAMS:
+        case = cases.CASES[name]
+        for arm in case.arms:
+            assert (case.seeds_of(arm, False) == 5) == (arm.name in cases.DECIDING)
 
 
 def test_an_interval_is_of_paired_differences():

@@ -50,6 +50,9 @@ _SECONDS = flags.DEFINE_float("seconds", 0.7, "speed: of measuring in each proce
 _MINUTES = flags.DEFINE_float(
     "minutes", 55, "speed: after which only round one goes on"
 )
+_FULL = flags.DEFINE_boolean(
+    "full", False, "contrastive: every arm, seed and case, some hours"
+)
 _KEEP = flags.DEFINE_boolean(
     "keep", False, "but for speed: keep what an older one made"
 )
@@ -76,6 +79,7 @@ class Request:
       cases: names, empty for all; of the suite compare, paths of artifacts.
       quick: three minutes; the page is only printed.
       threads, rounds, seconds, minutes: of the suite speed.
+      full: of the suite contrastive.
       keep: of all suites but speed.
       seeds: of the suite distill; None takes each case's.
       full: of the suite distill: the longest cases, too.
@@ -92,6 +96,7 @@ class Request:
     rounds: int
     seconds: float
     minutes: float
+    full: bool
     keep: bool
     seeds: int | None
     full: bool
@@ -120,6 +125,7 @@ def main(argv: list[str]) -> int:
         _ROUNDS.value,
         _SECONDS.value,
         _MINUTES.value,
+        _FULL.value,
         _KEEP.value,
         _SEEDS.value,
         _FULL.value,

@@ -8,7 +8,6 @@ import pytest
 
 from tflite_odl.errors import DataError
 from tflite_odl.host import probe
-from tflite_odl.host.probe import LinearProbe
 
 
 def blobs(rows=200, classes=4, apart=8.0, seed=0):
@@ -32,59 +31,35 @@ def test_few_labels_are_stratified_seeded_and_never_unlabelled():
         probe.few_labels(np.int32([-1, -1]), 1.0, 0)
 
 
-def test_ridge_equals_its_normal_equations_and_leaving_each_row_out():
-    rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(30, 4)) * [1, 5, 0.1, 2], rng.integers(0, 3, 30)
-    fitted = LinearProbe.fit(x, y)
-    z = (x - x.mean(0)) / x.std(0)
-    target = np.eye(3)[y]
-    centred = target - target.mean(0)
-    left = {}
-    for penalty in probe.PENALTIES:
-        squares = z.T @ z + penalty * 30 * np.eye(4)
-        if penalty == fitted.penalty:
-            expected = np.linalg.solve(squares, z.T @ centred)
-            # float64, a 4 x 4 system
-            np.testing.assert_allclose(fitted.weights, expected, rtol=1e-9)
-        error = 0.0
-        for row in range(30):
-            # The row's weight is zero: with an offset that is fitted anew, too.
-            keep = np.arange(30) != row
-            extended = np.concatenate([z[keep], np.ones((29, 1))], 1)
-            damped = extended.T @ extended + np.diag([penalty * 30] * 4 + [0])
-            solved = np.linalg.solve(damped, extended.T @ target[keep])
-            error += ((target[row] - np.append(z[row], 1) @ solved) ** 2).sum()
-        left[penalty] = error
-    assert fitted.penalty == min(left, key=left.get)
-
-
 @pytest.mark.parametrize("share", [0.02, 0.1, 1.0])
 def test_probes_know_separate_classes_and_nothing_of_noise(share):
     (x, y), (x_test, y_test) = blobs(), blobs(seed=1)
-    assert probe.linear_probe(x, y, x_test, y_test, share) == 1.0
-    assert probe.knn(x, y, x_test, y_test) == 1.0
+    assert probe.linear_probe(x, y, x_test, y_test, share).accuracy == 1.0
+    assert probe.knn(x, y, x_test, y_test).accuracy == 1.0
     noise, other = np.random.default_rng(0).normal(size=(2, 200, 10))
     # 4.5 sigma of 200 guesses at 1 of 4
-    assert abs(probe.linear_probe(noise, y, other, y_test, share) - 0.25) < 0.14
+    assert (
+        abs(probe.linear_probe(noise, y, other, y_test, share).accuracy - 0.25) < 0.14
+    )
 
 
 def test_unlabelled_rows_count_nowhere_and_labels_need_not_be_dense():
     x, y = blobs()
     sparse = np.where(np.arange(200) < 100, y * 10, -1).astype(np.int32)
-    assert probe.linear_probe(x, sparse, x, (y * 10).astype(np.int32)) == 1.0
-    assert probe.knn(x, sparse, x, (y * 10).astype(np.int32)) == 1.0
+    assert probe.linear_probe(x, sparse, x, (y * 10).astype(np.int32)).accuracy == 1.0
+    assert probe.knn(x, sparse, x, (y * 10).astype(np.int32)).accuracy == 1.0
 
 
 def test_knn_votes_and_ties():
     x = np.array([[1, 0], [1, 0.1], [0, 1], [0.1, 1.0]])
     y = np.int32([0, 0, 1, 1])
     one = np.array([[1, 0.5]])
-    assert probe.knn(x, y, one, np.int32([0]), neighbours=3) == 1.0
+    assert probe.knn(x, y, one, np.int32([0]), neighbours=3).accuracy == 1.0
     # Two votes each: the nearer two win.
-    assert probe.knn(x, y, one, np.int32([0]), neighbours=4) == 1.0
+    assert probe.knn(x, y, one, np.int32([0]), neighbours=4).accuracy == 1.0
     # Three far rows outvote one that is equal.
     x = np.array([[1, 0], [0, 1], [0.1, 1], [0.2, 1]])
-    assert probe.knn(x, np.int32([0, 1, 1, 1]), x[:1], np.int32([1]), 4) == 1.0
+    assert probe.knn(x, np.int32([0, 1, 1, 1]), x[:1], np.int32([1]), 4).accuracy == 1.0
 
 
 def test_uses():
@@ -111,7 +86,7 @@ def test_class_entropy():
 def test_what_does_not_fit_is_refused():
     x, y = blobs(8)
     with pytest.raises(DataError, match=r"got \[7, 10\] and \[8\]"):
-        LinearProbe.fit(x[:7], y)
+        probe.linear_probe(x[:7], y, x, y)
     x[3, 2] = np.nan
     with pytest.raises(DataError, match="not all finite"):
         probe.knn(x, y, x, y)
@@ -125,23 +100,26 @@ def test_needs_no_tensorflow():
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 
-def test_groups_are_left_out_together():
-    """Against a fit without each group, by the same scaling and penalty."""
-    rng = np.random.default_rng(5)
-    x, group = rng.normal(size=(30, 4)), np.repeat(np.arange(6), 5)
-    x = (x - x.mean(0)) / x.std(0)
-    target = rng.normal(size=(30, 2))
-    penalty = 0.3 * len(x)
-    u, s, _ = np.linalg.svd(x, full_matrices=False)
-    shrunk = s**2 / (s**2 + penalty)
-    mean = target.mean(0)
-    residual = target - mean - u @ (shrunk[:, None] * (u.T @ (target - mean)))
-    got = probe._left_out(u, shrunk, residual, group)
-    full = np.hstack([x, np.ones((30, 1))])
-    ridge = np.diag([penalty] * 4 + [0.0])  # not of the offset
-    for one in range(6):
-        others = group != one
-        a, b = full[others], target[others]
-        weights = np.linalg.solve(a.T @ a + ridge, a.T @ b)
-        expected = target[~others] - full[~others] @ weights
-        np.testing.assert_allclose(got[~others], expected, rtol=1e-6)
+def test_classes_weigh_alike_in_the_balanced_score():
+    y = np.int32([0] * 8 + [1] * 2)
+    score = probe.Score.of(np.int32([0] * 9 + [1]), y)
+    assert (score.accuracy, score.balanced) == (0.9, 0.75)
+
+
+def test_few_labels_are_drawn_several_times(monkeypatch):
+    """The mean of probes of each draw by itself; all labels are one draw."""
+    (x, y), (x_test, y_test) = blobs(apart=0.3), blobs(apart=0.3, seed=1)
+    expected = []
+    for draw in range(probe.DRAWS):
+        rows = probe.few_labels(y, 0.1, 3, draw)
+        fitted = probe.LinearProbe.fit(x[rows], y[rows])
+        expected.append((fitted.predict(x_test) == y_test).mean())
+    assert np.ptp(expected) > 0
+    found = probe.linear_probe(x, y, x_test, y_test, 0.1, 3)
+    assert found.accuracy == pytest.approx(np.mean(expected))
+    # Equally many rows of each class.
+    assert found.balanced == pytest.approx(found.accuracy)
+    monkeypatch.setattr(probe, "few_labels", lambda y, *of: np.arange(len(y))[of[2] :])
+    whole = probe.LinearProbe.fit(x, y).predict(x_test)
+    found = probe.linear_probe(x, y, x_test, y_test, 1.0)
+    assert found.accuracy == (whole == y_test).mean()

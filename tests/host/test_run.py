@@ -23,12 +23,11 @@ from tflite_odl.host.session import Session
 # Noise, Adam and clipping: the random generator's state and the slots matter.
 NAME = "finetune-adam-clip-noise"
 WORKER = """
-import sys, time, numpy as np
+import importlib, sys, time
 from tflite_odl.host import loop
-from tflite_odl.host import records as loop_records
 from tflite_odl.host.session import Session
-from tests.host.test_run import batches
-artifact, folder, steps, pause = sys.argv[1:]
+artifact, folder, steps, pause, module = sys.argv[1:]
+batches = importlib.import_module(module).batches
 with Session(artifact, checkpoint_dir=folder) as session:
     session.restore_checkpoint()
     loop.run(session, batches, int(steps), folder, checkpoint_every=3,
@@ -44,8 +43,10 @@ def batches(start: int):
         start += 1
 
 
-def worker(artifact, folder, steps, pause=0.0) -> subprocess.Popen:
-    command = [sys.executable, "-c", WORKER, artifact, folder, str(steps), str(pause)]
+def worker(artifact, folder, steps, pause=0.0, module=__name__) -> subprocess.Popen:
+    """Starts a process that trains on the `batches` of a module."""
+    given = (artifact, folder, str(steps), str(pause), module)
+    command = [sys.executable, "-c", WORKER, *given]
     return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": os.getcwd()})
 
 
@@ -162,6 +163,18 @@ def test_a_run_goes_on_only_with_what_it_began_with(tmp_path):
     loop_records.note_facts(tmp_path, dict(began))
     with pytest.raises(DataError, match="holds a run with {'seed': 0}, got {'seed': 1"):
         loop_records.note_facts(tmp_path, {**began, "seed": 1})
+
+
+def test_a_run_of_an_older_version_goes_on_with_what_that_went_by(tmp_path):
+    """Its facts do not name the stream: there was one order only."""
+    loop_records.note_facts(tmp_path, {"seed": 0})
+    unsaid = {"stream": "shuffled"}
+    now = {"seed": 0, "stream": "shuffled"}
+    with pytest.raises(DataError, match="'stream': None"):
+        loop_records.note_facts(tmp_path, now)
+    loop_records.note_facts(tmp_path, now, unsaid=unsaid)
+    with pytest.raises(DataError, match="with {'stream': 'shuffled'}, got {'stream': "):
+        loop_records.note_facts(tmp_path, {**now, "stream": "tracks"}, unsaid=unsaid)
 
 
 def test_a_stream_that_ends_early_saves_the_state_and_says_so(build, tmp_path):

@@ -28,6 +28,9 @@ from tflite_odl.host import journal, loop, probe, records
 from tflite_odl.host.claim import LOCK_FILE
 from tflite_odl.host.session import Session
 
+# Before there were the flags of these names, runs went by this, as they would today.
+UNSAID = {"stream": "shuffled", "unlabelled": 0.0}
+
 _DATASET = flags.DEFINE_string("dataset", "digits", "digits[:changes] or npz:PATH")
 _STEPS = flags.DEFINE_integer("steps", 300, "batches in all, also with --resume")
 _OUT = flags.DEFINE_string(
@@ -80,7 +83,7 @@ def _emulate(artifact: str, console: Console) -> dict:
         raise DataError(
             f"{out} already holds a run: --resume it, or take another --out"
         )
-    settings = _settings()
+    settings = parsing.settings(_SET.value)
     dataset = streams.open(_DATASET.value)
     with Session(
         artifact, _RUNTIME.value, _THREADS.value, out, _TRUSTED.value
@@ -90,7 +93,7 @@ def _emulate(artifact: str, console: Console) -> dict:
         session.claim()
         before = _measured(session, dataset)
         noted = {"artifact": str(pathlib.Path(artifact).absolute())}
-        records.note_facts(out, _facts(session, settings), noted)
+        records.note_facts(out, _facts(session, settings), noted, UNSAID)
         compared = desk.compared(session.artifact, console)
         if not desk.wanted():
             found = _run(session, dataset, out, settings, console)
@@ -156,6 +159,7 @@ def _report(
             before=before,
             curves=curves(_records(out)),
             goldens=desk.golden(artifact),
+            pictures=desk.pictures(artifact, out),
             **{name: value for name, value in found.items() if name in names},
         ),
         console,
@@ -190,13 +194,13 @@ def _measured(session: Session, dataset) -> dict[str, float]:
     if not _PROBE.value:
         return {}
     of_train, of_test = session.infer(train.x), session.infer(test.x)
-    found = {"knn": probe.knn(of_train, train.y, of_test, test.y)}
+    embeddings = (of_train, train.y, of_test, test.y)
+    scores = {"knn": probe.knn(*embeddings)}
     for share in _PROBE.value:
-        embeddings = (of_train, train.y, of_test, test.y)
-        found[f"probe_{share:g}"] = probe.linear_probe(
+        scores[f"probe_{share:g}"] = probe.linear_probe(
             *embeddings, share, _SEED.value, train.group
         )
-    return found
+    return {name: score.accuracy for name, score in scores.items()}
 
 
 def _facts(session: Session, settings: dict[str, float]) -> dict[str, Any]:
@@ -246,17 +250,6 @@ def _train(session: Session, dataset, out: pathlib.Path, console: Console):
             hide=loop.hidden(_UNLABELLED.value, _SEED.value),
             note=lambda text: console.out(f"note: {text}", style="yellow"),
         )
-
-
-def _settings() -> dict[str, float]:
-    found = {}
-    for text in _SET.value:
-        name, _, value = text.partition("=")
-        try:
-            found[name] = float(value)
-        except ValueError as error:
-            raise ContractError(f"--set={text}: needs name=number") from error
-    return found
 
 
 def _peak_mb() -> float:

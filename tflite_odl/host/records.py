@@ -131,6 +131,7 @@ def note_facts(
     folder: pathlib.Path,
     facts: dict[str, Any],
     about: Mapping[str, Any] = MappingProxyType({}),
+    unsaid: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Notes what a run was started with, or compares: it continues with the same.
 
@@ -138,6 +139,7 @@ def note_facts(
       folder: of the run.
       facts: what a resumed run must share with its beginning.
       about: noted beside them, and not compared.
+      unsaid: facts that older versions did not note, with what their runs went by.
 
     Raises:
       DataError: the folder's run was started with other facts, or the folder cannot be
@@ -150,7 +152,7 @@ def note_facts(
         content = json.dumps({**about, **facts}).encode()
         files.write(path, content, DataError)
         return
-    noted = read_facts(folder)
+    noted = {**unsaid, **read_facts(folder)}
     differing = sorted(key for key in facts if facts[key] != noted.get(key))
     if differing:
         was = {key: noted.get(key) for key in differing}

@@ -24,6 +24,7 @@ from tflite_odl.methods.features import features
 from tflite_odl.reading.freeze import trainable_layers
 from tflite_odl.reading.graph import from_keras
 from tflite_odl.reading.precision import in_float32
+from tflite_odl.reading.simplify import simplified
 
 
 def computing_in_float32(model: tf_keras.Model) -> tf_keras.Model:
@@ -38,6 +39,18 @@ def computing_in_float32(model: tf_keras.Model) -> tf_keras.Model:
     model, notes = in_float32(model)
     for note in notes:
         warnings.warn(note, stacklevel=4)
+    return model
+
+
+def without_left_out(model: tf_keras.Model) -> tf_keras.Model:
+    """Returns the model without the layers that training leaves out.
+
+    Warns:
+      UserWarning: of each such layer.
+    """
+    model, notes = simplified(model)
+    for note in notes:
+        warnings.warn(note, stacklevel=3)
     return model
 
 

@@ -35,12 +35,15 @@ from tflite_odl.methods.compiled import SAVED, resolve
 from tflite_odl.methods.config import SupervisedConfig
 from tflite_odl.methods.features import with_bytes
 from tflite_odl.methods.learner import Learned, Learner
-from tflite_odl.methods.network import Network, computing_in_float32
+from tflite_odl.methods.network import (
+    Network,
+    computing_in_float32,
+    without_left_out,
+)
 from tflite_odl.methods.step import counters, settle
 from tflite_odl.reading import outputs
 from tflite_odl.reading.load import LoadedModel
 from tflite_odl.reading.logits import all_as_logits
-from tflite_odl.reading.simplify import simplified
 
 
 class Supervised(Method):
@@ -96,10 +99,8 @@ class Supervised(Method):
         if taken is not None:
             options["preprocessing"] = taken
         self.config, self.notes = self.Config(**options), resolved.notes
-        self.source_model = model = computing_in_float32(loaded.model)
-        model, notes = simplified(model)
-        for note in notes:
-            warnings.warn(note, stacklevel=2)
+        self.source_model = computing_in_float32(loaded.model)
+        model = without_left_out(self.source_model)
         logits, found = self._as_logits(model, loaded.outputs, resolved.logits)
         self.endings = dict(zip(loaded.outputs, found, strict=True))
         self.classes = tuple(classes)

@@ -76,7 +76,26 @@ ENDS = (
 )
 ALL = (*POLICIES, *ABLATION, *OPTIONS, *ENDS)
 BARS = (*POLICIES, *ENDS)
-FEW = tuple(arm for arm in ALL if arm.name in (OURS, FIFO, MIN_RED, UNTRAINED, IID))
+# What the bars compare.
+DECIDING = (OURS, NONE, FIFO, UNTRAINED)
+FEW = tuple(arm for arm in ALL if arm.name in (*DECIDING, MIN_RED, IID))
+
+
+@dataclasses.dataclass(frozen=True)
+class Brief:
+    """What of a case is run unless the full study is asked for.
+
+    Attributes:
+      seeds: of the arms that decide; 0: the case is left out.
+      others: further arms.
+      other_seeds: of these.
+      passes: in place of the case's.
+    """
+
+    seeds: int = 0
+    others: tuple[Arm, ...] = ()
+    other_seeds: int = 0
+    passes: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,8 +111,9 @@ class Case:
       arms: that are compared.
       norm: of the backbone.
       rows: of the training split that the stream shows; None: all.
-      seeds: of the arms that bars are for.
+      seeds: in the full study, of the arms that bars are for.
       other_seeds: of the others.
+      brief: what is run otherwise.
     """
 
     name: str
@@ -106,6 +126,7 @@ class Case:
     rows: int | None = None
     seeds: int = 5
     other_seeds: int = 3
+    brief: Brief = Brief()
 
     @property
     def net(self) -> str:
@@ -113,8 +134,17 @@ class Case:
         stem = self.dataset.rpartition("/")[2].removesuffix(".npz")
         return f"{stem}-{self.backbone}-{self.norm}"
 
-    def seeds_of(self, arm: Arm) -> int:
-        return self.seeds if arm in BARS else self.other_seeds
+    def passes_of(self, full: bool) -> int:
+        """Returns how often arm `ours` sees the stream."""
+        return self.passes if full else self.brief.passes or self.passes
+
+    def seeds_of(self, arm: Arm, full: bool) -> int:
+        """Returns how many runs of an arm there are; 0 where it is left out."""
+        if full:
+            return self.seeds if arm in BARS else self.other_seeds
+        if arm.name in DECIDING:
+            return self.brief.seeds
+        return self.brief.other_seeds if arm in self.brief.others else 0
 
 
 def _cifar(length: int, arms: tuple[Arm, ...]) -> Case:
@@ -123,11 +153,20 @@ def _cifar(length: int, arms: tuple[Arm, ...]) -> Case:
 
 
 _ALL = (
-    Case("signs", SIGNS, "tracks", "resnet8", 3),
+    Case("signs", SIGNS, "tracks", "resnet8", 3, brief=Brief(5, BARS, 1, 2)),
+    Case("phone", PHONE, "sessions", "inertial", 10, brief=Brief(5, ALL, 2)),
+    Case(
+        "phone, group norms",
+        PHONE,
+        "sessions",
+        "inertial",
+        10,
+        FEW,
+        "group",
+        brief=Brief(3),
+    ),
     Case("signs, group norms", SIGNS, "tracks", "resnet8", 3, FEW, "group", seeds=3),
     Case("signs, file order", SIGNS, "sequential", "resnet8", 1, FEW, seeds=3),
-    Case("phone", PHONE, "sessions", "inertial", 10),
-    Case("phone, group norms", PHONE, "sessions", "inertial", 10, FEW, "group"),
     _cifar(100, ALL),
     _cifar(10, FEW),
     _cifar(500, FEW),

@@ -25,11 +25,12 @@ def main(request) -> str:
     """
     if unknown := sorted(set(request.cases) - set(cases.CASES)):
         raise KeyError(f"unknown {unknown}, there are {list(cases.CASES)}")
-    plan = suite.Plan(tuple(request.cases or cases.CASES), keep=request.keep)
+    names = tuple(request.cases or cases.CASES)
+    plan = suite.Plan(names, keep=request.keep, full=request.full)
     work = request.work
     if request.quick:
-        names = request.cases or QUICK
-        plan = suite.Plan(tuple(names), request.keep, 1, 3, 1, QUICK_ARMS)
+        names = tuple(request.cases or QUICK)
+        plan = suite.Plan(names, request.keep, 1, 3, 1, QUICK_ARMS)
         work /= "quick"
     results = suite.Study(work, plan, request.say).run()
     results |= {"machine": processes.machine(), "versions": processes.versions()}

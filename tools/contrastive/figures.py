@@ -19,9 +19,18 @@ def of_case(records: list[dict], case: str) -> dict[str, dict[int, dict]]:
 
 
 def figure(record: dict, name: str, one_pass: bool = False) -> float:
-    """Returns a probe's accuracy in percent: "knn", or a share of labels."""
+    """Returns a probe's accuracy in percent.
+
+    Args:
+      record: of a run.
+      name: "knn", or a share of labels; with " balanced" behind it, the mean over
+        classes.
+      one_pass: whether after one pass, else at the end.
+    """
     of = record["one_pass"] if one_pass else record
-    return 100 * (of["knn"] if name == "knn" else of["linear"][name])
+    name, _, balanced = name.partition(" ")
+    score = of["knn"] if name == "knn" else of["linear"][name]
+    return 100 * score[balanced or "accuracy"]
 
 
 def mean(by_seed: dict[int, dict], name: str, one_pass: bool = False) -> float:
@@ -41,6 +50,16 @@ def paired(
         return (found[0] if found else math.nan), math.nan
     error = statistics.stdev(found) / math.sqrt(len(found))
     return statistics.fmean(found), T_95.get(len(found) - 1, 1.96) * error
+
+
+def interval(mean: float, half: float) -> str:
+    return f"{mean:+.1f}" if math.isnan(half) else f"{mean:+.1f} ± {half:.1f}"
+
+
+def table(columns, rows) -> str:
+    """Returns a table in Markdown."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
 def share(times: dict[str, list[float]], name: str, of: str) -> float:

@@ -37,14 +37,16 @@ class Plan:
       rounds: of timing the steps.
       passes: instead of the case's.
       arms: names; None: the case's.
+      full: whether arms and seeds are those of the full study.
     """
 
     cases: tuple[str, ...]
     keep: bool = False
     seeds: int | None = None
-    rounds: int = 9
+    rounds: int = 15
     passes: int | None = None
     arms: tuple[str, ...] | None = None
+    full: bool = False
 
 
 class Study:
@@ -68,7 +70,7 @@ class Study:
         other with nothing beside; then the runs, two at a time.
         """
         chosen = [cases.CASES[name] for name in self.plan.cases]
-        chosen = [case for case in chosen if self._has_data(case)]
+        chosen = [c for c in chosen if self._arms(c) and self._has_data(c)]
         wanted = [(case, arm) for case in chosen for arm in self._arms(case)]
         once = {(case.net, arm.artifact): (case, arm) for case, arm in wanted}
         self._pool(self._prepare, [*once.values()])
@@ -81,8 +83,13 @@ class Study:
             for arm in self._arms(case)
             for seed in range(self._seeds(case, arm))
         ]
+        # What decides comes first, seed by seed, so that a study cut short tells most.
+        jobs.sort(key=lambda job: (job[1].name not in cases.DECIDING, job[2]))
         found = self._pool(self._one, jobs)
-        return {"times": times, "records": found, "skipped": self.skipped}
+        names = [*cases.CASES]
+        found.sort(key=lambda record: names.index(record["case"]))
+        facts = {"full": self.plan.full, "skipped": self.skipped}
+        return {"times": times, "records": found, **facts}
 
     def _has_data(self, case: cases.Case) -> bool:
         try:
@@ -95,10 +102,14 @@ class Study:
 
     def _arms(self, case: cases.Case) -> list[cases.Arm]:
         wanted = self.plan.arms
-        return [arm for arm in case.arms if wanted is None or arm.name in wanted]
+        return [
+            arm
+            for arm in case.arms
+            if (wanted is None or arm.name in wanted) and self._seeds(case, arm)
+        ]
 
     def _seeds(self, case: cases.Case, arm: cases.Arm) -> int:
-        return self.plan.seeds or case.seeds_of(arm)
+        return self.plan.seeds or case.seeds_of(arm, self.plan.full)
 
     def _pool(self, function: Callable, jobs: list[tuple]) -> list:
         """Returns what comes of the jobs, failed ones left out."""
@@ -154,7 +165,8 @@ class Study:
             self.skipped[name] = "no time of its step"
             return None
         ms = {n: statistics.median(times[n]) for n in (arm.artifact, ours.artifact)}
-        passes, rows = self.plan.passes or case.passes, self._rows(case)
+        passes = self.plan.passes or case.passes_of(self.plan.full)
+        rows = self._rows(case)
         budget = passes * rows / ours.batch * ms[ours.artifact] / 1e3
         facts = {"case": case.name, "arm": arm.name, "seed": seed, "passes": passes}
         path = self.folder / "runs" / f"{name.replace(' ', '_')}.json"
@@ -172,7 +184,8 @@ class Study:
             self.say(f"{name}: {error}")
             return None
         self.say(
-            f"{name}: kNN {found['knn']:.4f}, probe {found['linear']['0.1']:.4f}, "
+            f"{name}: kNN {found['knn']['accuracy']:.4f}, "
+            f"probe {found['linear']['0.1']['accuracy']:.4f}, "
             f"{found['wall_s']:.0f} s"
         )
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,8 @@
 
     python -m tools.contrastive.timing FOLDER ROUNDS ARTIFACT...
 
-One thread. Prints {artifact: [ms of each round]} as a JSON line. NumPy and LiteRT only.
+One thread; processor time, so that other work on the machine matters little. Prints
+{artifact: [ms of each round]} as a JSON line. NumPy and LiteRT only.
 """
 
 from __future__ import annotations
@@ -46,9 +47,9 @@ def _step_ms(session: Session, number: int) -> float:
     """Returns the least time of a few train calls."""
     x, times = segment(session, number), []
     for _ in range(CALLS):
-        start = time.perf_counter()
+        start = time.process_time()
         session.train(x=x)
-        times.append((time.perf_counter() - start) * 1e3)
+        times.append((time.process_time() - start) * 1e3)
     return min(times)
 
 

@@ -8,6 +8,7 @@ LiteRT, and NumPy for the probes.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 import sys
@@ -38,7 +39,8 @@ def main(text: str) -> None:
             random = np.array([job["seed"], 0], np.int32)
             session.load_state({**state, **weights, "random": random})
         found = Run(session, case, arm, job).train()
-    print(json.dumps({**found, "wall_s": time.perf_counter() - start}))
+    times = {"wall_s": time.perf_counter() - start, "cpu_s": time.process_time()}
+    print(json.dumps({**found, **times}))
 
 
 class Run:
@@ -79,7 +81,8 @@ class Run:
         if self.arm.trains:
             self._learn(found)
         else:
-            found |= {"one_pass": self._probed(), **self._probed()}
+            probed = self._probed()
+            found |= {"one_pass": probed, **probed}
         counts = self.counter and probe.uses(self.counter.counts)
         if counts:
             found["uses"] = {
@@ -136,7 +139,7 @@ class Run:
             "steps": self.steps,
             "items": self.items,
             "seconds": self.seconds,
-            "knn": probe.knn(*a, *b),
+            "knn": probe.knn(*a, *b).accuracy,
         }
 
     def _probed(self) -> dict:
@@ -153,8 +156,11 @@ class Run:
             f"{share:g}": probe.linear_probe(*embeddings, share, seed, train.group)
             for share in SHARES
         }
-        knn = probe.knn(*embeddings)
-        return {"knn": knn, "linear": linear, "items": self.items}
+        return {
+            "knn": dataclasses.asdict(probe.knn(*embeddings)),
+            "linear": {s: dataclasses.asdict(found) for s, found in linear.items()},
+            "items": self.items,
+        }
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from tflite_odl.host.records import RECORDS
 from tflite_odl.host.runtimes import RUNTIMES
 from tflite_odl.host.session import Session
 from tflite_odl.methods import Contrastive
+from tflite_odl.methods.contrastive import policies
 from tflite_odl.methods.step import settle
 from tflite_odl.signatures import TrainableModule
 
@@ -100,6 +101,15 @@ def test_forward_and_backward_are_one_partition(build):
     assert not {"SUM", "MUL"} & found.breaks.keys()  # outside are integers'
     assert sum(found.partitions[:2]) > 0.97 * sum(found.partitions)
     assert found.partitions[0] > 2 * found.partitions[1]
+
+
+def test_min_red_writes_no_table_of_all_pairs(build):
+    """A diagonal of 272 x 272 numbers would be 296 kB; here 14 x 14, of any value."""
+    model = (build("contrastive-sensors-min-red") / "model.tflite").read_bytes()
+    gap = bytes(4 * 14)
+    for value in (1.0, policies.OUT):
+        number = np.float32(value).tobytes()
+        assert number + gap + number + gap + number not in model
 
 
 @pytest.mark.parametrize(

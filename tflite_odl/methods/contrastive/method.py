@@ -7,7 +7,6 @@ the buffer keeps some of what it had and of what came.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,11 +32,14 @@ from tflite_odl.methods.contrastive.recognition import Recognition
 from tflite_odl.methods.contrastive.replay import Replay
 from tflite_odl.methods.contrastive.siamese import Siamese
 from tflite_odl.methods.learner import Learner
-from tflite_odl.methods.network import Network, computing_in_float32
+from tflite_odl.methods.network import (
+    Network,
+    computing_in_float32,
+    without_left_out,
+)
 from tflite_odl.methods.step import counters, settle
 from tflite_odl.reading.encoder import HIDDEN, encoder, with_projector
 from tflite_odl.reading.load import LoadedModel
-from tflite_odl.reading.simplify import simplified
 
 # Of images and of windows, by the rank of an item.
 DEFAULT_TAU = {3: 0.5, 2: 0.1}
@@ -84,11 +86,9 @@ class Contrastive(Method):
         self.config = settings = self.Config(**config)
         self.classes, self.salts = tuple(classes), random.Salts()
         loaded = LoadedModel.of(model)
-        model, left_out = simplified(computing_in_float32(loaded.model))
-        for note in left_out:
-            warnings.warn(note, stacklevel=2)
         self.notes = (COMPILED,) if loaded.compiled else ()
-        self.source_model = encoder(model)
+        read = without_left_out(computing_in_float32(loaded.model))
+        self.source_model = encoder(read)
         whole = with_projector(
             self.source_model,
             settings.projector_width,

@@ -78,6 +78,10 @@ def min_red(candidates: Slots, capacity: int, uniform: tf.Tensor) -> tf.Tensor:
     order = tf.math.top_k(-candidates.arrival, size).indices
     filled = tf.gather(candidates.filled, order)
     distance = _distances(tf.gather(candidates.embedding, order), filled)
+    # The places, which the converter does not know to be 0, 1, 2, ...: of a diagonal
+    # that it knows it would write all K x K numbers into the file.
+    places = -tf.math.top_k(-order, size).values
+    distance += tf.one_hot(places, size, on_value=OUT)
     present = filled
     for _ in range(size - capacity):
         full = tf.reduce_sum(present, keepdims=True) > float(capacity)
@@ -91,7 +95,7 @@ def min_red(candidates: Slots, capacity: int, uniform: tf.Tensor) -> tf.Tensor:
 
 
 def _distances(embedding: tf.Tensor, filled: tf.Tensor) -> tf.Tensor:
-    """Returns 1 - cos between all, [K, K] float32; at least OUT to itself."""
+    """Returns 1 - cos between all, [K, K] float32, that to itself too."""
     size = embedding.shape[0]
     square = tf.reduce_sum(embedding * embedding, 1, keepdims=True)
     unit = embedding * tf.math.rsqrt(square + 1e-12) * tf.reshape(filled, [size, 1])
@@ -99,7 +103,7 @@ def _distances(embedding: tf.Tensor, filled: tf.Tensor) -> tf.Tensor:
     cosine = tf.reshape(matmul(unit, unit, transpose_b=True), [size, size])
     # Equal to the bit both ways, whatever the order of a kernel's sums.
     cosine = tf.maximum(cosine, tf.transpose(cosine))
-    return (1.0 - cosine) + tf.one_hot(tf.range(size), size) * OUT
+    return 1.0 - cosine
 
 
 def _best(candidates: Slots, keys: Sequence[tf.Tensor], capacity: int) -> tf.Tensor:
