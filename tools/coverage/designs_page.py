@@ -34,7 +34,16 @@ def summary(records: list[dict]) -> str:
     }
     both = set.intersection(*map(set, learn.values()))
     each = ", ".join(f"{len(learn[f])} of {NAMES[f]}'s files" for f in FLAVOURS)
-    return f"Of {len(records)} models {len(both)} learn from both files: {each}."
+    found = f"Of {len(records)} models {len(both)} learn from both files: {each}."
+    for flavour in FLAVOURS:
+        if missing := sum(not measured(record, flavour) for record in records):
+            found += f" Of {NAMES[flavour]}'s, {missing} were not measured."
+    return found
+
+
+def measured(record: dict, flavour: str) -> bool:
+    """Whether a record says what came of a Keras' file, or why nothing can."""
+    return "cause" in record or flavour in record
 
 
 def failures(records: list[dict]) -> list[list[str]]:
@@ -43,7 +52,7 @@ def failures(records: list[dict]) -> list[list[str]]:
         [record["name"], NAMES[flavour], _cause(record, flavour)]
         for record in records
         for flavour in FLAVOURS
-        if not _learns(record, flavour)
+        if measured(record, flavour) and not _learns(record, flavour)
     ]
 
 
@@ -58,6 +67,8 @@ def _row(record: dict) -> list[str]:
 
 
 def _result(record: dict, flavour: str) -> list[str]:
+    if not measured(record, flavour):
+        return ["", ""]
     if not _learns(record, flavour):
         return ["no", ""]
     found = record[flavour]
@@ -67,7 +78,7 @@ def _result(record: dict, flavour: str) -> list[str]:
 
 
 def _learns(record: dict, flavour: str) -> bool:
-    return "cause" not in record and "cause" not in record[flavour]
+    return flavour in record and "cause" not in record[flavour]
 
 
 def _cause(record: dict, flavour: str) -> str:
