@@ -13,10 +13,11 @@ optimizer fresh alike, dropout and augmentation left out, and the gradients of t
 whole (of an id that comes several times Keras 3 squares each gradient, tf_keras and we
 their sum). The error is that of the worst weight, relative to its tensor's largest
 update, a rounding of the weight aside; the limit is 1e-5, or 4 times what Keras' own
-step changes by when the rows come in another order and the inputs move by their last
-bit, at most a quarter. Tensors of which a tenth changes by a quarter of their update
-then are noise, such as a bias before a batch norm by Adam; how many were nothing else
-stands in brackets. Seconds are of the whole export."""
+step changes by when the rows come in another order and inputs and weights move by
+their last bit, at most a quarter. Tensors of which a tenth changes by a quarter of
+their update then are noise, such as a bias before a batch norm by Adam; how many were
+nothing else stands in brackets. Seconds are of the whole export, on a machine that
+others used too: beside each other they say little."""
 HEAD = ("model, rows", "source", "parameters", "Keras 3", "s", "tf_keras", "s")
 NAMES = dict(zip(FLAVOURS, ("Keras 3", "tf_keras"), strict=True))
 
