@@ -173,7 +173,7 @@ class Study:
         known = self._known(path)
         if known is not None and all(known[key] == facts[key] for key in facts):
             return known
-        counts = seed == 0 and arm.trains
+        counts = seed == 0
         job = {"folder": str(self._place(case)), "counts": counts}
         job |= {"ms": ms[arm.artifact], "budget": budget, **facts}
         script = [sys.executable, "-m", "tools.contrastive.training", json.dumps(job)]
