@@ -37,7 +37,8 @@ def study(tmp_path, monkeypatch):
                 (folder / name).touch()
             return {}
         if script == "timing":
-            return {name: [2.0, 1.0, 3.0] for name in command[5:]}
+            about = {"bytes": 9e5, "buffer_bytes": 8e4, "partitions": [700, 20]}
+            return {name: {"ms": [2.0, 1.0, 3.0], **about} for name in command[5:]}
         job = json.loads(command[3])
         jobs.append(job)
         if job["arm"] == cases.FIFO and job["seed"] == 1:
@@ -93,7 +94,7 @@ def test_the_page_quotes_paired_differences_and_uses(study):
     assert "| none | 50.5 | 50.5 | 50.5 | 50.5 | 25.2 | +10.0 ± 0.0 | 2 |" in text
     assert "| ours | 0 | 9 | 0.25 | 2.00 |" in text
     assert "phone, fifo, seed 1 is missing: exit -9" in text
-    assert "| 1.000 |" in text  # of a step's time
+    assert "| ours | 2.0 | 1.000 | 80 | 900 | 700 + 20 |" in text
     assert "| phone | one pass | none | +10.0 ± 0.0 | met |" in text
     assert "- signs: all of it" in text and "- phone: reservoir, random" in text
     assert "- phone, seeds of ours (2 of 5), none (2 of 5), fifo (1 of 5)" in text
