@@ -12,15 +12,19 @@ STAMP := $(VENV)/installed
 WORKERS ?= $(shell $(BIN)/python -c 'import os; \
   memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"); \
   print(max(1, min(len(os.sched_getaffinity(0)), int(memory / 2e9))))')
-EXTRAS := export,data,desk,sign,dev
+EXTRAS := export,data,desk,sign,android,dev
 
-.PHONY: help venv test test-slow test-arm test-runtimes lint demo clean
+# The artifact inside the app; `make apk ARTIFACT=artifacts/mine` takes another.
+ARTIFACT ?= artifacts/app
+
+.PHONY: help venv test test-slow test-arm test-runtimes lint demo apk aar clean
 
 help:
 	@echo "make demo   set up, learn a user's digits in LiteRT, show the figures"
 	@echo "make test   set up, check style, run the tests"
 	@echo "make test-slow  the tests that make test leaves out for their time"
 	@echo "make test-arm   the same artifacts on an emulated ARM64 processor"
+	@echo "make apk    the Android app, signed for debugging; make aar: the library for apps"
 	@echo "make test-runtimes  the same artifacts on older LiteRTs"
 	@echo "make venv   set up only: $(VENV) with the versions of constraints.txt"
 	@echo "make lint   style only;   make clean   remove what the above made"
@@ -53,6 +57,16 @@ test-slow: $(STAMP)
 test-arm: $(STAMP)
 	$(BIN)/python -m tflite_odl.desk.arm
 	TFLITE_ODL_ARM=all $(BIN)/python -m pytest -rs -n $(WORKERS) --dist loadgroup tests/desk/test_arm.py
+
+apk: $(ARTIFACT) $(STAMP)
+	$(BIN)/python tools/apk.py --artifact=$(ARTIFACT) --out=build/android/app.apk
+
+aar: $(STAMP)
+	$(BIN)/python tools/aar.py --out=build/android
+
+artifacts/app: | $(STAMP)
+	$(BIN)/python tools/convert.py --method=finetune --backbone=resnet8 --dataset=digits \
+	  --batch_size=16 --out=$@
 
 # The same on older LiteRTs, each in an environment of its own in the user's cache.
 test-runtimes: $(STAMP)

@@ -38,6 +38,7 @@ def test_help_lists_the_command_s_own_flags(command, tmp_path):
         "emulate": "steps",
         "bake": "max_drop",
         "deliver": "dense_bits",
+        "deploy": "serial",
     }
     assert f"{own.get(command, 'json')}:" in done.stdout
     # What `emulate` does beyond a plain run has a file of its own.
@@ -49,7 +50,10 @@ def test_an_unknown_command_is_told_the_known_ones(capsys, monkeypatch):
     with pytest.raises(SystemExit) as ended:
         entry.main()
     assert ended.value.code == 2
-    assert "convert, emulate, describe, bake and deliver" in capsys.readouterr().err
+    assert (
+        "convert, emulate, describe, bake, deliver and deploy"
+        in capsys.readouterr().err
+    )
 
 
 def test_the_package_is_installed_with_the_command():

@@ -61,7 +61,7 @@ def study(tmp_path, monkeypatch):
     return library, jobs, run
 
 
-def test_a_run_is_made_once_for_a_library(study):
+def test_a_run_is_made_once_for_a_library(study, tmp_path):
     library, jobs, run = study
     count = 2 * len(cases.ALL)
     first = run()
@@ -70,6 +70,9 @@ def test_a_run_is_made_once_for_a_library(study):
     library[0] = "second"
     run(keep=True)
     assert len(jobs) == 2
+    library[0] = "third"
+    assert len(run(keep=True, arms=("ours", "T = 1"))["records"]) == 4
+    assert not jobs and not (tmp_path / "digits" / "third").exists()
     run()
     assert len(jobs) == count
 

@@ -1,7 +1,7 @@
 """The command line of the package: tflite-odl convert | emulate | ...
 
-Commands are convert, emulate, describe, bake and deliver; `tflite-odl COMMAND --help`
-lists the flags of one.
+Commands are convert, emulate, describe, bake, deliver and deploy;
+`tflite-odl COMMAND --help` lists the flags of one.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-COMMANDS = ("convert", "emulate", "describe", "bake", "deliver")
+COMMANDS = ("convert", "emulate", "describe", "bake", "deliver", "deploy")
 
 
 def main() -> None:

@@ -33,6 +33,7 @@ SUITES = (
     "quantize",
     "robust",
     "compare",
+    "sequences",
 )
 
 # Where results go that are no part of the project.
@@ -42,7 +43,9 @@ _SUITE = flags.DEFINE_enum("suite", None, SUITES, "what to study", required=True
 _QUICK = flags.DEFINE_boolean("quick", False, "a taste: three minutes, no page")
 _CASES = flags.DEFINE_list("cases", None, "names of nets or cases, default all")
 _THREADS = flags.DEFINE_list("threads", ["1", "2"], "speed: numbers of threads")
-_ROUNDS = flags.DEFINE_integer("rounds", 3, "speed, compare: interleaved repetitions")
+_ROUNDS = flags.DEFINE_integer(
+    "rounds", 3, "speed, compare, sequences: interleaved repetitions"
+)
 _SECONDS = flags.DEFINE_float("seconds", 0.7, "speed: of measuring in each process")
 _MINUTES = flags.DEFINE_float(
     "minutes", 55, "speed: after which only round one goes on"

@@ -2,8 +2,9 @@
 
 A ResNet-8 learns upright digits in Keras. Its user's digits are rotated by 90 degrees
 and inverted. The net becomes a `.tflite` that learns, one by each method, and learns
-from this user's stream in LiteRT, with builtin ops only. By `contrastive` it learns
-without labels; 64 labelled digits then tell classes apart.
+from this user's stream in LiteRT, with builtin ops only. By `distill` it teaches a
+binary twin of itself; by `contrastive` it learns without labels, and 64 labelled digits
+then tell classes apart.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ SKIP = {
     "error_bound": 0.1,
     "update_period": 20,
 }
+LEARNING = {"optimizer": "momentum", "learning_rate": 0.01}
 
 
 def main(argv: list[str]) -> int:
@@ -88,14 +90,15 @@ def report(
 
 def _methods() -> dict:
     from tflite_odl.builtin.augment import ImageAugmentation
-    from tflite_odl.methods import Contrastive, Finetune, Skip
+    from tflite_odl.methods import Contrastive, Distill, Finetune, Skip
 
     # A mirrored digit is another one, and these have no colours.
     views = ImageAugmentation(area=(0.4, 1.0), flip=0, strength=0, grey=0)
     return {
-        "finetune": Finetune,
-        "skip": functools.partial(Skip, **SKIP),
-        "contrastive": functools.partial(Contrastive, images=views),
+        "finetune": functools.partial(Finetune, **LEARNING),
+        "skip": functools.partial(Skip, **SKIP, **LEARNING),
+        "distill": functools.partial(Distill, optimizer="adam", learning_rate=0.003),
+        "contrastive": functools.partial(Contrastive, images=views, **LEARNING),
     }
 
 
@@ -132,8 +135,6 @@ def _learns(console: Console, model, name: str) -> dict[str, str]:
         method = _methods()[name](
             model,
             classes=user.classes,
-            optimizer="momentum",
-            learning_rate=0.01,
             preprocessing=_preprocessing(),
         )
         sample = (user.train.x[:256], user.train.y[:256])

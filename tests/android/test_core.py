@@ -7,21 +7,21 @@ is held against these here; XNNPACK's are compared by the goldens.
 from __future__ import annotations
 
 import json
-import os
 import pathlib
 import signal
 import subprocess
-import time
 
 import numpy as np
 import pytest
 import safetensors.numpy
 
 from tests.android import java
+from tests.host import toy
 from tflite_odl import contract
 from tflite_odl.contract.names import LABEL
 from tflite_odl.desk import parity
-from tflite_odl.desk.replay import replay
+from tflite_odl.desk.replay import Call, replay
+from tflite_odl.exporter import artifact
 from tflite_odl.host import bake, checkpoint, journal, loop
 from tflite_odl.host.artifact import Artifact
 from tflite_odl.host.runtimes import PlainRuntime
@@ -252,23 +252,92 @@ def test_damage_is_told_and_nothing_crashes(command, build, stream, tmp_path):
     assert said.splitlines()[-1].startswith("CheckpointException: no usable checkpoint")
 
 
-def test_junit(build, command):
-    """The core's own tests, by Maven; what they need of it is fetched once."""
-    artifacts = build("finetune-sgd").parent
-    for name in QUICK:
-        build(name)
-    flags = ["-q", "-B", f"-Dtflite={java.FOLDER}", f"-Dartifacts={artifacts}", "test"]
-    done = None
-    for online in ([], ["-o"]) if os.environ.get("MAVEN_ONLINE") else (["-o"], []):
+def test_every_dtype_goes_through(command, tmp_path):
+    opened = Artifact.open(toy.write(tmp_path / "toy"))
+    rng, photo = np.random.default_rng(0), np.uint8([0, 1, 127, 128, 255])
+    with PlainRuntime(opened.model, opened.manifest, threads=1) as runtime:
+        state = {**runtime.save(), "photos": photo, "tiny": np.int8([-128, 127])}
+        state["seen"] = np.array([True, False])
+        x = rng.normal(size=(toy.BATCH, 3)).astype(np.float32)
+        batch = {"x": x, "y": np.int32([0, 1, -1, 1]), "count": np.int32([3])}
+        calls = [
+            Call("train", batch, state),
+            Call("remember", {"photo": photo[::-1].copy()}),
+        ]
+        expected = replay(runtime, calls)
+    place = java.Java("Java", command=tuple(command))
+    found = place.run(opened.path, calls, tmp_path)
+    for a, b in zip(expected, found, strict=True):
+        for one, other in ((a.outputs, b.outputs), (a.state, b.state)):
+            assert one.keys() == other.keys()
+            for name, value in one.items():
+                assert other[name].dtype == value.dtype, name
+                np.testing.assert_array_equal(other[name], value, name)
+
+
+def test_a_signature_is_asked_for_where_a_key_is_given(command, tmp_path):
+    ed25519 = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ed25519")
+    key = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+    public = key.public_key().public_bytes_raw().hex()
+    signed = artifact.write(
+        tmp_path / "signed", toy.model(), toy.manifest(), sign=bytes(range(32))
+    )
+    model = signed / contract.MODEL_FILE
+    for path in (signed, model):
+        assert toy.manifest().method["name"] in run(command, "describe", path, public)
+        other = "00" + public[2:]
+        said = run(command, "describe", path, other, fails=True)
+        assert "not signed by the trusted key" in said or "no Ed25519 key" in said
+    plain = toy.write(tmp_path / "plain")
+    said = run(command, "describe", plain, public, fails=True)
+    assert "model.tflite has no signature" in said
+    (signed / contract.SIGNATURE_FILE).write_bytes(bytes(64))
+    said = run(command, "describe", signed, public, fails=True)
+    assert "manifest.json was not signed" in said
+
+
+# A heap that is resident from the start, and a small compiler: what grows is a leak.
+CALM = "-Xms64m -Xmx64m -XX:+AlwaysPreTouch -XX:TieredStopAtLevel=1"
+
+
+def maven(artifacts: pathlib.Path, *flags: str) -> str:
+    """Runs the core's own tests; offline, unless Maven has not fetched what it needs.
+
+    Returns:
+      What was printed.
+    """
+    what = [f"-Dtflite={java.FOLDER}", f"-Dartifacts={artifacts}", *flags, "test"]
+    for online in (["-o"], []):
         done = subprocess.run(
-            ["mvn", *online, *flags],
+            ["mvn", "-q", "-B", *online, *what],
             cwd=java.CORE,
             capture_output=True,
             text=True,
             timeout=java.SECONDS,
         )
-        if not done.returncode or "Failures" in done.stdout + done.stderr:
+        printed = done.stdout + done.stderr
+        if "offline" not in printed and "has not been downloaded" not in printed:
             break
-    assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
-    reports = list(java.CORE.glob("target/surefire-reports/*.xml"))
-    assert reports and all(r.stat().st_mtime > time.time() - 600 for r in reports)
+    assert done.returncode == 0, printed[-6000:]
+    return printed
+
+
+@pytest.fixture
+def artifacts(build) -> pathlib.Path:
+    """The folder of the artifacts that JUnit's tests run."""
+    return [build(name) for name in QUICK][0].parent
+
+
+def test_junit(artifacts, command):
+    reports = java.CORE / "target" / "surefire-reports"
+    for old in reports.glob("*.xml"):
+        old.unlink()
+    maven(artifacts)
+    ran = [path.name for path in reports.glob("*.xml")]
+    assert any("SessionTest" in n for n in ran) and any("BakeTest" in n for n in ran)
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_over_10000_steps(artifacts, command):
+    printed = maven(artifacts, "-Dslow=true", f"-Dheap={CALM}", "-Dtest=LongRunTest")
+    assert all(name in printed for name in QUICK)

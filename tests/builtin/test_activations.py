@@ -1,5 +1,7 @@
 """Every activation, as TensorFlow has it and over the whole range of floats."""
 
+import math
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -12,6 +14,10 @@ from tflite_odl.builtin.plan import plan
 from tflite_odl.errors import ModelError
 from tflite_odl.reading.copies import float64_copy
 from tflite_odl.reading.graph import from_keras
+from tflite_odl.reading.keras3_activations import (
+    hard_sigmoid_of_keras3,
+    hard_silu_of_keras3,
+)
 from tflite_odl.reading.layers.activations import ACTIVATIONS
 
 LAYERS = {
@@ -26,7 +32,11 @@ LAYERS = {
     "thresholded_relu": lambda: kl.ThresholdedReLU(0.4),
     "softmax_axis": lambda: kl.Softmax(axis=1),
     "prelu": kl.PReLU,
+    "hard_sigmoid_of_keras3": lambda: kl.Activation(hard_sigmoid_of_keras3),
+    "hard_silu_of_keras3": lambda: kl.Activation(hard_silu_of_keras3),
 }
+# Those of several nodes, or with weights.
+SEVERAL = {"softmax", "softmax_axis", "prelu", "hard_silu_of_keras3"}
 # Beyond, a gradient's square overflows float32 and the step is rejected.
 LARGEST = 1e18
 # A few float32 roundings of the function's own terms, relative to its largest one.
@@ -64,9 +74,7 @@ def lowered(layer, x, dy):
     return y.numpy(), gradient.dense().numpy()
 
 
-@pytest.mark.parametrize(
-    "name", sorted(set(LAYERS) - {"softmax", "softmax_axis", "prelu"})
-)
+@pytest.mark.parametrize("name", sorted(set(LAYERS) - SEVERAL))
 def test_values_and_slopes_everywhere(name):
     """Against Keras in float64: near zero, at zero, and up to the largest values."""
     near = np.linspace(-6, 6, 241)
@@ -90,6 +98,17 @@ def test_values_and_slopes_everywhere(name):
     scale = np.maximum(1, np.abs(expected_slope))
     off = np.abs(slope - expected_slope) / scale
     assert off.max() < VALUE_TOLERANCE, x[off.argmax()]
+
+
+def test_a_gelu_is_right_in_relation_to_itself_where_it_is_nearly_zero():
+    """1 + erf(x) would be rounding there, of which an Adam makes whole updates."""
+    x = np.linspace(-12, -2, 201).astype(np.float32)[:, None]
+    y, slope = lowered(kl.Activation("gelu"), x, np.ones_like(x))
+    below = np.array([[0.5 * math.erfc(-v / math.sqrt(2))] for (v,) in x.astype(float)])
+    bell = np.exp(-(x.astype(float) ** 2) / 2) / math.sqrt(2 * math.pi)
+    # exp(-72) of an exponent rounded to float32; the slope is a difference of both.
+    np.testing.assert_allclose(y, x * below, rtol=2e-5)
+    np.testing.assert_allclose(slope, below + x * bell, rtol=2e-5)
 
 
 @pytest.mark.parametrize("name", ["cube", "relu"])

@@ -69,6 +69,36 @@ def test_attention_to_itself_and_its_scores():
     check_model(tf_keras.Model(x, kl.Dense(3)(z)))
 
 
+def test_attention_of_steps_along_two_axes():
+    """As of the patches of an image: every step attends to all."""
+    x = kl.Input((STEPS, SIZE))
+    queries = kl.Reshape((2, 3, 4))(kl.Dense(4)(x))
+    values = kl.Reshape((1, 6, 4))(kl.Dense(4)(x))
+    both = [
+        kl.MultiHeadAttention(2, 3)(queries, values),
+        kl.MultiHeadAttention(2, 3, output_shape=5)(values, values),
+    ]
+    z = kl.Concatenate()([kl.Flatten()(z) for z in both])
+    check_attention(tf_keras.Model(x, kl.Dense(3)(z)))
+
+
+@pytest.mark.parametrize(
+    ("options", "call", "message"),
+    [
+        ({"attention_axes": (2,)}, {}, "attention_axes=.2"),
+        ({}, {"return_attention_scores": True}, "scores with steps along several"),
+    ],
+)
+def test_of_several_axes_only_whole_attention_is_built(options, call, message):
+    x = kl.Input((2, 3, 4))
+    z = tf.nest.flatten(
+        kl.MultiHeadAttention(2, 3, name="heads", **options)(x, x, **call)
+    )[0]
+    model = tf_keras.Model(x, kl.Dense(3)(kl.Flatten()(z)))
+    with pytest.raises(ModelError, match=f"'heads'.*{message}"):
+        from_keras(model, {"heads"})
+
+
 def test_an_attention_mask_among_the_inputs():
     x = kl.Input((STEPS, SIZE))
     y = kl.Dense(4)(x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 import re
@@ -9,10 +10,12 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
+from tflite_odl.contract import TensorSpec
 from tflite_odl.desk import profiles
-from tflite_odl.desk.report import charts, findings, page
+from tflite_odl.desk.report import charts, findings, page, pictures
 from tflite_odl.desk.report.findings import Findings
 from tflite_odl.desk.report.verdicts import NO, UNKNOWN, YES, verdicts
 
@@ -56,6 +59,25 @@ COUNT = {
     "kinds": {},
 }
 
+COMPARED = {
+    "batches": 3,
+    "first": 1e-7,
+    "worst": 2e-7,
+    "decisions": 1.0,
+    "host_ms": 2.0,
+    "phone_ms": 9.0,
+    "agrees": True,
+}
+PHONE = {
+    "device": {"model": "Acme <9>", "abis": ["arm64-v8a"], "api": 34, "battery": None},
+    "reasons": ["signs fits: a step takes 8.0 MB, it keeps 1.4 MB"],
+    "engine": "TFLite 2.16.1",
+    "goldens": {"passed": 43, "all": 43},
+    "before": {"accuracy": 0.1},
+    "after": {"accuracy": 0.9},
+    "compared": COMPARED,
+}
+
 
 def found(**changed) -> Findings:
     whole = Findings(
@@ -74,6 +96,7 @@ def found(**changed) -> Findings:
         parity=[{**PLACE, "worst": DIFFERENCE, "differences": [DIFFERENCE]}],
         counts=[COUNT],
         goldens={"passed": 43, "all": 43},
+        phone=PHONE,
         update=UPDATE,
     )
     return dataclasses.replace(whole, **changed)
@@ -83,6 +106,27 @@ def answer(question: str, **changed) -> str:
     (verdict,) = [v for v in verdicts(found(**changed)) if question in v.question]
     assert verdict.reason
     return verdict.answer
+
+
+@pytest.mark.parametrize(
+    "changed, expected",
+    [
+        ({"compared": {**COMPARED, "agrees": False}}, NO),
+        ({"goldens": {"passed": 42, "all": 43}}, NO),
+        ({"goldens": None}, NO),
+        ({"compared": {**COMPARED, "first": None, "worst": None}}, YES),
+    ],
+)
+def test_a_phone_that_differs(changed, expected):
+    assert answer("real phone", phone={**PHONE, **changed}) == expected
+    assert answer("real phone", phone={}) == UNKNOWN
+
+
+def test_the_phones_column():
+    text = page.page(found())
+    assert '<th class="number">this desk</th>' in text and "Acme &lt;9&gt;" in text
+    assert "accuracy on held-out rows, after" in text and "fits: a step" in text
+    assert "On the phone" not in page.page(found(phone={}))
 
 
 def test_all_is_well():
@@ -213,3 +257,31 @@ def test_a_browser_draws_it_whole(tmp_path, width):
     # Chromium's own least width of a window is 500; the page must not be wider.
     assert told["wide"] <= max(width, 500)
     assert told["charts"] == 3
+
+
+def test_images_of_a_buffer_are_shown_as_they_are():
+    import tensorflow as tf  # reads PNG; the other tests here need none of it
+
+    rng = np.random.default_rng(0)
+    items = rng.integers(1, 256, (20, 4, 5, 3)).astype(np.uint8)
+    items[7] = 0  # never filled
+    specs = [
+        TensorSpec("items", "uint8", items.shape, "buffer"),
+        TensorSpec("uses", "int32", (20,), "buffer"),
+        TensorSpec("image", "uint8", (1, 4, 5, 3), "weight"),
+    ]
+    state = {"items": items, "uses": np.ones(20, np.int32), "image": items[:1]}
+    shown = pictures.strips(state, specs)
+    assert list(shown) == ["items"]
+    kind, _, content = shown["items"].partition(",")
+    assert kind == "data:image/png;base64"
+    strip = tf.io.decode_png(base64.b64decode(content)).numpy()
+    assert strip.shape == (2 * 4, 16 * 5, 3)
+    np.testing.assert_array_equal(strip[:4, :5], items[0])
+    np.testing.assert_array_equal(strip[:4, 7 * 5 : 8 * 5], items[8])
+    np.testing.assert_array_equal(strip[4:, 2 * 5 : 3 * 5], items[19])
+    assert 'class="strip"' in page.page(found(pictures=shown))
+
+
+def test_buffers_are_in_no_report_unless_asked_for():
+    assert "strip" not in page.page(found()).split("</style>")[1]

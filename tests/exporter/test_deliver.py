@@ -78,6 +78,9 @@ def test_the_download_is_unpacked_to_the_byte(trained, tmp_path):
     assert (folder / MODEL).read_bytes() == student.model
     about = json.loads((folder / "student.json").read_text())
     assert about["download"]["bytes"] == (folder / PACKED).stat().st_size
+    # Who serves the files to apps is often another user.
+    modes = {path.stat().st_mode for path in folder.iterdir()}
+    assert len(modes) == 1
 
 
 def test_a_damaged_download_is_refused(trained, tmp_path):

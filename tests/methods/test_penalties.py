@@ -203,7 +203,7 @@ def test_every_method_keeps_to_penalties_and_constraints(method):
             METHODS[method](windows(kernel_regularizer=L2))
         return
     kind, options = METHODS[method], {**LOSS, **OPTIONS.get(method, {})}
-    options["learning_rate"] = RATE
+    options |= {"learning_rate": RATE, "optimizer": "sgd"}
     plain = small()
     penalty = small(kernel_regularizer=L2)
     bound = small(kernel_constraint=tf_keras.constraints.NonNeg())
@@ -222,7 +222,7 @@ def test_keras3_penalizes_frozen_weights_only_once_they_learn(tmp_path):
     penalized(keras).save(tmp_path / "m.keras")
     model = load(tmp_path / "m.keras").model
     frozen = Finetune(model, **LOSS).network.graph
-    assert "still_kernel" not in frozen.penalties
+    assert "still_kernel" not in frozen.penalties and not frozen.frozen_penalty
     every = Finetune(model, trainable="all", **LOSS).network.graph
     assert every.penalties["still_kernel"] == Penalty(0.0, pytest.approx(0.2))
 

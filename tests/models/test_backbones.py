@@ -106,9 +106,34 @@ def test_resnet_depth_counts_its_layers(name, layers):
     assert [layer.strides for layer in shortcuts] == [(2, 2), (2, 2)]
 
 
+@pytest.mark.parametrize(
+    "name, shape, layers",
+    [("bireal8", (8, 8, 1), 6), ("bireal20", (9, 8, 1), 18), ("bireal8", (30, 6), 6)],
+)
+def test_every_binary_layer_of_bireal_has_a_shortcut(name, shape, layers):
+    """Each reads a relu, whose values are also added to what it puts out, as they are
+    or, where a stage begins, pooled and twice."""
+    model = models.backbone(name, shape, 10)
+    added = [n for n in model.layers if isinstance(n, tf_keras.layers.Add)]
+    kind = tf_keras.layers.Conv2D if len(shape) == 3 else tf_keras.layers.Conv1D
+    convs = [n for n in model.layers if isinstance(n, kind)][1:]
+    assert len(added) == len(convs) == layers
+    for conv, add in zip(convs, added, strict=True):
+        relu, shortcut = conv.input, add.input[0]
+        shrinks = conv.strides[0] == 2
+        assert shrinks or relu is shortcut
+        read = tf_keras.Model(model.input, [relu, shortcut])
+        values, carried = (y.numpy() for y in read(nets.inputs(model)))
+        if shrinks:
+            values = tf.nn.avg_pool(values, 2, 2, "SAME").numpy()
+            values = np.concatenate([values, values], -1)
+        np.testing.assert_array_equal(carried, values)
+
+
+@pytest.mark.parametrize("name", ["resnet8", "bireal8"])
 @pytest.mark.parametrize("shape", [(8, 8, 1), (32, 32, 3), (9, 7, 1)])
-def test_resnet_takes_small_and_odd_sizes(shape):
-    model = models.backbone("resnet8", shape, 10)
+def test_resnet_takes_small_and_odd_sizes(shape, name):
+    model = models.backbone(name, shape, 10)
     assert model(nets.inputs(model)).shape == (3, 10)
 
 

@@ -87,6 +87,29 @@ def test_a_small_update_beside_large_ones_is_not_noise(factor):
     assert not limits.error("kernel", wrong).within(limits.limit("kernel"))
 
 
+@pytest.mark.parametrize(
+    ("kind", "times", "fits"),
+    [
+        ("first_moment", 9.0, True),
+        ("first_moment", 12.0, False),
+        ("second_moment", 81.0, True),
+        ("second_moment", 144.0, False),
+    ],
+)
+def test_noise_of_a_square_is_off_by_a_square(kind, times, fits):
+    """Of a bias before a batch norm, beside one that has a gradient."""
+    size = 2 if kind == "second_moment" else 1
+    before = {name: np.zeros(3, np.float32) for name in ("noise", "moment")}
+
+    def answer(noise: float) -> Answer:
+        state = {"noise": np.full(3, noise**size), "moment": np.full(3, 1.0)}
+        return Answer({}, state)
+
+    limits = Limits(before, answer(1e-8), answer(1e-12), dict.fromkeys(before, kind))
+    assert limits.noise == ("noise",)
+    assert limits.fits("noise", np.full(3, times * 1e-8**size)) == fits
+
+
 def test_a_gradient_that_only_rounding_makes_is_held_loosely_and_named():
     net = tf_keras.Sequential(
         [

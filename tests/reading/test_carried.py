@@ -116,12 +116,15 @@ def test_inputs_of_whole_numbers_take_no_scale_and_no_noise():
         Finetune(model, trainable="head", noise=0.1, loss=LOSS)
 
 
-def test_the_penalty_on_a_carried_layers_weights_is_not_dropped():
+def test_the_penalty_on_a_carried_layers_weights_is_in_the_loss():
+    """Once, though the layer is called twice."""
     inputs = kl.Input((3, 4, 4, 2))
-    x = kl.ConvLSTM2D(2, 2, kernel_regularizer="l2", name="loop")(inputs)
-    model = tf_keras.Model(inputs, kl.Dense(2, name="top")(kl.Flatten()(x)))
-    with pytest.raises(ModelError, match="'loop'.*a constant, would vanish"):
-        from_keras(model, {"top"})
+    loop = kl.ConvLSTM2D(2, 2, kernel_regularizer="l2", name="loop")
+    twice = kl.Concatenate()([loop(inputs), loop(inputs * 2.0)])
+    model = tf_keras.Model(inputs, kl.Dense(2, name="top")(kl.Flatten()(twice)))
+    graph = from_keras(model, {"top"})
+    # The same numbers summed in float64 and in float32.
+    assert graph.frozen_penalty == pytest.approx(float(model.losses[0]), rel=1e-6)
 
 
 def test_a_layer_that_mixes_rows_is_not_carried():

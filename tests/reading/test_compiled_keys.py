@@ -63,6 +63,7 @@ OTHERS: dict[str, Any] = {
     "global_clipnorm": 0.5,
     "gradient_accumulation_steps": 2,
     "ignore_class": 1,
+    "initial_accumulator_value": 0.5,
     "initial_learning_rate": 0.05,
     "label_smoothing": 0.25,
     "learning_rate": 0.5,

@@ -65,6 +65,7 @@ OPERATIONS = {
     "elu": lambda x: ops.elu(x, 0.7) + ops.leaky_relu(x, 0.3) + ops.selu(x),
     "smooth": lambda x: ops.silu(x) + ops.softplus(x) + ops.tanh(x) * ops.sigmoid(x),
     "relus": lambda x: ops.relu6(x) + ops.softsign(x),
+    "relu_of_activations": lambda x: keras.activations.relu(x, 0.1, 0.8, 0.2),
     "softmax": lambda x: ops.softmax(x, axis=1),
     "reshape": lambda x: ops.reshape(x, (-1, 20, 3)),
     "transpose": lambda x: ops.transpose(x, (0, 3, 1, 2)),

@@ -370,7 +370,8 @@ def described(graph: Graph) -> Any:
     ]
     weights = [plain(value) for value in graph.weights.values()]
     terms = [plain(list(t.values())) for t in (graph.penalties, graph.activities)]
-    return nodes, weights, terms, len(graph.moving), list(graph.constraints.values())
+    bounds = list(graph.constraints.values())
+    return nodes, weights, terms, graph.frozen_penalty, len(graph.moving), bounds
 
 
 def plain(value: Any) -> Any:

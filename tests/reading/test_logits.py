@@ -33,6 +33,31 @@ def _behind(*behind):
     return make
 
 
+def _called(function):
+    """A function of TensorFlow, called on the tensor."""
+
+    def make(api):
+        x = api.Input((4,), name="x")
+        y = api.layers.Dense(3, name="out")(x)
+        return nets.randomize(api.Model(x, function(y)))
+
+    return make
+
+
+def _at_every_step(inner):
+    def make(api):
+        x = api.Input((2, 4), name="x")
+        return nets.randomize(api.Model(x, layers.TimeDistributed(inner)(x)))
+
+    return make
+
+
+def _inner():
+    x = tf_keras.Input((4,))
+    y = layers.Dense(3, name="same")(layers.Dense(5, activation="tanh")(x))
+    return tf_keras.Model(x, layers.Softmax(name="inside")(y), name="steps")
+
+
 def _nested(api):
     """A softmax in a model that is nested in another, nothing behind either."""
     inner = _behind(layers.Activation("linear", name="inside"))(api)
@@ -55,6 +80,9 @@ SOFTMAX = {
     "tensorflow_softmax": lambda api: nets.mlp(api, tf.nn.softmax),
     "activation": lambda api: nets.conv(api, "softmax"),
     "nested_softmax_layer": nets.nested,
+    "called": _called(lambda y: tf.nn.softmax(y, axis=-1)),
+    "at_every_step": _at_every_step(layers.Dense(3, activation="softmax")),
+    "a_model_at_every_step": _at_every_step(_inner()),
     "under_reshape": lambda api: _conv_head(layers.Softmax(name="soft")),
 }
 
@@ -94,8 +122,33 @@ def test_logits_are_left(make):
 
 
 @pytest.mark.parametrize(
+    "function", [tf.nn.log_softmax, layers.Activation("log_softmax")]
+)
+def test_logarithms_of_probabilities_are_logits(function):
+    model = _called(function)(tf_keras)
+    changed, ending = as_logits(model)
+    assert ending == "logits"
+    x = nets.inputs(model)
+    # softmax of a log_softmax: roundings of an exp, a log and a sum
+    want = tf.nn.softmax(model(x))
+    assert nets.difference(want, tf.nn.softmax(changed(x))) <= 1e-6
+    assert np.abs(changed(x).numpy() - model(x)).max() > 1e-3
+
+
+def test_functions_that_scale_or_merge_logits_are_left():
+    x = tf_keras.Input((4,))
+    y = layers.Dense(3)(x)
+    for end in (y / 2.0, y + y, tf.concat([y, y], 1), tf.reduce_mean([y, y], 0)):
+        model = tf_keras.Model(x, end)
+        assert as_logits(model) == (model, "logits")
+
+
+@pytest.mark.parametrize(
     "ending, message",
     [
+        (tf.nn.relu, "nn.relu as the last layer"),
+        (lambda x: tf.nn.softmax(x, axis=1), "softmax over axis 1"),
+        (lambda x: tf.nn.softmax(x) * 2.0, "softmax of layer .*no logits"),
         (layers.Dense(1, activation="sigmoid", name="end"), "'end'.*sigmoid"),
         (layers.Activation("tanh", name="end"), "'end'.*tanh"),
         (layers.Activation(lambda x: x * x, name="end"), "'end'.*lambda"),

@@ -51,7 +51,7 @@ def test_penalties_are_keras_own(frozen):
     weights = {name: tf.constant(value) for name, value in graph.weights.items()}
     record = tape.forward(graph, plan(graph), weights, [tf.constant(x)], run, 100)
     terms = [*of_weights(graph.penalties, weights), *record.activities(run.rows)]
-    loss = added(tf.zeros([1]), terms)
+    loss = added(tf.constant([graph.frozen_penalty], tf.float32), terms)
     dy = np.ones((4, 3), np.float32) * np.array([[1], [1], [1], [0]], np.float32)
     ours = steeper(record.backward(tf.constant(dy)), graph.penalties, weights)
 

@@ -72,6 +72,16 @@ def test_weights_that_tfmot_trained_are_read(tmp_path):
         )
 
 
+def test_a_model_that_is_only_marked_for_quantization_is_itself(tmp_path):
+    base = randomize(nets.conv_net())
+    model = tfmot.quantization.keras.quantize_annotate_model(base)
+    model.save(tmp_path / "model.h5")
+    loaded = load(tmp_path / "model.h5").model
+    assert "QuantizeAnnotate" not in {type(layer).__name__ for layer in loaded.layers}
+    # The same ops on the same weights.
+    np.testing.assert_array_equal(loaded(X), base(X))
+
+
 def test_a_keras_file_of_tfmot_is_refused_with_a_way_out(tmp_path):
     model = tfmot.quantization.keras.quantize_model(nets.mlp("linear"))
     model.save(tmp_path / "model.keras")

@@ -57,9 +57,10 @@ class Graph:
       weights: {name: array}, float32.
       trainable: names of the weights that gradients are taken for.
       moving: names of the weights that training moves without a gradient.
-      penalties: {weight name: what it adds to the loss}, of frozen weights too.
+      penalties: {weight name: what it adds to the loss}, of weights that learn.
       activities: {node name: what its output adds to the loss}.
       constraints: {weight name: what it is brought to after each update}.
+      frozen_penalty: what weights that do not learn add to the loss.
     """
 
     nodes: tuple[Node, ...]
@@ -69,6 +70,7 @@ class Graph:
     penalties: Mapping[str, Penalty] = dataclasses.field(default_factory=dict)
     activities: Mapping[str, Penalty] = dataclasses.field(default_factory=dict)
     constraints: Mapping[str, Constraint] = dataclasses.field(default_factory=dict)
+    frozen_penalty: float = 0.0
 
     def __post_init__(self) -> None:
         check_unique("layers of the model", [node.name for node in self.nodes])

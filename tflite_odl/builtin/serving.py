@@ -171,11 +171,12 @@ class Apart(Lowering):
 
 
 def _rejoined(x: tf.Tensor) -> tf.Tensor:
-    """Returns x by a SLICE and a CONCATENATION, along its first axis of two or more."""
+    """Returns x by a SLICE and a CONCATENATION, along its first axis of two or more; of
+    a single number, two of it are joined and one is cut off."""
     for axis, size in enumerate(x.shape):
         if size > 1:
             return tf.concat([cut(x, axis, 0, 1), cut(x, axis, 1, size - 1)], axis)
-    return x
+    return cut(tf.concat([x, x], 0), 0, 0, 1)
 
 
 def lowering(graph: Graph, node: Node) -> Lowering:

@@ -17,9 +17,11 @@ from rich.progress import Progress
 from tflite_odl import contract
 from tflite_odl.desk import app, older, parity, phone, places, profiles, schedule
 from tflite_odl.desk.arm import counting, environment
+from tflite_odl.desk.needs import needs
 from tflite_odl.desk.profiles import Profile
 from tflite_odl.desk.replay import Call
 from tflite_odl.desk.report import findings, page
+from tflite_odl.desk.report.pictures import strips
 from tflite_odl.errors import ArtifactError, DeviceError
 from tflite_odl.host import checkpoint, records
 from tflite_odl.host.artifact import Artifact
@@ -55,6 +57,9 @@ _CORES = flags.DEFINE_list(
 )
 _STEP_MS = flags.DEFINE_float(
     "step_ms", None, "what a step takes on the phone, by which sensor rows arrive"
+)
+_BUFFERS = flags.DEFINE_boolean(
+    "include_buffers", False, "show the images that buffers hold in the report"
 )
 # Steps by which a step's time on this desk is taken where nothing else is known.
 _TIMED = 5
@@ -260,15 +265,22 @@ def _room(artifact: Artifact, device: Profile) -> float:
 def _storage(artifact: Artifact, out: pathlib.Path, hours: float) -> dict[str, float]:
     """Returns what lies on the phone, and what is written there in an hour."""
     state = (out / checkpoint.NEWEST).stat().st_size
-    kept = len(artifact.model) + 3 * state
     logged = (out / records.RECORDS).stat().st_size
     told = json.loads((out / app.RESULT).read_text())["calls"]
     saves = told.get(contract.SAVE, {}).get("calls", 0)
     return {
-        "kept_bytes": kept,
+        "kept_bytes": needs(artifact).stored_mb * 2**20,
         "written_bytes": saves * state + logged,
         "bytes_per_hour": (saves * state + logged) / hours,
     }
+
+
+def pictures(artifact: Artifact, out: pathlib.Path) -> dict[str, str]:
+    """Returns what the buffers of a run hold at its end, where that is asked for."""
+    if not _BUFFERS.value:
+        return {}
+    found = checkpoint.latest(out, artifact.manifest)
+    return strips(found.state, artifact.manifest.state) if found else {}
 
 
 def golden(artifact: Artifact) -> dict[str, int]:

@@ -83,7 +83,7 @@ def _emulate(artifact: str, console: Console) -> dict:
         raise DataError(
             f"{out} already holds a run: --resume it, or take another --out"
         )
-    settings = _settings()
+    settings = parsing.settings(_SET.value)
     dataset = streams.open(_DATASET.value)
     with Session(
         artifact, _RUNTIME.value, _THREADS.value, out, _TRUSTED.value
@@ -159,6 +159,7 @@ def _report(
             before=before,
             curves=curves(_records(out)),
             goldens=desk.golden(artifact),
+            pictures=desk.pictures(artifact, out),
             **{name: value for name, value in found.items() if name in names},
         ),
         console,
@@ -249,17 +250,6 @@ def _train(session: Session, dataset, out: pathlib.Path, console: Console):
             hide=loop.hidden(_UNLABELLED.value, _SEED.value),
             note=lambda text: console.out(f"note: {text}", style="yellow"),
         )
-
-
-def _settings() -> dict[str, float]:
-    found = {}
-    for text in _SET.value:
-        name, _, value = text.partition("=")
-        try:
-            found[name] = float(value)
-        except ValueError as error:
-            raise ContractError(f"--set={text}: needs name=number") from error
-    return found
 
 
 def _peak_mb() -> float:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from absl import flags
 
 from tflite_odl.commands import quiet
+from tflite_odl.errors import ContractError
 
 HELP = {"--help", "-help", "-h", "--helpshort"}
 
@@ -35,3 +36,19 @@ def parser(
         sys.exit(0)
 
     return parse
+
+
+def settings(given: Iterable[str]) -> dict[str, float]:
+    """Returns what --set says, each name=number.
+
+    Raises:
+      ContractError: one is not of that form.
+    """
+    found = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        try:
+            found[name] = float(value)
+        except ValueError as error:
+            raise ContractError(f"--set={text}: needs name=number") from error
+    return found

@@ -172,14 +172,16 @@ def _kind(loss: CompiledLoss) -> type:
 def _check_probabilities(
     loaded: LoadedModel, found: Mapping[str, CompiledLoss]
 ) -> None:
-    """Raises ModelError if a loss takes a linear ending for probabilities."""
+    """Raises ModelError if a loss takes linear values, or logarithms of probabilities,
+    for probabilities."""
     for place, loss in enumerate(found.values()):
         if loss.from_logits is not False:
             continue
-        if endings.find(loaded.model, place).activation == "linear":
+        ending = endings.find(loaded.model, place).activation
+        if ending in ("linear", endings.LOG_SOFTMAX):
             raise ModelError(
                 f"{loss.named}, which takes probabilities, but the model ends in "
-                "linear values: to train these as logits set loss (--loss) to "
+                f"{ending} values: to train these as logits set loss (--loss) to "
                 f"{loss.options['loss']}, else to another of {', '.join(LOSSES)}"
             )
 

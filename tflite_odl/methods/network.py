@@ -259,12 +259,9 @@ class Network:
           rows: over which penalties on activations are averaged.
         """
         own, terms = self.own(state), self.graph.penalties
-        learnt = {n: p for n, p in terms.items() if n in self.graph.trainable}
-        found = [*penalties.of_weights(learnt, own), *record.activities(rows)]
-        if frozen := terms.keys() - learnt.keys():
-            weights = self.graph.weights
-            fixed = sum(terms[n].number(weights[n]) for n in sorted(frozen))
-            found.append(tf.constant([fixed], tf.float32))
+        found = [*penalties.of_weights(terms, own), *record.activities(rows)]
+        if frozen := self.graph.frozen_penalty:
+            found.append(tf.constant([frozen], tf.float32))
         return penalties.added(loss, found)
 
     def gradients(self, state: Tensors, of_loss: Tensors) -> dict[str, tf.Tensor]:

@@ -10,6 +10,7 @@ from typing import Any
 import tf_keras
 
 from tflite_odl.errors import ModelError
+from tflite_odl.models.bireal import bireal
 from tflite_odl.models.densenet import densenet
 from tflite_odl.models.inertial import inertial
 from tflite_odl.models.keyword import keyword
@@ -25,6 +26,8 @@ from tflite_odl.models.squeezenet import squeezenet
 __all__ = ["BACKBONES", "backbone"]
 
 BACKBONES: dict[str, Callable[..., tf_keras.Model]] = {
+    "bireal8": functools.partial(bireal, depth=8),
+    "bireal20": functools.partial(bireal, depth=20),
     "densenet": densenet,
     "inertial": inertial,
     "keyword": keyword,

@@ -33,11 +33,14 @@ class Blocks:
             **options,
         )(x)
 
-    def conv1d(self, x: Any, filters: int, kernel: int, name: str) -> Any:
+    def conv1d(
+        self, x: Any, filters: int, kernel: int, name: str, strides: int = 1
+    ) -> Any:
         """1-D convolution, SAME, without bias."""
         return tf_keras.layers.Conv1D(
             filters,
             kernel,
+            strides,
             padding="same",
             use_bias=False,
             name=name,

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from tflite_odl.builtin.optimizers import SQUARES
 from tflite_odl.proof.proof import Answer, Arrays
 
 # Error of one step relative to the update where float32 has no reason to be worse.
@@ -32,7 +33,8 @@ CALM = 1e-3
 TINY = 1e-4
 # A weight whose update is this far above its rounding is seen: a fault of 1 % shows.
 SEEN = 1e-2
-# Noise may be so many times as large in one float32 implementation as in another.
+# Noise may be so many times as large in one float32 implementation as in another; its
+# square is off by the square of that.
 NOISE_MULTIPLE = 10.0
 # Of a tensor's largest update: what any entry of it may be off by rounding.
 ROUNDING = 1e-6
@@ -111,7 +113,8 @@ class Limits:
         noisy = max(update[noise].max() for update in updates)
         # Beside their own noise they may be off as any entry of their kind may.
         share = ROUNDING if name in self.noise else self.limit(name).entry
-        most = NOISE_MULTIPLE * noisy + share * updates[0].max()
+        multiple = NOISE_MULTIPLE ** (2 if self.kinds[name] in SQUARES else 1)
+        most = multiple * noisy + share * updates[0].max()
         return bool((self._off(name, after)[noise] <= most).all())
 
     @functools.cached_property

@@ -18,7 +18,6 @@ from tensorflow.python.framework.convert_to_constants import (
 
 from tflite_odl.builtin.graph import Graph, Node
 from tflite_odl.errors import ModelError
-from tflite_odl.reading import penalties
 
 OP = "carried"
 # Of the largest entry: what a layer computes twice from the same numbers.
@@ -45,13 +44,7 @@ def add(context, why: ModelError) -> list[tuple[str, str | None]]:
             "frozen as it is, its activity regularizer would vanish from the loss",
             "the layer without it",
         ) from why
-    terms = penalties.regularized(layer, context.path)
-    if any(not isinstance(r, penalties.OfLearning) for _, r, _ in terms):
-        raise context.refuse(
-            "frozen as it is, the penalty on its weights, a constant, would vanish "
-            "from the loss that Keras reports",
-            "the layer without its regularizers",
-        ) from why
+    context.builder.add_penalties(layer, context.path)
     if None in (
         size for t in tf.nest.flatten(context.call.outputs) for size in t.shape[1:]
     ):

@@ -47,7 +47,8 @@ def _allowed(twin: Any, inputs: list[np.ndarray]) -> float:
 
 
 def random_inputs(model: Any) -> list[np.ndarray]:
-    """Returns two rows for each input: floats about 0, or whole numbers 0 and 1."""
+    """Returns two rows for each input: floats about 0, or whole numbers 0 and 1, the
+    first of a sequence 1: of one that is masked whole, a mean would be 0 / 0."""
     whole = {
         id(tensor)
         for call in rebuild.calls(model)
@@ -59,9 +60,16 @@ def random_inputs(model: Any) -> list[np.ndarray]:
     for tensor in rebuild.graph(model).inputs:
         shape = [2, *(size or _FREE_SIZE for size in tensor.shape[1:])]
         real = tensor.dtype.is_floating and id(tensor) not in whole
-        rows = random.normal(size=shape) if real else random.integers(0, 2, shape)
+        rows = random.normal(size=shape) if real else _bits(random, shape)
         found.append(rows.astype(tensor.dtype.name))
     return found
+
+
+def _bits(random: np.random.Generator, shape: list[int]) -> np.ndarray:
+    rows = random.integers(0, 2, shape)
+    if rows.ndim > 1:
+        rows[:, 0] = 1
+    return rows
 
 
 def _outputs(model: Any, inputs: list[np.ndarray]) -> list[np.ndarray]:

@@ -17,20 +17,6 @@ from tflite_odl.errors import ModelError
 from tflite_odl.reading import subclasses
 
 _OWN = ("keras", "tf_keras", "builtins")
-# What TF-MOT puts around layers, and how a user takes it off again.
-_TFMOT = "tensorflow_model_optimization"
-_WRAPPERS = (
-    "QuantizeLayer",
-    "QuantizeWrapper",
-    "QuantizeWrapperV2",
-    "QuantizeAnnotate",
-    "PruneLowMagnitude",
-    "ClusterWeights",
-)
-_STRIP = (
-    "save the model from before quantize_model, or what strip_pruning or "
-    "strip_clustering returns"
-)
 # Functions of TensorFlow that Keras 3 saves by their own names, and Keras' for them.
 TENSORFLOW_FUNCTIONS = {
     "softmax_v2": "softmax",
@@ -128,12 +114,6 @@ def check_known(config: dict[str, Any]) -> None:
         if kind == "Lambda":
             raise ModelError(
                 f"{where}: its Python code is not loaded; use a layer of Keras"
-            )
-        module = str(entry.get("module"))
-        if kind.split(">")[-1] in _WRAPPERS or module.startswith(_TFMOT):
-            raise ModelError(
-                f"{where} is one of TF-MOT's wrappers; {_STRIP}, and quantize here "
-                "with --quantize"
             )
         foreign = _foreign(entry)
         if foreign == kind:

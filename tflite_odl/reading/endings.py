@@ -13,8 +13,16 @@ from tflite_odl.errors import ModelError
 from tflite_odl.reading import rebuild
 
 SQUASHING = ("softmax", "sigmoid")
+LOG_SOFTMAX = "log_softmax"
 # Other functions of TensorFlow and Keras that are one of these.
-_ALIASES = {"softmax_v2": "softmax"}
+_ALIASES = {"softmax_v2": "softmax", "log_softmax_v2": LOG_SOFTMAX}
+# Layers of functions that were called on tensors, and what these functions are.
+FUNCTION_LAYERS = ("TFOpLambda", "SlicingOpLambda")
+_FUNCTIONS = {
+    "math.sigmoid": "sigmoid",
+    "nn.log_softmax": LOG_SOFTMAX,
+    "nn.softmax": "softmax",
+}
 # Layers that hand each value on as it is, in inference.
 _PASSIVE = ("Flatten", "Reshape", "Permute", "Identity", "Dropout", "Activation")
 # Layers with weights whose outputs are still of the kind of their inputs.
@@ -61,6 +69,7 @@ class Ending:
     Attributes:
       layer: the last layer that changes values.
       path: of it.
+      kind: the layer's class, or the function that is called.
       activation: its final activation, "linear" if it has none.
       behind: what hands its values on to the output, from the output on.
       shared: whether the layer is called elsewhere, or its values are read there.
@@ -70,6 +79,7 @@ class Ending:
 
     layer: Any
     path: str
+    kind: str
     activation: str
     behind: tuple[Any, ...]
     shared: bool
@@ -91,7 +101,8 @@ def find(model: tf_keras.Model, output: int = 0) -> Ending:
             return Ending(
                 call.layer,
                 frame.path + call.layer.name,
-                activation(call.layer),
+                kind(call.layer),
+                _of_call(call),
                 tuple(behind),
                 frame.uses(call.layer) > 1
                 or any(where.readers(one) > 1 for one, where in passed),
@@ -126,11 +137,14 @@ def weighted(model: tf_keras.Model, output: int = 0) -> dict[str, Any]:
 
 
 def activation(layer: Any) -> str:
-    """Returns the name of a layer's activation, "linear" where it has none."""
-    kind = type(layer).__name__
-    if kind == "Softmax":
-        last = layer.axis in (-1, len(layer.output_shape) - 1)
-        return "softmax" if last else f"softmax over axis {layer.axis}"
+    """Returns the name of a layer's activation, "linear" where it has none; that of a
+    model is its ending's."""
+    if type(layer).__name__ == "TimeDistributed":
+        return activation(layer.layer)
+    if rebuild.is_model(layer):
+        return find(layer).activation
+    if type(layer).__name__ == "Softmax":
+        return _over(layer.axis, len(layer.output_shape))
     function = getattr(layer, "activation", None)
     if function is None:
         return "linear"
@@ -139,8 +153,34 @@ def activation(layer: Any) -> str:
     return _ALIASES.get(name, name)
 
 
+def _of_call(call: rebuild.Call) -> str:
+    """Returns the same of a function that is called on tensors, too."""
+    name = _FUNCTIONS.get(kind(call.layer))
+    if name is None:
+        return activation(call.layer)
+    if name == "sigmoid":
+        return name
+    axis = call.kwargs.get("axis", call.args[1] if len(call.args) > 1 else -1)
+    found = _over(-1 if axis is None else axis, len(call.outputs[0].shape))
+    return found.replace("softmax", name, 1)
+
+
+def _over(axis: Any, rank: int) -> str:
+    return "softmax" if axis in (-1, rank - 1) else f"softmax over axis {axis}"
+
+
+def kind(layer: Any) -> str:
+    """Returns the class of a layer, of the one that a TimeDistributed applies, or the
+    name of the function that is called on tensors."""
+    if type(layer).__name__ == "TimeDistributed":
+        return kind(layer.layer)
+    if type(layer).__name__ in FUNCTION_LAYERS:
+        return layer.get_config()["function"]
+    return type(layer).__name__
+
+
 def _passes(layer: Any) -> bool:
-    return type(layer).__name__ in _PASSIVE and activation(layer) == "linear"
+    return kind(layer) in _PASSIVE and activation(layer) == "linear"
 
 
 def _made(
@@ -174,10 +214,10 @@ def _made(
 
 def _squashed(call: rebuild.Call, frame: _Frame) -> str:
     """Returns the softmax or sigmoid whose values a layer merges, scales or pools."""
-    if activation(call.layer) != "linear" or _mixes(call.layer):
+    if _of_call(call) != "linear" or _mixes(call.layer):
         return ""
     for maker, where in _sources(call, frame):
-        name = activation(maker.layer)
+        name = _of_call(maker)
         if name in SQUASHING:
             return f"the {name} of layer {where.path + maker.layer.name!r}"
         if further := _squashed(maker, where):
@@ -200,7 +240,7 @@ def _leaves(call: rebuild.Call, frame: _Frame) -> list[tuple[Any, _Frame]]:
 
 def _mixes(layer: Any) -> bool:
     """Whether a layer makes values of a new kind, by a kernel for instance."""
-    return bool(layer.weights) and type(layer).__name__ not in _SCALES
+    return bool(layer.weights) and kind(layer) not in _SCALES
 
 
 def _place(tensor: Any, among: Any) -> int:

@@ -8,9 +8,15 @@ _FREEZE = (
 )
 _BEFORE = "apply it to the data before they reach the model, which takes numbers"
 _VOLUMES = f"fold one of its three axes into the channels and use {{}}, or {_FREEZE}"
-_LOOKUPS = ("TextVectorization", "StringLookup", "IntegerLookup", "Hashing")
+_LOOKUPS = (
+    "HashedCrossing",
+    "Hashing",
+    "IntegerLookup",
+    "StringLookup",
+    "TextVectorization",
+)
 _WAYS = {
-    **{kind: _BEFORE for kind in (*_LOOKUPS, "HashedCrossing")},
+    **dict.fromkeys(_LOOKUPS, _BEFORE),
     "AveragePooling3D": _VOLUMES.format("AveragePooling2D"),
     "Conv3D": _VOLUMES.format("Conv2D"),
     "Conv3DTranspose": _VOLUMES.format("Conv2DTranspose"),
@@ -27,6 +33,11 @@ _WAYS = {
     "UpSampling3D": _VOLUMES.format("UpSampling2D"),
     "ZeroPadding3D": _VOLUMES.format("ZeroPadding2D"),
 }
+
+
+def is_lookup(kind: str) -> bool:
+    """Whether layers of a class take text, or are looked up before a model is run."""
+    return kind in _LOOKUPS
 
 
 def way(kind: str) -> str:

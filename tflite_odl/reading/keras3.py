@@ -11,6 +11,7 @@ import tf_keras
 from tflite_odl.errors import ModelError
 from tflite_odl.reading import (
     applications,
+    instead,
     keras3_ops,
     penalties,
     rebuild,
@@ -103,6 +104,10 @@ def _translate(
         return _translate(layer.layer, path, notes, layer.name)
     if kind in _WRAPPERS:
         return _wrapped(layer, path, notes)
+    if instead.is_lookup(kind):
+        raise ModelError(
+            f"layer {path!r} ({kind}) has no builtin form: {instead.way(kind)}"
+        )
     target = getattr(tf_keras.layers, kind, None) or applications.CLASSES.get(kind)
     if target is None or not type(layer).__module__.startswith("keras."):
         raise ModelError(

@@ -86,6 +86,13 @@ def _reduction(symbol: str) -> Callable[[Any], Function]:
     return _of(symbol, axis="axis", keepdims="keepdims")
 
 
+def _relu(op: Any) -> Function:
+    """keras.activations.relu, which has options that keras.ops.relu has not."""
+    options = ("max_value", "negative_slope", "threshold")
+    chosen = {name: getattr(op, name) for name in options}
+    return _layer(lambda op: tf_keras.layers.ReLU(**chosen, name=op.name))(op)
+
+
 def _gelu(op: Any) -> Function:
     if op.approximate:
         return _of("nn.gelu", approximate="approximate")(op)
@@ -338,6 +345,7 @@ OPERATIONS: Mapping[str, Callable[[Any], Function]] = {
     "OneHot": _one_hot,
     "Normalize": _normalize,
     "Pad": _padded,
+    "ReLU": _relu,
     "Repeat": _of("repeat", repeats="repeats", axis="axis"),
     "Reshape": _of_shape("reshape", "newshape", "shape"),
     "Resize": _resize,

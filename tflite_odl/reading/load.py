@@ -94,6 +94,7 @@ def load(
     if not any(layer.weights for _, layer in rebuild.all_layers(model)):
         raise ModelError(f"{path}: model {model.name!r} has no weights to train")
     of_file = compiled.of_file(path, saved, model)
+    notes = [*notes, *compiled.note_on_tables(of_file, model)]
     if output is not None:
         model = outputs.select(model, output)
     if num_classes is None and head_layer is not None:

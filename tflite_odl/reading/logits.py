@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tf_keras
@@ -12,7 +12,32 @@ from tflite_odl.reading import endings, rebuild
 from tflite_odl.reading.copies import copy_input, copy_layer
 from tflite_odl.reading.endings import Ending
 
-_NONLINEAR = ("ReLU", "LeakyReLU", "ELU", "PReLU", "ThresholdedReLU", "TFOpLambda")
+_NONLINEAR = ("ReLU", "LeakyReLU", "ELU", "PReLU", "ThresholdedReLU")
+# Functions on tensors that may end a model: they scale, merge, pool or move logits.
+_OF_LOGITS = (
+    "__operators__.add",
+    "__operators__.getitem",
+    "cast",
+    "compat.v1.squeeze",
+    "concat",
+    "identity",
+    "linalg.matmul",
+    "math.add",
+    "math.divide",
+    "math.maximum",
+    "math.minimum",
+    "math.multiply",
+    "math.negative",
+    "math.reduce_max",
+    "math.reduce_mean",
+    "math.reduce_sum",
+    "math.subtract",
+    "math.truediv",
+    "reshape",
+    "squeeze",
+    "stack",
+    "transpose",
+)
 
 
 def as_logits(
@@ -22,7 +47,7 @@ def as_logits(
 
     A final softmax, of a layer's activation or a layer of its own, is made linear in a
     copy with the same weights and layer names; the given model stays as it is. So is a
-    final sigmoid, if that is the ending asked for.
+    final log_softmax, and a final sigmoid, if that is the ending asked for.
 
     Args:
       model: with one output.
@@ -57,30 +82,38 @@ def all_as_logits(
             continue
         end = endings.find(model, output)
         _check_linear(end, ending, logits)
-        if end.activation != ending:
+        if end.activation == "linear":
             found.append("logits")
             continue
-        _check_removable(end, ending)
-        opened.append(end.layer)
-        found.append(ending)
+        _check_removable(end, end.activation)
+        opened.append((end.layer, ending))
+        # What a softmax makes of logarithms of probabilities are these probabilities:
+        # they are logits, as are those that they were made of.
+        found.append(ending if end.activation == ending else "logits")
     if not opened:
         return model, found
 
-    def make(old: Any, where: str) -> tf_keras.layers.Layer:
-        opens = any(old is layer for layer in opened)
-        return _linear(old) if opens else copy_layer(old)
+    def make(old: Any, where: str) -> Callable[..., Any]:
+        opens = [ending for layer, ending in opened if layer is old]
+        return _linear(old, *opens) if opens else copy_layer(old)
 
-    return rebuild.rebuild(model, make, copy_input), found
+    def fill(old: Any, new: Any, where: str) -> None:
+        if old.weights:
+            rebuild.copy_weights(old, new, where)
+
+    return rebuild.rebuild(model, make, copy_input, fill), found
 
 
 def _check_linear(found: Ending, ending: str, said: bool) -> None:
     """Raises ModelError unless the model ends in linear values or in the ending."""
-    kind = type(found.layer).__name__
-    if kind in _NONLINEAR:
+    kind, known = found.kind, {"linear", ending}
+    if ending == "softmax":
+        known.add(endings.LOG_SOFTMAX)
+    function = type(found.layer).__name__ in endings.FUNCTION_LAYERS
+    unclear = function and found.activation == "linear" and kind not in _OF_LOGITS
+    if kind in _NONLINEAR or unclear:
         raise _refuse(found, f"{kind} as the last layer", ending)
-    if found.activation.startswith("softmax over"):
-        raise _refuse(found, found.activation, ending)
-    if found.activation not in ("linear", ending):
+    if found.activation not in known:
         raise _refuse(found, f"the final activation {found.activation!r}", ending)
     if found.squashed and not said:
         raise ModelError(
@@ -107,11 +140,11 @@ def _check_removable(found: Ending, ending: str) -> None:
                 "in: end the model in a layer without one"
             )
     for layer in found.behind:
-        kind = type(layer).__name__
+        kind = endings.kind(layer)
         if kind == "Dropout" and layer.rate:
             raise _refuse(found, f"{ending} before dropout ({layer.name!r})", ending)
         moved = layer.output_shape[-1] != layer.input_shape[-1] or kind == "Permute"
-        if ending == "softmax" and moved:
+        if ending != "sigmoid" and moved:
             raise _refuse(found, f"softmax before {kind} ({layer.name!r})", ending)
 
 
@@ -123,9 +156,17 @@ def _refuse(found: Ending, what: str, ending: str) -> ModelError:
     )
 
 
-def _linear(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
-    """Returns the layer without its activation, under the same name."""
+def _linear(layer: tf_keras.layers.Layer, ending: str) -> Callable[..., Any]:
+    """Returns what takes the layer's place without its activation, under its name."""
+    if type(layer).__name__ == "TimeDistributed":
+        config = {**layer.get_config(), "layer": _linear(layer.layer, ending)}
+        return tf_keras.layers.TimeDistributed(**config)
+    if rebuild.is_model(layer):
+        return as_logits(layer, ending)[0]
+    identity = tf_keras.layers.Activation("linear", name=layer.name)
+    if type(layer).__name__ in endings.FUNCTION_LAYERS:
+        return lambda x, *args, **kwargs: identity(x)
     if isinstance(layer, tf_keras.layers.Softmax):
-        return tf_keras.layers.Activation("linear", name=layer.name)
+        return identity
     config = {**layer.get_config(), "activation": "linear"}
     return type(layer).from_config(config)

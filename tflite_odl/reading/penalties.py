@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,8 +33,30 @@ class OfLearning(tf_keras.regularizers.L1L2):
         return super().__call__(x) if self.counts else 0.0 * super().__call__(x)
 
 
-def regularized(layer: Any, path: str) -> list[tuple[Any, Any, Penalty]]:
-    """Returns (variable, its regularizer, the penalty that is) of a tf_keras layer.
+@dataclasses.dataclass(frozen=True)
+class Term:
+    """The penalty on one weight.
+
+    Attributes:
+      variable: the weight.
+      layer: path of its layer.
+      penalty: what it adds to the loss.
+      regularizer: Keras' object that says so.
+    """
+
+    variable: Any
+    layer: str
+    penalty: Penalty
+    regularizer: Any
+
+    @property
+    def of_learning(self) -> bool:
+        """Whether it counts only while the weight learns."""
+        return isinstance(self.regularizer, OfLearning)
+
+
+def regularized(layer: Any, path: str) -> list[Term]:
+    """Returns the penalties on the weights of a tf_keras layer.
 
     Raises:
       ModelError: a regularizer that is no L1, L2 or L1L2.
@@ -41,7 +64,7 @@ def regularized(layer: Any, path: str) -> list[tuple[Any, Any, Penalty]]:
     found = []
     for key, regularizer, variable in _of_weights(layer, path, _REGULARIZER):
         if term := penalty(regularizer, f"layer {path!r}: {key}"):
-            found.append((variable, regularizer, term))
+            found.append(Term(variable, path, term, regularizer))
     return found
 
 

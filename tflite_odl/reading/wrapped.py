@@ -17,7 +17,12 @@ import tf_keras
 from tflite_odl.errors import ModelError
 from tflite_odl.reading import rebuild
 
-QUANTIZING = ("QuantizeWrapper", "QuantizeWrapperV2", "QuantizeLayer")
+QUANTIZING = (
+    "QuantizeAnnotate",
+    "QuantizeLayer",
+    "QuantizeWrapper",
+    "QuantizeWrapperV2",
+)
 PRUNING, CLUSTERING = ("PruneLowMagnitude",), ("ClusterWeights",)
 WRAPPERS = (*QUANTIZING, *PRUNING, *CLUSTERING)
 

@@ -52,10 +52,12 @@ def write(
         path.parent.mkdir(parents=True, exist_ok=True)
         files.clean(path.parent)
         with files.staged(path, b"") as fresh:
+            mode = fresh.stat().st_mode
             try:
                 safetensors.numpy.save_file(plain, fresh, header)
             except safetensors.SafetensorError as error:
                 raise OSError(str(error)) from error
+            os.chmod(fresh, mode)  # safetensors lets its owner alone read it
             os.replace(fresh, path)
 
 

@@ -7,10 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from tflite_odl import contract
 from tflite_odl.desk import profiles
+from tflite_odl.desk.needs import needs
 from tflite_odl.host.artifact import Artifact
-
-# Checkpoints that lie on a phone at once: two, and one being written.
-CHECKPOINTS = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,14 +43,12 @@ def fit(
       counts: {core: millions of cycles of a training step, by estimate}.
     """
     manifest = artifact.manifest
-    memory = manifest.memory[contract.TRAIN]["total"] / 2**20
-    state = sum(spec.bytes for spec in manifest.state)
-    stored = (len(artifact.model) + CHECKPOINTS * state) / 2**20
+    whole = needs(artifact)
     problems = []
-    if memory > device.memory_mb:
-        problems.append(f"a step takes {memory:.0f} MB of {device.memory_mb:g}")
-    if stored > device.storage_mb:
-        problems.append(f"{stored:.0f} MB are stored of {device.storage_mb:g}")
+    if whole.train_mb > device.memory_mb:
+        problems.append(f"a step takes {whole.train_mb:.0f} MB of {device.memory_mb:g}")
+    if whole.stored_mb > device.storage_mb:
+        problems.append(f"{whole.stored_mb:.0f} MB are stored of {device.storage_mb:g}")
     share = None
     if device.core in counts and device.sensor.rows_per_second:
         rows = manifest.signature(contract.TRAIN).inputs[0].shape[0]

@@ -9,12 +9,14 @@ ABOUT = """\
 Structures that were published elsewhere, rebuilt at a small size and compiled as their
 source does; each is saved by Keras 3 and by tf_keras, and learns by what the file says.
 Then one step is compared with `train_on_batch` of the Keras that saved the file, its
-optimizer fresh alike, dropout and augmentation left out. The error is that of the worst
-weight, relative to its tensor's largest update, a rounding of the weight aside; the
-limit is 1e-5, or 4 times what Keras' own step changes by when the rows come in another
-order and the inputs move by their last bit, at most a quarter. Updates that change by a
-quarter then are noise, such as those of a bias before a batch norm by Adam; how many
-tensors were nothing else stands in brackets. Seconds are of the whole export."""
+optimizer fresh alike, dropout and augmentation left out, and the gradients of tables
+whole (of an id that comes several times Keras 3 squares each gradient, tf_keras and we
+their sum). The error is that of the worst weight, relative to its tensor's largest
+update, a rounding of the weight aside; the limit is 1e-5, or 4 times what Keras' own
+step changes by when the rows come in another order and the inputs move by their last
+bit, at most a quarter. Tensors of which a tenth changes by a quarter of their update
+then are noise, such as a bias before a batch norm by Adam; how many were nothing else
+stands in brackets. Seconds are of the whole export."""
 HEAD = ("model, rows", "source", "parameters", "Keras 3", "s", "tf_keras", "s")
 NAMES = dict(zip(FLAVOURS, ("Keras 3", "tf_keras"), strict=True))
 

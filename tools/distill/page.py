@@ -17,8 +17,8 @@ temperature or bound and nothing else. Every run is LiteRT on one thread. The fr
 teacher was trained once, in Keras; SwitOKD and the arms called online have the
 student's real-valued twin as teacher, from the student's weights. Artifacts are
 converted without the gate, which the tests run on each kind of arm. `--full` adds what
-takes hours: the signs for 1,400 steps with every arm, ResNet-20 of its own width for
-4,000, CIFAR-10."""
+takes hours: the signs for 1,400 steps with every arm, the net of 20 layers in its own
+width for 4,000, CIFAR-10."""
 
 ARMS = """\
 `student alone` has labels only; `T = ...` soft targets at that temperature and labels

@@ -121,6 +121,11 @@ class Study:
         except (DataError, OSError) as error:
             self.skipped[case.name] = str(error)
             return None
+        noted = self.folder / "teachers" / f"{case.name.replace(' ', '_')}.json"
+        known = self._known(noted)
+        wanted = [(a, n) for a in case.arms for n in range(self._seeds(case))]
+        if known and all(self._known_run(case, *one) for one in wanted):
+            return known
         place = self._place(case)
         made = [arm.artifact for arm in case.artifacts]
         there = all((place / name).exists() for name in made)
@@ -138,7 +143,7 @@ class Study:
                 self.skipped[case.name] = str(error)
                 self.say(f"{case.name}: {error}")
                 return None
-        return json.loads(about.read_text())
+        return self._note(noted, json.loads(about.read_text()))
 
     def _runs(self, case: cases.Case) -> list[dict]:
         with concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as pool:
@@ -156,18 +161,10 @@ class Study:
 
     def _one(self, case: cases.Case, arm: cases.Arm, seed: int) -> dict | None:
         """Returns a run's record; None, and why in `skipped`, where it failed."""
-        name = f"{case.name}, {arm.name}, seed {seed}"
-        path = self.folder / "runs" / f"{name.replace(' ', '_')}.json"
-        facts = {
-            "case": case.name,
-            "arm": arm.name,
-            "seed": seed,
-            "settings": dict(arm.settings),
-            "steps": self.plan.steps or case.steps,
-        }
-        known = self._known(path)
-        if known is not None and all(known[key] == facts[key] for key in facts):
+        if known := self._known_run(case, arm, seed):
             return known
+        facts = self._facts(case, arm, seed)
+        name = _name(facts)
         job = json.dumps({**facts, "folder": str(self._place(case))})
         script = [sys.executable, "-m", "tools.distill.training", job]
         try:
@@ -177,7 +174,27 @@ class Study:
             self.say(f"{name}: {error}")
             return None
         self.say(f"{name}: {found['accuracy']:.4f}, {found['wall_s']:.0f} s")
-        return self._note(path, {**facts, **found})
+        return self._note(self._record(facts), {**facts, **found})
+
+    def _facts(self, case: cases.Case, arm: cases.Arm, seed: int) -> dict:
+        """Returns what tells a run from others."""
+        return {
+            "case": case.name,
+            "arm": arm.name,
+            "seed": seed,
+            "settings": dict(arm.settings),
+            "steps": self.plan.steps or case.steps,
+        }
+
+    def _record(self, facts: dict) -> pathlib.Path:
+        return self.folder / "runs" / f"{_name(facts).replace(' ', '_')}.json"
+
+    def _known_run(self, case: cases.Case, arm: cases.Arm, seed: int) -> dict | None:
+        """Returns the record of a run that is not to be made again."""
+        facts = self._facts(case, arm, seed)
+        known = self._known(self._record(facts))
+        same = known is not None and all(known[key] == facts[key] for key in facts)
+        return known if same else None
 
     def _known(self, path: pathlib.Path) -> dict | None:
         """Returns what a file has, if this library made it or any will do."""
@@ -190,3 +207,7 @@ class Study:
         path.parent.mkdir(parents=True, exist_ok=True)
         records.write(path, {"library": self.library, **found})
         return json.loads(path.read_text())
+
+
+def _name(facts: dict) -> str:
+    return f"{facts['case']}, {facts['arm']}, seed {facts['seed']}"

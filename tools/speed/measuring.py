@@ -25,7 +25,8 @@ def arguments() -> tuple:
 def measure(step: Callable[[], float], seconds: float, before_mb: float) -> dict:
     """Returns the first losses, times of a step, memory above import, and the load.
 
-    `others` says how many cores other processes kept busy while the times were taken.
+    `cpu_ms` is the process' CPU time, on all of its threads. `others` says how many
+    cores other processes kept busy while the times were taken.
 
     Args:
       step: trains once and returns the loss.
@@ -33,14 +34,17 @@ def measure(step: Callable[[], float], seconds: float, before_mb: float) -> dict
       before_mb: resident memory once the engine was imported.
     """
     losses = [float(step()) for _ in range(WARM_UP)]
-    times, begin, busy = [], time.perf_counter(), _busy_elsewhere_s()
+    times, cpu = [], []
+    begin, busy = time.perf_counter(), _busy_elsewhere_s()
     while time.perf_counter() < begin + seconds or len(times) < LEAST_STEPS:
-        start = time.perf_counter()
+        start, worked = time.perf_counter(), time.process_time()
         float(step())
         times.append((time.perf_counter() - start) * 1e3)
+        cpu.append((time.process_time() - worked) * 1e3)
     others = (_busy_elsewhere_s() - busy) / (time.perf_counter() - begin)
     memory = peak_mb() - before_mb
     result = {"losses": losses, "ms": float(np.median(times)), "least_ms": min(times)}
+    result["cpu_ms"] = float(np.median(cpu))
     return {**result, "memory_mb": memory, "others": max(others, 0.0)}
 
 

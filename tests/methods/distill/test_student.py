@@ -12,7 +12,7 @@ from tflite_odl.builtin.lowering import Pass, Rows
 from tflite_odl.builtin.plan import candidates, plan
 from tflite_odl.builtin.quantizers.rewrite import quantized
 from tflite_odl.errors import ModelError
-from tflite_odl.methods.distill.student import named, parse, schemes
+from tflite_odl.methods.distill.student import named, parse, schemes, tied_maxima
 from tflite_odl.proof.references.quantized import QuantizedModel
 from tflite_odl.reading import rebuild
 from tflite_odl.reading.copies import float64_copy
@@ -163,6 +163,20 @@ def test_values_that_are_never_negative_have_no_signs():
 def test_what_is_unknown_is_named(spec, message):
     with pytest.raises(ModelError, match=message):
         student(dense_net(), spec)
+
+
+def test_maxima_of_sums_of_signs_are_named():
+    """Not those of real sums, nor where a shortcut adds real values to the sums."""
+    inputs = kl.Input((8, 8, 2))
+    x = kl.ReLU()(kl.BatchNormalization()(kl.Conv2D(4, 3, name="stem")(inputs)))
+    x = kl.MaxPooling2D(2, name="real")(x)
+    y = kl.BatchNormalization()(kl.Conv2D(4, 3, padding="same", name="binary")(x))
+    y = kl.MaxPooling2D(2, 1, "same", name="tied")(kl.ReLU()(y))
+    z = kl.BatchNormalization()(kl.Conv2D(4, 3, padding="same", name="binary2")(y))
+    z = kl.GlobalMaxPooling2D(name="carried")(kl.Add()([kl.ReLU()(z), x]))
+    model = tf_keras.Model(inputs, kl.Dense(3, name="head")(z))
+    assert tied_maxima(student(model, "binary")[0]) == ["tied"]
+    assert tied_maxima(student(model, "Conv2D:w1a32")[0]) == []
 
 
 @pytest.mark.parametrize("text", ["w1a1", "wta32", "w32a4", "w4a8", "w2a32"])

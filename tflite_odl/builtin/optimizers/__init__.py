@@ -1,5 +1,6 @@
 """Optimizers as pure functions: state in, state out, with Keras' arithmetic."""
 
+from tflite_odl.builtin.optimizers.adagrad import Adagrad
 from tflite_odl.builtin.optimizers.adam import Adam, AdamW, AMSGrad
 from tflite_odl.builtin.optimizers.base import RANGES, Optimizer, slot_name
 from tflite_odl.builtin.optimizers.gradients import (
@@ -22,6 +23,7 @@ from tflite_odl.builtin.optimizers.rmsprop import (
 __all__ = [
     "OPTIMIZERS",
     "RANGES",
+    "SQUARES",
     "SUM",
     "Adam",
     "Gathered",
@@ -35,6 +37,9 @@ __all__ = [
     "squared_norm",
 ]
 
+# Slots that gather squares of gradients.
+SQUARES = ("second_moment", "largest_second_moment", "mean_square", "square_sum")
+
 OPTIMIZERS: dict[str, type[Optimizer]] = {
     "sgd": SGD,
     "momentum": Momentum,
@@ -45,4 +50,5 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
     "rmsprop": RMSprop,
     "rmsprop_momentum": RMSpropMomentum,
     "rmsprop_centered": RMSpropCentered,
+    "adagrad": Adagrad,
 }

@@ -35,8 +35,11 @@ class Findings:
       parity: rows of the matrix.
       counts: of signatures on an emulated core.
       goldens: how many hold, of how many.
+      phone: of a run on a real one: its `device`, why it got this artifact (`reasons`),
+        its `engine`, `goldens`, `before`, `after`, and how both runs are `compared`.
       update: what another artifact took over amid the run, as `desk.phone.Update` has
         it; {} without one.
+      pictures: {buffer: data URI} of the images it holds; only where asked for.
     """
 
     artifact: dict[str, Any]
@@ -54,7 +57,9 @@ class Findings:
     parity: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     counts: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     goldens: dict[str, int] = dataclasses.field(default_factory=dict)
+    phone: dict[str, Any] = dataclasses.field(default_factory=dict)
     update: dict[str, Any] = dataclasses.field(default_factory=dict)
+    pictures: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def about(artifact: Artifact) -> dict[str, Any]:

@@ -31,7 +31,9 @@ def page(found: Findings) -> str:
         _head(found),
         _section("Ready to ship?", _verdicts(verdicts(found))),
         _section("Learning", _learning(found)),
+        _section("What the buffers hold", _pictures(found)),
         _section("Time", _time(found)),
+        _section("On the phone", _phone(found)),
         _section("Memory and storage", _memory(found)),
         _section("Runtimes and processors", _parity(found)),
         _section("The emulated phone", _device(found)),
@@ -104,6 +106,14 @@ def _named(metric: str) -> str:
     return told.get(metric, metric.replace("_", " ")) + ", by batch"
 
 
+def _pictures(found: Findings) -> str:
+    return "".join(
+        f'<figure><img class="strip" src="{uri}" alt="{_text(name)}">'
+        f"<figcaption>{_text(name)}, at the end of the run</figcaption></figure>"
+        for name, uri in found.pictures.items()
+    )
+
+
 def _time(found: Findings) -> str:
     parts = []
     if found.calls:
@@ -137,6 +147,32 @@ def _time(found: Findings) -> str:
             "seconds.</p>"
         )
     return "".join(parts)
+
+
+def _phone(found: Findings) -> str:
+    """Returns both runs side by side, what the phone is, and why it got this file."""
+    if not found.phone:
+        return ""
+    compared, device = found.phone["compared"], found.phone["device"]
+    rows = [("train, median ms", compared["host_ms"], compared["phone_ms"])]
+    for when, here in (("before", found.before), ("after", found.after)):
+        there = found.phone.get(when) or {}
+        rows += [
+            (f"{name} on held-out rows, {when}", here[name], there[name])
+            for name in sorted(here.keys() & there.keys())
+            if isinstance(here[name], (int, float))
+        ]
+    told = [f"<li>{_text(reason)}</li>" for reason in found.phone["reasons"]]
+    parts = [_table(("", "this desk", device["model"]), rows)]
+    if compared["worst"] is not None:
+        parts.append(
+            f"<p>Losses of {compared['batches']} batches differ by at most "
+            f"{compared['worst']:.2g}, those of the first ten by "
+            f"{compared['first']:.2g}. Rounding alone lets two machines part.</p>"
+        )
+    parts.append(f"<p>{_text(found.phone.get('engine'))}</p><ul>{''.join(told)}</ul>")
+    known = [(name, value) for name, value in device.items() if value is not None]
+    return "".join(parts) + _table(("the phone", ""), [(n, str(v)) for n, v in known])
 
 
 def _memory(found: Findings) -> str:

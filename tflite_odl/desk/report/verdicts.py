@@ -33,6 +33,7 @@ def verdicts(found: Findings) -> list[Verdict]:
         _stock(found),
         _goldens(found),
         _processors(found),
+        _phone(found),
         _memory(found),
         _storage(found),
         _time(found),
@@ -78,6 +79,21 @@ def _processors(found: Findings) -> Verdict:
         return Verdict(question, NO, f"not on {', '.join(off)}: see the matrix")
     places = ", ".join(row["place"] for row in found.parity)
     return Verdict(question, YES, f"within float32's order of sums on {places}")
+
+
+def _phone(found: Findings) -> Verdict:
+    question = "Does a real phone learn what this desk does?"
+    if not found.phone:
+        return Verdict(question, UNKNOWN, "no phone was asked: tools/deploy.py")
+    goldens, compared = found.phone.get("goldens") or {}, found.phone["compared"]
+    passed, whole = goldens.get("passed", 0), goldens.get("all", 0)
+    held = f"{passed} of {whole} golden outputs hold there"
+    if compared["first"] is None:
+        held += ", no batch has a loss to compare"
+    else:
+        held += f", losses begin within {compared['first']:.2g} of this desk's"
+    answer = YES if compared["agrees"] and passed == whole > 0 else NO
+    return Verdict(question, answer, held)
 
 
 def _memory(found: Findings) -> Verdict:

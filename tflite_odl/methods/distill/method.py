@@ -127,6 +127,13 @@ class Distill(Supervised):
         theirs = {n.removeprefix(PREFIX): c for n, c in theirs.items()}
         self.teacher = self._make_teacher(teacher_model, theirs)
         self._check_fit()
+        if tied := student.tied_maxima(self.network.graph):
+            warnings.warn(
+                f"layers {tied} take maxima of a binary layer's sums, many of which "
+                "are equal: the proof may fail; pool averages there, or give the layer "
+                "before more bits",
+                stacklevel=2,
+            )
         self.notes += (student.summary(self.schemes, self.network.graph),)
         if self.config.optimizer in SLOW:
             self.notes += (f"{self.config.optimizer} {MOVES_SLOWLY}",)

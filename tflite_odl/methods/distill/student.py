@@ -8,10 +8,11 @@ from collections.abc import Mapping
 
 from tflite_odl.builtin.graph import Graph
 from tflite_odl.builtin.quantizers.rewrite import Scheme
-from tflite_odl.builtin.quantizers.weights import OPS, WeightQuantizer
+from tflite_odl.builtin.quantizers.weights import OPS, QUANTIZER, WeightQuantizer
 from tflite_odl.errors import ModelError
 
 REAL = 32
+MAXIMA = ("max_pool", "max_pool1d", "global_max_pool", "global_max_pool1d")
 # Specifications by name, each of every layer with a kernel.
 NAMED = {
     "binary": "w1a1",
@@ -66,6 +67,26 @@ def schemes(
                     "DepthwiseConv and a Conv layer of size 1 instead"
                 )
     return {node.name: chosen[node.layer] for node in places if node.layer in chosen}
+
+
+def tied_maxima(graph: Graph) -> list[str]:
+    """Returns the layers of a quantized graph that take maxima of sums of signs.
+
+    Of neighbouring sums many are equal but for their rounding, and which of them passes
+    the gradient hangs on that: two runtimes rarely agree.
+    """
+    nodes = {node.name: node for node in graph.nodes}
+    found = []
+    for node in graph.nodes:
+        if node.op not in MAXIMA:
+            continue
+        source = nodes[node.inputs[0]]
+        while source.op not in OPS and len(source.inputs) == 1:
+            source = nodes[source.inputs[0]]
+        reads = [nodes[name].op for name in source.inputs]
+        if source.op in OPS and QUANTIZER in source.attributes and reads == ["sign"]:
+            found.append(node.layer)
+    return list(dict.fromkeys(found))
 
 
 def summary(schemes: Mapping[str, Scheme], graph: Graph) -> str:

@@ -25,6 +25,7 @@ KERAS_OPTIMIZERS = {
     "rmsprop": RMSprop,
     "rmsprop_momentum": RMSprop,
     "rmsprop_centered": functools.partial(RMSprop, centered=True),
+    "adagrad": tf_keras.optimizers.Adagrad,
 }
 
 

@@ -33,7 +33,7 @@ from tflite_odl.proof.references.seen import seen
 from tflite_odl.reading import rebuild
 from tflite_odl.reading.copies import float32_copy, float64_copy
 from tflite_odl.reading.graph import variables
-from tflite_odl.reading.penalties import OfLearning, regularized
+from tflite_odl.reading.penalties import regularized
 
 # Of a constrained weight, float32 steps that are rounding: a sum of squares and its
 # root, epsilon, a quotient and a product, and the two terms of a rate.
@@ -117,9 +117,9 @@ class KerasReference(Reference):
         """Switches off what Keras 3 penalizes only while it learns."""
         learning = {id(variable) for variable in self.learning}
         for path, layer in rebuild.all_layers(self.model):
-            for variable, regularizer, _ in regularized(layer, path):
-                if isinstance(regularizer, OfLearning):
-                    regularizer.counts = id(variable) in learning
+            for term in regularized(layer, path):
+                if term.of_learning:
+                    term.regularizer.counts = id(term.variable) in learning
 
     def make_loss(self):
         """Returns the loss in Keras; methods that have another one need none here."""

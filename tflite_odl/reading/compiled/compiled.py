@@ -13,7 +13,7 @@ from typing import Any
 
 import tf_keras
 
-from tflite_odl.reading import outputs
+from tflite_odl.reading import outputs, rebuild
 from tflite_odl.reading.compiled import losses, optimizers, state
 from tflite_odl.reading.config import SavedModel
 
@@ -91,6 +91,29 @@ def of_model(model: tf_keras.Model) -> Compiled | None:
         return state.of_optimizer(model.optimizer, model, trained)
 
     return _made(f"model {model.name!r}", tf_keras, config, model, read_state)
+
+
+def note_on_tables(compiled: Compiled | None, model: tf_keras.Model) -> list[str]:
+    """Returns a note where Keras 3's fit would move a table by other steps.
+
+    Its gradient is a list of ids and rows there. An optimizer that divides by the root
+    of squares squares each of these rows, and so sums the squares of an id that comes
+    several times in a batch, where tf_keras, and every paper, squares the sum.
+    """
+    if compiled is None or compiled.api is tf_keras or compiled.optimizer_name == "SGD":
+        return []
+    tables = [
+        repr(path)
+        for path, layer in rebuild.all_layers(model)
+        if isinstance(layer, tf_keras.layers.Embedding) and layer.trainable
+    ]
+    if not tables:
+        return []
+    return [
+        f"{', '.join(tables)} (Embedding): of an id that comes several times in a "
+        f"batch Keras 3's {compiled.optimizer_name} squares each gradient; here, as in "
+        "tf_keras, their sum is squared"
+    ]
 
 
 def keras_of(saved: SavedModel) -> Any:

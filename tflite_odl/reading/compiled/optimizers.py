@@ -44,6 +44,7 @@ KERAS_SLOTS: Mapping[str, Mapping[str, str]] = {
     "rmsprop": {"mean_square": "_velocities"},
     "rmsprop_momentum": {"mean_square": "_velocities", "momentum": "_momentums"},
     "rmsprop_centered": {"mean_square": "_velocities", "mean": "_average_gradients"},
+    "adagrad": {"square_sum": "_accumulators"},
 }
 _SCALING = ("LossScaleOptimizer", "LossScaleOptimizerV3")
 _INSTEAD = "say which with optimizer (--optimizer)"
@@ -102,7 +103,7 @@ def options(api: Any, identifier: Any, where: str) -> dict[str, Any]:
     kind = type(optimizer).__name__ if known else optimizer
     named = f"{where} was compiled with optimizer {kind}"
     legacy = ".legacy." in type(optimizer).__module__
-    if kind not in _READERS or (legacy and kind == "RMSprop"):
+    if kind not in _READERS or (legacy and kind in ("RMSprop", "Adagrad")):
         kinds = ", ".join(_READERS)
         form = f"legacy {kind}" if legacy else kind
         raise ModelError(
@@ -192,6 +193,10 @@ def _rmsprop(config: Mapping[str, Any], named: str) -> tuple[str, dict[str, floa
     return "rmsprop", _numbers(config, "rho", "epsilon")
 
 
+def _adagrad(config: Mapping[str, Any], named: str) -> tuple[str, dict[str, float]]:
+    return "adagrad", _numbers(config, "epsilon")
+
+
 _ADAM = "beta_1 beta_2 epsilon amsgrad"
 # Of each class: its own keys, and what they come to.
 _READERS: Mapping[str, tuple[str, Callable[..., tuple[str, dict[str, float]]]]] = {
@@ -199,4 +204,5 @@ _READERS: Mapping[str, tuple[str, Callable[..., tuple[str, dict[str, float]]]]] 
     "Adam": (_ADAM, _adam),
     "AdamW": (_ADAM, _adamw),
     "RMSprop": ("rho momentum epsilon centered", _rmsprop),
+    "Adagrad": ("epsilon", _adagrad),
 }

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -28,12 +29,18 @@ def multi_head(context) -> list[str]:
     if given.get("key") is not None:
         key, key_mask = context.argument(given["key"])
     shapes = [context.builder.shape(name) for name in (query, key, value)]
-    if {len(shape) for shape in shapes} != {2}:
+    places = shapes[0][:-1]
+    if len({len(shape) for shape in shapes}) > 1 or not places:
         raise context.refuse(f"inputs of shapes {shapes}", "inputs [B, T, C]")
-    (queries, _), (keys, _), _ = shapes
-    if tuple(layer._attention_axes) != (1,):
-        what = f"attention_axes={layer._attention_axes}, not over the steps"
-        raise context.refuse(what, "(1,)")
+    if tuple(layer._attention_axes) != tuple(range(1, len(shapes[0]))):
+        what = f"attention_axes={layer._attention_axes}, not over all steps"
+        raise context.refuse(what, "attention_axes=None")
+    if len(places) > 1:
+        _check_plain(context, given, (context.mask, value_mask, key_mask))
+        three = (query, key, value)
+        rows = {name: _in_a_row(context, name) for name in dict.fromkeys(three)}
+        query, key, value = (rows[name] for name in three)
+    queries, keys = (context.builder.shape(name)[0] for name in (query, key))
     heads, size = layer._num_heads, layer._key_dim
     q = _projected(context, query, layer._query_dense, "query")
     q = context.node(
@@ -48,10 +55,10 @@ def multi_head(context) -> list[str]:
     scores = context.node(
         "matmul", [q, k], (heads, queries, keys), {"transpose": True}, suffix="/scores"
     )
-    rows = [context.mask] if context.mask else []
+    marked = [context.mask] if context.mask else []
     columns = [mask for mask in (value_mask, key_mask) if mask]
     causal = bool(given.get("use_causal_mask"))
-    allowed = _allowed(context, rows, columns, (queries, keys))
+    allowed = _allowed(context, marked, columns, (queries, keys))
     if (explicit := given.get("attention_mask")) is not None:
         mask = _explicit(context, explicit, whole=causal or allowed is not None)
         allowed = _and(context, allowed, mask)
@@ -62,15 +69,35 @@ def multi_head(context) -> list[str]:
         "permute", [y], (queries, heads, size), {"order": order}, suffix="/joined"
     )
     dense = layer._output_dense
+    shape = (queries, *dense.kernel.shape[2:])
     y = context.node(
         "contraction",
         [y],
-        (queries, *dense.kernel.shape[2:]),
+        shape,
         {"contracted": 2},
         {"kernel": dense.kernel, "bias": dense.bias},
         suffix="/output",
     )
+    if len(places) > 1:
+        whole = (*places, *shape[1:])
+        y = context.node("reshape", [y], whole, {"input": shape}, suffix="/places")
     return [y, weights] if given.get("return_attention_scores") else [y]
+
+
+def _check_plain(context, given: Mapping[str, Any], found: Sequence[Any]) -> None:
+    """Raises ModelError for what is built for steps along one axis only."""
+    names = ("attention_mask", "use_causal_mask", "return_attention_scores")
+    said = [name for name in names if given.get(name) not in (None, False)]
+    if said or any(found):
+        what = said[0] if said else "a mask"
+        raise context.refuse(f"{what} with steps along several axes", "[B, T, C]")
+
+
+def _in_a_row(context, source: str) -> str:
+    """Adds [..., C] as [T, C]."""
+    shape = context.builder.shape(source)
+    flat = (math.prod(shape[:-1]), shape[-1])
+    return context.node("reshape", [source], flat, {"input": shape}, suffix="/in_a_row")
 
 
 def _projected(context, source: str, dense, role: str) -> str:

@@ -7,6 +7,11 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
+# Rows that statistics are taken of.
+ROWS = 64
+
 
 @dataclasses.dataclass(frozen=True)
 class Kit:
@@ -37,6 +42,30 @@ class Kit:
         """Returns a rate of dropout or noise within a layer."""
         return 0.0 if self.quiet else rate
 
+    def settled(self, base: Any, scale: float) -> Any:
+        """Returns a net with fresh weights, the statistics of its batch norms those of
+        random rows: with those that they begin with, a deep net's signal dies out. Its
+        dropout, which frozen nets draw too, is left out if asked for.
+
+        Args:
+          base: whose norms have moved by nothing so far.
+          scale: of the rows.
+        """
+        kind = self.layers.BatchNormalization
+        norms = [layer for layer in base.layers if isinstance(layer, kind)]
+        momentum = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.momentum = 0.0
+        shape = (ROWS, *base.inputs[0].shape[1:])
+        rows = np.random.default_rng(0).normal(0, scale, shape).astype("float32")
+        base(rows, training=True)
+        for norm, usual in zip(norms, momentum, strict=True):
+            norm.momentum = usual
+        for layer in base.layers if self.quiet else ():
+            if isinstance(layer, self.layers.Dropout):
+                layer.rate = 0.0
+        return base
+
     def model(self, inputs: Any, outputs: Any, loss: Any, optimizer: Any = "adam"):
         """Returns a compiled model; `loss` and `optimizer` as Keras takes them."""
         found = self.api.Model(inputs, outputs)
@@ -61,6 +90,7 @@ class Design:
       build: kit -> compiled model.
       batch: rows of a step.
       high: input name -> one more than its largest whole number; "" for every input.
+      scale: of real values.
       labels: how many classes, 0 for real values, 1 for zeros and ones.
       one_hot: whether Keras' loss takes classes as one-hot rows.
     """
@@ -71,6 +101,7 @@ class Design:
     build: Callable[[Kit], Any]
     batch: int = 4
     high: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    scale: float = 1.0
     labels: int = 0
     one_hot: bool = False
 

@@ -6,6 +6,8 @@ from tools.coverage.designs.design import Kit, Room
 
 ROOM = Room("images")
 KERAS = "https://keras.io/examples/vision/"
+# Of nets that scale pixels themselves.
+PIXELS = 128.0
 TENSORFLOW = "https://www.tensorflow.org/tutorials/"
 
 
@@ -68,12 +70,18 @@ def _mobilenet(kit: Kit, shape=(32, 32, 3)):
 
 
 @ROOM.of(
-    KERAS + "image_classification_efficientnet_fine_tuning/", labels=5, one_hot=True
+    KERAS + "image_classification_efficientnet_fine_tuning/",
+    labels=5,
+    one_hot=True,
+    scale=PIXELS,
 )
 def efficientnet_top(kit: Kit):
     L, x = kit.layers, kit.api.Input((32, 32, 3))
-    base = kit.api.applications.EfficientNetB0(
-        include_top=False, input_tensor=x, weights=None
+    base = kit.settled(
+        kit.api.applications.EfficientNetB0(
+            include_top=False, input_tensor=x, weights=None
+        ),
+        PIXELS,
     )
     base.trainable = False
     y = L.BatchNormalization()(L.GlobalAveragePooling2D()(base.output))

@@ -7,9 +7,11 @@ import java.util.List;
 import java.util.Map;
 import org.tfliteodl.ArtifactException;
 import org.tfliteodl.CheckpointException;
+import org.tfliteodl.OdlException;
 import org.tfliteodl.contract.Dtype;
 import org.tfliteodl.contract.Json;
 import org.tfliteodl.contract.JsonException;
+import org.tfliteodl.contract.Manifest;
 import org.tfliteodl.contract.Names;
 import org.tfliteodl.contract.Tensor;
 import org.tfliteodl.host.Artifact;
@@ -45,22 +47,41 @@ public final class Bake {
    * @throws CheckpointException the state lacks a tensor, or makes a weight that is not finite
    */
   public static ByteBuffer bake(Artifact artifact, Map<String, Tensor> state) {
-    Json json = artifact.manifest().json();
-    Json serving = json.has("serving") ? json.get("serving") : null;
-    if (serving == null || serving.fields().isEmpty()) {
-      throw new ArtifactException(
-          "the artifact was exported without a serving twin: export it again");
+    return patched(artifact.file(Names.SERVING_FILE), artifact.manifest(), state);
+  }
+
+  /**
+   * Returns a copy of a twin with the weights that a state makes.
+   *
+   * @param model the twin, as it was shipped
+   * @param manifest says where its weights lie
+   * @param state by name
+   * @throws ArtifactException the twin is not the manifest's
+   * @throws CheckpointException the state lacks a tensor, or makes a weight that is not finite
+   */
+  public static ByteBuffer patched(ByteBuffer model, Manifest manifest, Map<String, Tensor> state) {
+    Json json = manifest.json();
+    try {
+      Json serving = json.has("serving") ? json.get("serving") : null;
+      if (serving == null || serving.fields().isEmpty()) {
+        throw new ArtifactException(
+            "the artifact was exported without a serving twin: export it again");
+      }
+      return patched(model, serving, state);
+    } catch (JsonException error) {
+      throw new ArtifactException("the manifest's `serving`: " + error.getMessage(), error);
     }
-    return patched(artifact.file(Names.SERVING_FILE), serving, state);
   }
 
   /** Returns a copy of a twin with the weights that a state makes. */
   static ByteBuffer patched(ByteBuffer model, Json serving, Map<String, Tensor> state) {
     try {
       return new Bake(serving).patched(model, state);
-    } catch (JsonException | ArithmeticException | IndexOutOfBoundsException error) {
-      throw new ArtifactException(
-          "the manifest's `serving` is incomplete: " + error.getMessage(), error);
+    } catch (OdlException error) {
+      throw error;
+    } catch (RuntimeException error) {
+      // What a formula of any content can raise: places, axes or names that are none.
+      throw new ArtifactException("the manifest's `serving` makes nothing: " + error, error);
     }
   }
 

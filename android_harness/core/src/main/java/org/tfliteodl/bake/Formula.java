@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import org.tfliteodl.contract.Json;
+import org.tfliteodl.contract.JsonException;
 
 /**
  * How one weight of a serving graph is made of weights of the training graph.
@@ -14,6 +15,8 @@ import org.tfliteodl.contract.Json;
  * is what the steps make of the bias, one after the other: float32, in this order.
  */
 final class Formula implements Recipe {
+  private static final int MOST_CHANNELS = 1 << 24;
+
   private final boolean isKernel;
   private final String kernel;
   private final String bias;
@@ -29,6 +32,9 @@ final class Formula implements Recipe {
     bias = name(json, "bias");
     channels = new Channels(json.get("axes").ints());
     count = json.get("channels").integer();
+    if (count < 1 || count > MOST_CHANNELS) {
+      throw new JsonException("a weight has no " + count + " channels");
+    }
     for (Json one : json.get("steps").list()) {
       steps.add(Fold.read(one));
     }

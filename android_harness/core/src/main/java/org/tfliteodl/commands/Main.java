@@ -11,6 +11,7 @@ import org.tfliteodl.OdlException;
  * prove ARTIFACT THREADS                   repeats the goldens, prints JSON
  * train ARTIFACT STREAM FOLDER STEPS EVERY THREADS  test-then-train, goes on where it was
  * bake ARTIFACT CHECKPOINT OUT             writes the serving twin
+ * describe ARTIFACT [KEY]                  checks it, the signature too where a key is given
  * </pre>
  */
 public final class Main {
@@ -37,10 +38,12 @@ public final class Main {
       Train.run(rest);
     } else if (command.equals("bake") && rest.length == 3) {
       BakeCommand.run(rest[0], rest[1], rest[2]);
+    } else if (command.equals("describe") && (rest.length == 1 || rest.length == 2)) {
+      Describe.run(rest[0], rest.length == 2 ? rest[1] : null);
     } else {
       throw new OdlException(
           "needs replay JOB, prove ARTIFACT THREADS, train ARTIFACT STREAM FOLDER STEPS EVERY "
-              + "THREADS, or bake ARTIFACT CHECKPOINT OUT, got " + Arrays.toString(arguments));
+              + "THREADS, bake ARTIFACT CHECKPOINT OUT, or describe ARTIFACT [KEY], got " + Arrays.toString(arguments));
     }
   }
 

@@ -103,7 +103,9 @@ final class JsonReader {
     expect('"');
     StringBuilder found = new StringBuilder();
     while (peek() != '"') {
-      char next = text.charAt(at++);
+      char next = peek();
+      at++;
+      // NUL, the end of the text, is one, too.
       if (next < ' ') {
         throw wrong("no control character");
       }

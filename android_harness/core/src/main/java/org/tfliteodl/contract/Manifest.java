@@ -20,6 +20,16 @@ public final class Manifest {
   private final Map<String, String> files;
   private final Json json;
 
+  private Manifest(Manifest whole, String signature) {
+    artifactId = whole.artifactId;
+    method = whole.method;
+    signatures = Collections.singletonMap(signature, whole.signature(signature));
+    state = Collections.emptyList();
+    classes = whole.classes;
+    files = whole.files;
+    json = whole.json;
+  }
+
   private Manifest(Json json) {
     this.json = json;
     artifactId = json.get("artifact_id").text();
@@ -147,6 +157,11 @@ public final class Manifest {
   /** Returns everything the manifest says, as it was read. */
   public Json json() {
     return json;
+  }
+
+  /** Returns what a runtime needs to know of a serving twin: `infer` alone, and no state. */
+  public Manifest ofTwin() {
+    return new Manifest(this, Names.INFER);
   }
 
   /** Whether two manifests say the same; of what is shipped beside the model they need not. */

@@ -23,6 +23,7 @@ public final class Names {
   public static final String MANIFEST_FILE = "manifest.json";
   public static final String SERVING_FILE = "serve.tflite";
   public static final String REJECTED_FILE = "REJECTED.txt";
+  public static final String SIGNATURE_FILE = "manifest.sig";
   public static final String GOLDENS_FOLDER = "goldens";
   public static final String METADATA_NAME = "tflite_odl.manifest";
 
@@ -31,7 +32,9 @@ public final class Names {
   public static final String LABEL = "label";
   public static final String COUNT = "count";
   public static final String ROW_WEIGHT = "row_weight";
-  /** The role of a state tensor that holds the user's raw data. */
+  /** Roles of tensors of the state: what is trained, and the user's raw data. */
+  public static final String WEIGHT = "weight";
+
   public static final String BUFFER = "buffer";
   /** How an output adds up over calls. */
   public static final String SUM = "sum";
@@ -39,7 +42,7 @@ public final class Names {
 
   static final List<String> ROLES =
       list(
-          "weight", "slot", BUFFER, "counter", "random", "hyperparameter", //
+          WEIGHT, "slot", BUFFER, "counter", "random", "hyperparameter", //
           FEATURE, LABEL, COUNT, ROW_WEIGHT);
   static final List<String> TOTALS = list(SUM, MEAN);
 

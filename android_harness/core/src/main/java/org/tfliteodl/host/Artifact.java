@@ -14,6 +14,7 @@ import org.tfliteodl.contract.Names;
 /** A model and its manifest: a folder, or one bare `.tflite` that describes itself. */
 public final class Artifact {
   private static final int MOST_REASON_BYTES = 1 << 20;
+  private static final int MOST_SIGNATURE_BYTES = 64;
 
   private final File folder;
   private final ByteBuffer model;
@@ -34,23 +35,45 @@ public final class Artifact {
    * @throws ContractException it follows another contract
    */
   public static Artifact open(File path) {
+    return open(path, null);
+  }
+
+  /**
+   * Reads an artifact that a key must have signed.
+   *
+   * @param path of a folder, or of a bare `.tflite`
+   * @param trusted null: no signature is asked for
+   * @throws ArtifactException missing, altered, rejected, or not signed; what and where is said
+   * @throws ContractException it follows another contract
+   */
+  public static Artifact open(File path, Trust trusted) {
     if (!FileIo.exists(path)) {
       throw new ArtifactException("no artifact at " + path);
     }
     if (!path.isDirectory()) {
       ByteBuffer model = FileIo.read(path, ArtifactException::new, FileIo.LARGEST_BYTES);
-      return new Artifact(null, model, Embedded.manifest(model, path.toString()));
+      Manifest manifest = Embedded.manifest(model, path.toString());
+      if (trusted != null) {
+        trusted.checkModel(model, path.toString());
+      }
+      return new Artifact(null, model, manifest);
     }
     checkNotRejected(path);
     File beside = new File(path, Names.MANIFEST_FILE);
-    Manifest manifest =
-        Manifest.parse(
-            FileIo.bytes(beside, ArtifactException::new, Embedded.MOST_MANIFEST_BYTES));
+    byte[] content =
+        FileIo.bytes(beside, ArtifactException::new, Embedded.MOST_MANIFEST_BYTES);
+    Manifest manifest = Manifest.parse(content);
     File file = new File(path, Names.MODEL_FILE);
     ByteBuffer model = FileIo.read(file, ArtifactException::new, FileIo.LARGEST_BYTES);
     verify(path, manifest, model);
     if (!Embedded.manifest(model, file.toString()).same(manifest)) {
       throw new ArtifactException(beside + " was altered: the model holds another one");
+    }
+    if (trusted != null) {
+      trusted.checkModel(model, file.toString());
+      File signature = new File(path, Names.SIGNATURE_FILE);
+      byte[] bytes = FileIo.bytes(signature, ArtifactException::new, MOST_SIGNATURE_BYTES);
+      trusted.checkManifest(content, bytes, beside.toString());
     }
     return new Artifact(path, model, manifest);
   }
@@ -138,7 +161,13 @@ public final class Artifact {
     return checkHash(folder, name, manifest.files().get(name), null);
   }
 
-  Runner load(Engine engine) {
-    return engine.load(model, manifest);
+  Running run(Engine engine) {
+    return new Running(model, manifest, engine);
+  }
+
+  /** Runs another model whose signatures are told by a part of the manifest. */
+  static Running run(ByteBuffer model, Manifest manifest, Engine engine) {
+    ModelCheck.check(model, manifest);
+    return new Running(model, manifest, engine);
   }
 }

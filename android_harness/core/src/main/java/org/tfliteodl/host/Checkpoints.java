@@ -170,6 +170,51 @@ public final class Checkpoints {
     return null;
   }
 
+  /**
+   * Returns what a checkpoint of any artifact holds.
+   *
+   * @param path of the file, or of a folder whose newest valid one is taken
+   * @throws CheckpointException missing, cut or altered
+   */
+  static Map<String, Tensor> tensors(File path) {
+    if (!path.isDirectory()) {
+      return read(path).tensors();
+    }
+    try {
+      return read(new File(path, NEWEST)).tensors();
+    } catch (CheckpointException error) {
+      if (!FileIo.exists(new File(path, BEFORE))) {
+        throw error;
+      }
+      return read(new File(path, BEFORE)).tensors();
+    }
+  }
+
+  /**
+   * Returns the names of the weights that another artifact's tensors can replace.
+   *
+   * @throws CheckpointException none agrees, or one that does is not finite
+   */
+  static List<String> fitting(Manifest manifest, Map<String, Tensor> given) {
+    List<String> found = new ArrayList<>();
+    for (TensorSpec one : manifest.state()) {
+      Tensor value = given.get(one.name());
+      if (value == null || !one.role().equals(Names.WEIGHT) || !one.fits(value)) {
+        continue;
+      }
+      String problem = one.misfit(value);
+      if (!problem.isEmpty()) {
+        throw new CheckpointException("the checkpoint's weights: " + problem);
+      }
+      found.add(one.name());
+    }
+    if (found.isEmpty()) {
+      throw new CheckpointException(
+          "no weight of the checkpoint has the name and shape of one here: it is of another model");
+    }
+    return found;
+  }
+
   private static long number(File file, Map<String, String> facts, String name) {
     String text = facts.get(name);
     if (!text.matches("[0-9]{1,15}")) {

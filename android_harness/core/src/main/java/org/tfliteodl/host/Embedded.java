@@ -39,6 +39,11 @@ final class Embedded {
    * @throws ArtifactException no TFLite model, or an offset leads out of the file
    */
   static int[] place(ByteBuffer model) {
+    return place(model, Names.METADATA_NAME);
+  }
+
+  /** Returns (start, length) of the buffer of a metadata entry, null without one. */
+  static int[] place(ByteBuffer model, String name) {
     ByteBuffer data = model.duplicate().order(ByteOrder.LITTLE_ENDIAN);
     if (data.limit() < 8 || data.getInt(4) != IDENTIFIER) {
       throw new ArtifactException("no TFLite model");
@@ -47,7 +52,7 @@ final class Embedded {
     long root = tables.follow(0);
     for (long i = 0; i < tables.count(root, MODEL_METADATA); i++) {
       long entry = tables.element(root, MODEL_METADATA, i);
-      if (tables.text(entry, METADATA_NAME).equals(Names.METADATA_NAME)) {
+      if (tables.text(entry, METADATA_NAME).equals(name)) {
         long index = tables.value(entry, METADATA_BUFFER, 4);
         long buffer = tables.element(root, MODEL_BUFFERS, index);
         long[] found = tables.vector(buffer, BUFFER_DATA, 1);

@@ -1,11 +1,11 @@
 package org.tfliteodl.host;
 
 /** Parts of JSON, appended to a text. */
-final class JsonWriter {
+public final class JsonWriter {
   private JsonWriter() {}
 
   /** Appends a text in quotes; what is not ASCII stays as it is. */
-  static StringBuilder text(StringBuilder to, String value) {
+  public static StringBuilder text(StringBuilder to, String value) {
     to.append('"');
     for (int i = 0; i < value.length(); i++) {
       char c = value.charAt(i);
@@ -24,7 +24,7 @@ final class JsonWriter {
   }
 
   /** Appends whole numbers, without a space. */
-  static StringBuilder ints(StringBuilder to, int[] values) {
+  public static StringBuilder ints(StringBuilder to, int[] values) {
     to.append('[');
     for (int i = 0; i < values.length; i++) {
       to.append(i == 0 ? "" : ",").append(values[i]);
@@ -33,7 +33,7 @@ final class JsonWriter {
   }
 
   /** Appends a number, null where it is not finite, without a fraction where it is whole. */
-  static StringBuilder number(StringBuilder to, double value, boolean whole) {
+  public static StringBuilder number(StringBuilder to, double value, boolean whole) {
     if (Double.isNaN(value) || Double.isInfinite(value)) {
       return to.append("null");
     }

@@ -26,13 +26,10 @@ import org.tfliteodl.contract.TensorSpec;
 public final class Session implements AutoCloseable {
   private final Artifact artifact;
   private final Manifest manifest;
-  private final Engine engine;
-  // Fair: a thread that trains in a loop would otherwise overtake those that wait.
-  private final ReentrantLock turn = new ReentrantLock(true);
+  private final Running running;
   private final ReentrantLock files = new ReentrantLock();
-  private Calls calls;
   private Claim claim;
-  private String failed = "";
+  private Map<String, Tensor> snapshot;
   private long position;
   // Whether what is enrolled was embedded before the last training.
   private boolean stale = true;
@@ -40,8 +37,7 @@ public final class Session implements AutoCloseable {
   private Session(Artifact artifact, Engine engine) {
     this.artifact = artifact;
     this.manifest = artifact.manifest();
-    this.engine = engine;
-    this.calls = new Calls(artifact.load(engine), manifest);
+    this.running = artifact.run(engine);
   }
 
   /**
@@ -67,15 +63,7 @@ public final class Session implements AutoCloseable {
   /** Frees the model and the claimed folder; the session cannot be used again. */
   @Override
   public void close() {
-    turn.lock();
-    try {
-      if (calls != null) {
-        calls.close();
-      }
-      calls = null;
-    } finally {
-      turn.unlock();
-    }
+    running.close();
     files.lock();
     try {
       release();
@@ -99,12 +87,12 @@ public final class Session implements AutoCloseable {
 
   /** Returns how many batches of the stream were consumed. */
   public long position() {
-    return locked(() -> position);
+    return running.locked(() -> position);
   }
 
   /** Returns how many training steps changed the state. */
   public int step() {
-    return locked(() -> saved().get("step").getInt(0));
+    return running.locked(() -> saved().get("step").getInt(0));
   }
 
   /** Returns tensors for the outputs of a signature, to be used again and again. */
@@ -126,16 +114,16 @@ public final class Session implements AutoCloseable {
     if (signature.equals(Names.RESTORE)) {
       checkState(inputs);
     }
-    return locked(
+    return running.locked(
         () -> {
-          if (signature.equals(Names.RESTORE) && !failed.isEmpty()) {
-            reload();
+          if (signature.equals(Names.RESTORE) && running.hasFailed()) {
+            running.reload();
           }
-          Call call = open().call(signature);
+          Call call = running.call(signature);
           for (TensorSpec one : spec.inputs()) {
             call.inputs().get(one.name()).copyFrom(inputs.get(one.name()));
           }
-          invoke(call);
+          running.invoke(call);
           return copied(call.outputs());
         });
   }
@@ -163,44 +151,36 @@ public final class Session implements AutoCloseable {
    */
   public void train(Batch batch, Map<String, Tensor> metrics) {
     Rows rows = Rows.one(manifest.signature(Names.TRAIN), batch);
-    turn.lock();
+    running.lock();
     try {
-      Call call = open().call(Names.TRAIN);
+      Call call = running.call(Names.TRAIN);
       rows.fill(call, 0);
-      invoke(call);
+      running.invoke(call);
       position++;
       stale = true;
       copy(call.outputs(), metrics, call.signature().outputs());
     } finally {
-      turn.unlock();
+      running.unlock();
     }
   }
 
   /** Returns the only output of any number of rows of the only input, each row flattened. */
   public float[][] infer(Tensor x) {
-    Map<String, Tensor> found = infer(Batch.of(x));
-    if (found.size() != 1) {
-      throw new ContractException(
-          "infer has outputs " + found.keySet() + ": ask for all with infer(Batch)");
-    }
-    return found.values().iterator().next().rowsOfFloats();
+    return inference().of(x);
   }
 
   /** Returns the only output of any number of rows, each flattened, of a float32 input. */
   public float[][] infer(float[][] rows) {
-    TensorSpec spec = manifest.signature(Names.INFER).inputs().get(0);
-    Tensor flat = Tensor.of(rows);
-    int[] shape = spec.shape();
-    shape[0] = rows.length;
-    if (rows.length == 0 || flat.size(1) != spec.count() / spec.size(0)) {
-      throw manifest.signature(Names.INFER).misfit(spec, flat);
-    }
-    return infer(Tensor.of(flat.floats(), shape));
+    return inference().of(rows);
   }
 
   /** Returns the outputs of any number of rows by name, [rows, ...] each. */
   public Map<String, Tensor> infer(Batch batch) {
-    return byRows(Names.INFER, batch);
+    return inference().of(batch);
+  }
+
+  private Inference inference() {
+    return new Inference(running, manifest.signature(Names.INFER));
   }
 
   /**
@@ -213,13 +193,13 @@ public final class Session implements AutoCloseable {
   public int enroll(Batch batch) {
     Signature spec = manifest.signature(Names.ENROLL);
     Rows rows = Rows.many(spec, batch);
-    return locked(
+    return running.locked(
         () -> {
           int found = rows.count() == 0 ? embedAnew() : 0;
           for (int from = 0; from < rows.count(); from += rows.perCall()) {
-            Call call = open().call(Names.ENROLL);
+            Call call = running.call(Names.ENROLL);
             rows.fill(call, from);
-            invoke(call);
+            running.invoke(call);
             found = call.outputs().get("enrolled").getInt(0);
           }
           stale = false;
@@ -234,8 +214,10 @@ public final class Session implements AutoCloseable {
    * @throws ContractException the artifact does not classify, or an input does not fit
    */
   public Recognition classify(Batch batch) {
+    Signature spec = manifest.signature(Names.CLASSIFY);
+    Rows rows = Rows.many(spec, batch);
     refresh();
-    Map<String, Tensor> found = byRows(Names.CLASSIFY, batch);
+    Map<String, Tensor> found = running.byRows(spec, rows);
     return new Recognition(found.get("label").ints(), found.get("similarity").floats());
   }
 
@@ -249,14 +231,14 @@ public final class Session implements AutoCloseable {
     refresh();
     Totals totals = new Totals(spec);
     for (int from = 0; from < rows.count(); from += rows.perCall()) {
-      turn.lock();
+      running.lock();
       try {
-        Call call = open().call(Names.EVALUATE);
+        Call call = running.call(Names.EVALUATE);
         rows.fill(call, from);
-        invoke(call);
+        running.invoke(call);
         totals.add(call.outputs());
       } finally {
-        turn.unlock();
+        running.unlock();
       }
     }
     return totals;
@@ -299,7 +281,7 @@ public final class Session implements AutoCloseable {
    * @param includeBuffers whether the user's raw data comes with it
    */
   public Map<String, Tensor> state(boolean includeBuffers) {
-    return locked(
+    return running.locked(
         () -> {
           Map<String, Tensor> all = saved();
           Map<String, Tensor> found = new LinkedHashMap<>();
@@ -314,7 +296,7 @@ public final class Session implements AutoCloseable {
 
   /** Takes a state as {@code state(true)} gives it; returns its step. */
   public int loadState(Map<String, Tensor> state) {
-    return locked(
+    return running.locked(
         () -> {
           int step = run(Names.RESTORE, state).get("step").getInt(0);
           stale = true;
@@ -322,11 +304,34 @@ public final class Session implements AutoCloseable {
         });
   }
 
+  /**
+   * Takes the weights of another artifact's checkpoint, where names and shapes agree; nothing but
+   * weights changes.
+   *
+   * @param path of the checkpoint, or of its folder
+   * @return the names of those that were taken
+   * @throws CheckpointException the file is damaged, no weight of it fits, or one is not finite; the
+   *     state is as it was
+   */
+  public List<String> adopt(File path) {
+    Map<String, Tensor> given = Checkpoints.tensors(path);
+    List<String> taken = Checkpoints.fitting(manifest, given);
+    return running.locked(
+        () -> {
+          Map<String, Tensor> news = state(true);
+          for (String name : taken) {
+            news.put(name, given.get(name));
+          }
+          loadState(news);
+          return taken;
+        });
+  }
+
   /** Returns to the shipped state, as a fresh session has it. */
   public void reset() {
-    locked(
+    running.locked(
         () -> {
-          reload();
+          running.reload();
           position = 0;
           stale = true;
           return null;
@@ -372,13 +377,7 @@ public final class Session implements AutoCloseable {
     files.lock();
     try {
       claim(folder);
-      Checkpoint now =
-          locked(
-              () -> {
-                Map<String, Tensor> state = state(true);
-                return new Checkpoint(state, state.get("step").getInt(0), position);
-              });
-      return Checkpoints.save(folder, manifest, now);
+      return Checkpoints.save(folder, manifest, running.locked(this::snapshot));
     } finally {
       files.unlock();
     }
@@ -408,7 +407,7 @@ public final class Session implements AutoCloseable {
       if (found == null) {
         return -1;
       }
-      return locked(
+      return running.locked(
           () -> {
             loadState(found.state());
             position = found.position();
@@ -419,87 +418,35 @@ public final class Session implements AutoCloseable {
     }
   }
 
-  private Map<String, Tensor> byRows(String signature, Batch batch) {
-    Signature spec = manifest.signature(signature);
-    Rows rows = Rows.many(spec, batch);
-    Map<String, Tensor> found = new LinkedHashMap<>();
-    for (TensorSpec one : spec.outputs()) {
-      int[] shape = one.shape();
-      shape[0] = rows.count();
-      found.put(one.name(), Tensor.zeros(one.dtype(), shape));
-    }
-    for (int from = 0; from < rows.count(); from += rows.perCall()) {
-      turn.lock();
-      try {
-        Call call = open().call(signature);
-        rows.fill(call, from);
-        invoke(call);
-        for (Map.Entry<String, Tensor> one : found.entrySet()) {
-          Tensor output = call.outputs().get(one.getKey());
-          one.getValue().copyRows(output, 0, from, rows.length(from));
-        }
-      } finally {
-        turn.unlock();
-      }
-    }
-    return found;
-  }
-
   /** Embeds what is enrolled anew, where the encoder has learned since. */
   private void refresh() {
     if (!manifest.has(Names.REFRESH)) {
       return;
     }
-    locked(() -> stale ? embedAnew() : 0);
+    running.locked(() -> stale ? embedAnew() : 0);
   }
 
   private int embedAnew() {
-    Call call = open().call(Names.REFRESH);
-    invoke(call);
+    Call call = running.call(Names.REFRESH);
+    running.invoke(call);
     stale = false;
     return call.outputs().get("enrolled").getInt(0);
   }
 
   /** Returns the state in the call's own memory. */
   private Map<String, Tensor> saved() {
-    Call call = open().call(Names.SAVE);
-    invoke(call);
+    Call call = running.call(Names.SAVE);
+    running.invoke(call);
     return call.outputs();
   }
 
-  private Calls open() {
-    if (calls == null) {
-      throw new ContractException("this session is closed: open another one");
+  /** Copies the state into memory that is kept for this, as long as the files are locked. */
+  private Checkpoint snapshot() {
+    if (snapshot == null) {
+      snapshot = Call.zeros(manifest.state());
     }
-    if (!failed.isEmpty()) {
-      throw new RunException(
-          "an earlier call failed (" + failed + "), so the state may be half of a step: reset this "
-              + "session, or restore a checkpoint");
-    }
-    return calls;
-  }
-
-  private void invoke(Call call) {
-    // Errors, such as of memory, leave half a step as well.
-    failed = call.what();
-    try {
-      call.run();
-    } catch (RuntimeException error) {
-      failed = engine.name() + " failed " + failed + ": " + error.getMessage();
-      throw new RunException(failed, error);
-    }
-    failed = "";
-  }
-
-  /** Takes a fresh runner, in the shipped state. */
-  private void reload() {
-    if (calls == null) {
-      open();
-    }
-    Calls fresh = new Calls(artifact.load(engine), manifest);
-    calls.close();
-    calls = fresh;
-    failed = "";
+    copy(saved(), snapshot, manifest.state());
+    return new Checkpoint(snapshot, snapshot.get("step").getInt(0), position);
   }
 
   private void checkState(Map<String, Tensor> state) {
@@ -524,20 +471,6 @@ public final class Session implements AutoCloseable {
     for (int i = 0; i < specs.size(); i++) {
       String name = specs.get(i).name();
       to.get(name).copyFrom(from.get(name));
-    }
-  }
-
-  /** Something done in one turn. */
-  private interface Turn<T> {
-    T take();
-  }
-
-  private <T> T locked(Turn<T> task) {
-    turn.lock();
-    try {
-      return task.take();
-    } finally {
-      turn.unlock();
     }
   }
 }

@@ -64,6 +64,23 @@ public class SessionTest {
   }
 
   @Test
+  public void tflitesPublicCallsGiveTheSame() {
+    for (String name : Artifacts.METHODS) {
+      try (Session session = Artifacts.open(name);
+          Session other = Session.open(Artifacts.folder(name), new TfLiteEngine(1, false))) {
+        for (int seed = 0; seed < 3; seed++) {
+          Batch batch = Artifacts.batch(session, session.batchSize(), seed);
+          assertSame(other.train(batch), session.train(batch));
+        }
+        assertSame(other.state(true), session.state(true));
+        assertSame(
+            other.infer(Artifacts.batch(other, Names.INFER, 5, 2)),
+            session.infer(Artifacts.batch(session, Names.INFER, 5, 2)));
+      }
+    }
+  }
+
+  @Test
   public void rowsOfAnyNumberAreThoseOfOneAtATime() {
     try (Session session = Artifacts.open("finetune-sgd")) {
       TensorSpec spec = session.manifest().signature(Names.INFER).inputs().get(0);
@@ -373,8 +390,8 @@ public class SessionTest {
       Batch batch = Artifacts.batch(session, session.batchSize(), 1);
       Map<String, Tensor> metrics = session.outputs(Names.TRAIN);
       Artifact artifact = session.artifact();
-      Runner runner = artifact.load(new TfLiteEngine(1));
-      Call call = runner.prepare(artifact.manifest().signature(Names.TRAIN));
+      Running running = artifact.run(new TfLiteEngine(1));
+      Call call = running.call(Names.TRAIN);
       long own = 0;
       long bare = 0;
       int steps = 150;
@@ -387,9 +404,11 @@ public class SessionTest {
         own += i < steps ? 0 : middle - start;
         bare += i < steps ? 0 : threads.getThreadAllocatedBytes(me) - middle;
       }
-      runner.close();
+      running.close();
       assertTrue("the runtime's call allocates", bare > 0);
-      assertEquals("bytes of each step beside the runtime's", 0, (own - bare) / steps);
+      // No object is smaller than 16 bytes.
+      long beside = (own - bare) / steps;
+      assertTrue("each step allocates " + beside + " bytes beside the runtime's", beside < 16);
     }
   }
 
