@@ -38,9 +38,11 @@ thread."""
 
 STORY = """\
 The student first learns from its own rows, with labels; then from new rows without
-any, by what the frozen teacher says. `student alone` and the real-valued twin learn
-from their own labelled rows once more instead. Accuracies are of held-out rows of the
-new kind."""
+any, by what the frozen teacher says. Accuracies are of held-out rows of the new
+kind."""
+AGAIN = """\
+`student alone` and the real-valued twin learn from their own labelled rows once more
+instead."""
 OF_STORIES = {
     "phone story": "Phone activity: the teacher learned from people 1 - 18, the "
     "student from 1 - 6; new are people 19 - 23, every second execution held out.",
@@ -192,7 +194,8 @@ def _told(name: str, by_arm: dict, teacher: dict) -> list[str]:
         f"Teacher there: {100 * teacher['accuracy']:.1f} %. Less the student before: "
         f"{_points(figures.ahead(by_arm[cases.OURS.name], teacher['accuracy']))}."
     )
-    return [f"### {name}", told, STORY, right, table(head, lines)]
+    again = AGAIN if cases.ALONE.name in by_arm else ""
+    return [f"### {name}", told, STORY, again, right, table(head, lines)]
 
 
 def _jobs(found: dict) -> str:

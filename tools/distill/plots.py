@@ -43,6 +43,8 @@ def draw(by_arm: dict):
         axes[0, 0].barh(place, middle, xerr=half, color=color)
         axes[0, 0].plot(values, [place] * len(values), "k.", markersize=3)
         for axis, name in zip(axes.flat[1:], DRAWN, strict=True):
+            if name == "temperature" and arm == cases.ALONE.name:
+                continue  # it softens nothing there
             if (found := figures.curve(by_seed, name)) is not None:
                 axis.plot(*found, color=color, label=arm)
     axes[0, 0].set_yticks(range(len(by_arm)), list(by_arm))
@@ -52,7 +54,7 @@ def draw(by_arm: dict):
     for axis, name in zip(axes.flat[1:], DRAWN, strict=True):
         axis.set(xlabel="steps", ylabel=name.replace("_", " "))
         axis.grid(True, alpha=0.3)
-    axes[0, 1].legend(fontsize="x-small")
+    axes[1, 1].legend(fontsize="x-small")
     figure.tight_layout()
     return figure
 

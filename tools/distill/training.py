@@ -94,7 +94,7 @@ def trained(session: Session, case, split: Split, job: dict) -> list[dict]:
                 sums[name] = sums.get(name, 0.0) + float(metrics[name][0])
         if (step + 1) % max(1, steps // POINTS) == 0:
             every = max(1, steps // POINTS)
-            means = {name: value / every for name, value in sums.items()}
+            means = {name: round(value / every, 4) for name, value in sums.items()}
             curve.append({"step": step + 1, **means})
             sums = {}
     return curve
