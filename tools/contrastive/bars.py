@@ -48,11 +48,13 @@ def _of(found: dict, one_pass: bool) -> list[list[str]]:
         best = min(sorted(others), key=lambda name: others[name][0])
         enough = others[best][0] >= -MOST_BELOW
         shown = figures.interval(*others[best])
-        rows.append([f"the best other policy, {best}", shown, _verdict(enough)])
+        seeds = len(ours.keys() & found[best].keys())
+        name = f"the best other policy, {best}"
+        rows.append([name, shown, _verdict(enough, seeds)])
     return rows
 
 
-def _verdict(met: bool, seeds: int = SEEDS) -> str:
+def _verdict(met: bool, seeds: int) -> str:
     if seeds < SEEDS:
         return f"open: {seeds} of {SEEDS} seeds"
     return "met" if met else "MISSED"

@@ -81,12 +81,12 @@ def _left_out(records: list[dict]) -> list[str]:
             continue
         absent = [arm.name for arm in case.arms if arm.name not in counts]
         if absent:
-            found.append(f"{name}: {', '.join(absent)}")
+            found.append(f"{name}: {', '.join(f'`{arm}`' for arm in absent)}")
         passes = {record["passes"] for run in runs.values() for record in run.values()}
         if max(passes) < case.passes:
             found.append(f"{name}: passes, {max(passes)} of {case.passes}")
         fewer = [
-            f"{arm.name} ({counts[arm.name]} of {case.seeds_of(arm, full=True)})"
+            f"`{arm.name}` ({counts[arm.name]} of {case.seeds_of(arm, full=True)})"
             for arm in case.arms
             if 0 < counts.get(arm.name, 0) < case.seeds_of(arm, full=True)
         ]
