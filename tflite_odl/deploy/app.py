@@ -31,8 +31,8 @@ STARTING, WAITING, PAUSED, DONE, FAILED = (
 # The system may end the app meanwhile, and starts it again.
 _PATIENT = (WAITING, PAUSED)
 _ACTIVITY = f"{PACKAGE}/.MainActivity"
-# A screen that is off lets no app begin to train; from API 33 on notifications are asked
-# for, and nobody is there to answer.
+# A screen that is off lets no app begin to train; from API 33 on it asks whether it may
+# notify, and nobody is there to answer.
 _WANTED = (
     ("input", "keyevent", "KEYCODE_WAKEUP"),
     ("pm", "grant", PACKAGE, "android.permission.POST_NOTIFICATIONS"),
