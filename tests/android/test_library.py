@@ -31,7 +31,7 @@ def test_junit(library_classes, tmp_path):
     path = ":".join(map(str, [tmp_path, *jars]))
     names = [".".join(f.relative_to(folder).with_suffix("").parts) for f in files]
     said = commands.run("java", "-cp", path, "org.junit.runner.JUnitCore", *names)
-    assert len(names) == 3 and "OK (" in said
+    assert len(names) == 4 and "OK (" in said
 
 
 def ask(command: list[str], files: pathlib.Path, **values) -> dict:
