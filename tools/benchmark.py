@@ -51,7 +51,7 @@ _MINUTES = flags.DEFINE_float(
     "minutes", 55, "speed: after which only round one goes on"
 )
 _FULL = flags.DEFINE_boolean(
-    "full", False, "contrastive: every arm, seed and case, some hours"
+    "full", False, "contrastive, distill: all arms, seeds and cases, some hours"
 )
 _KEEP = flags.DEFINE_boolean(
     "keep", False, "but for speed: keep what an older one made"
@@ -60,9 +60,6 @@ _SHARE = flags.DEFINE_float(
     "share", 1.0, "robust: how much of the full numbers", lower_bound=0, upper_bound=1
 )
 _SEEDS = flags.DEFINE_integer("seeds", None, "distill: how many, default the case's")
-_FULL = flags.DEFINE_boolean(
-    "full", False, "distill: the longest cases, too, hours instead of one"
-)
 _WORK = flags.DEFINE_string(
     "work", None, "models, records, environments; .cache/SUITE if unset"
 )
@@ -79,10 +76,9 @@ class Request:
       cases: names, empty for all; of the suite compare, paths of artifacts.
       quick: three minutes; the page is only printed.
       threads, rounds, seconds, minutes: of the suite speed.
-      full: of the suite contrastive.
+      full: of the suites contrastive and distill: hours instead of one.
       keep: of all suites but speed.
       seeds: of the suite distill; None takes each case's.
-      full: of the suite distill: the longest cases, too.
       share: of the suite robust.
       work: folder that keeps what is found between runs.
       out: folder of page and data.
@@ -99,7 +95,6 @@ class Request:
     full: bool
     keep: bool
     seeds: int | None
-    full: bool
     share: float
     work: pathlib.Path
     out: pathlib.Path
@@ -119,21 +114,20 @@ def main(argv: list[str]) -> int:
     # Plain scripts, some of which run in environments without this package.
     sys.path.insert(0, str(pathlib.Path(__file__).parent / suite))
     request = Request(
-        given or tuple(_CASES.value or ()),
-        _QUICK.value,
-        tuple(map(int, _THREADS.value)),
-        _ROUNDS.value,
-        _SECONDS.value,
-        _MINUTES.value,
-        _FULL.value,
-        _KEEP.value,
-        _SEEDS.value,
-        _FULL.value,
-        _SHARE.value,
-        pathlib.Path(_WORK.value or f".cache/{suite}"),
-        pathlib.Path(_OUT.value or _RESULTS.get(suite, f"docs/results/{suite}")),
-        shlex.join(["python", *sys.argv]),
-        console.out,
+        cases=given or tuple(_CASES.value or ()),
+        quick=_QUICK.value,
+        threads=tuple(map(int, _THREADS.value)),
+        rounds=_ROUNDS.value,
+        seconds=_SECONDS.value,
+        minutes=_MINUTES.value,
+        full=_FULL.value,
+        keep=_KEEP.value,
+        seeds=_SEEDS.value,
+        share=_SHARE.value,
+        work=pathlib.Path(_WORK.value or f".cache/{suite}"),
+        out=pathlib.Path(_OUT.value or _RESULTS.get(suite, f"docs/results/{suite}")),
+        command=shlex.join(["python", *sys.argv]),
+        say=console.out,
     )
     try:
         print(importlib.import_module("entry").main(request))

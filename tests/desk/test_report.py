@@ -56,7 +56,7 @@ COUNT = {
     "estimate": 21.3,
     "read": 1.0,
     "written": 1.0,
-    "kinds": {},
+    "kinds": {"matrix products": 20.1, "copies": 9.2},
 }
 
 COMPARED = {
@@ -194,7 +194,7 @@ def test_the_page_needs_nothing_else_and_its_words_are_escaped():
     links.feed(text)
     assert links.found == [] and "url(" not in text and "@import" not in text
     assert "&lt;signs&gt;" in text and "<signs>" not in text
-    for told in ("10.1%", "43 of 43", "29.3", "kill at batch 2", "cgroup v2"):
+    for told in ("10.1%", "43 of 43", "29.3", "kill at batch 2", "cgroup v2", "copies"):
         assert (told in text) == (told != "10.1%")
 
 
@@ -256,7 +256,7 @@ def test_a_browser_draws_it_whole(tmp_path, width):
     assert told["errors"] == [] and "CONSOLE" not in done.stderr
     # Chromium's own least width of a window is 500; the page must not be wider.
     assert told["wide"] <= max(width, 500)
-    assert told["charts"] == 3
+    assert told["charts"] == 4
 
 
 def test_images_of_a_buffer_are_shown_as_they_are():

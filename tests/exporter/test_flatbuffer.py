@@ -172,3 +172,35 @@ def test_other_files_are_refused(content):
 def test_cut_model_is_refused(model, kept):
     with pytest.raises(ArtifactError, match="cut or altered"):
         flatbuffer.read(model[:kept])
+
+
+def outside(model: bytes) -> bytes:
+    """Returns the model with the data of its buffers behind the tables."""
+    tree = flatbuffer.read(model)
+    data = [buffer.data for buffer in tree.buffers]
+
+    def packed(begin: int) -> bytes:
+        at = begin
+        for buffer, content in zip(tree.buffers, data, strict=True):
+            if content is not None and len(content):
+                buffer.data, buffer.offset, buffer.size = None, at, len(content)
+                at += len(content)
+        builder = flatbuffers.Builder()
+        builder.Finish(tree.Pack(builder), b"TFL3")
+        return bytes(builder.Output())
+
+    # Offsets are fields of a fixed size: only 0, the default, would be left out.
+    tables = packed(2)
+    kept = [bytes(content) for content in data if content is not None]
+    return packed(len(tables)) + b"".join(kept)
+
+
+def test_buffers_outside_of_the_tables_are_read(model):
+    file = outside(model)
+    found, expected = flatbuffer.read(file), flatbuffer.read(model)
+    for one, other in zip(found.buffers, expected.buffers, strict=True):
+        assert (one.data is None) == (other.data is None)
+        assert one.data is None or bytes(one.data) == bytes(other.data)
+    assert flatbuffer.write(found) == flatbuffer.write(expected)
+    with pytest.raises(ArtifactError, match="is cut: a buffer lies at"):
+        flatbuffer.read(file[:-1])

@@ -9,6 +9,10 @@ import numpy as np
 from tflite_odl.builtin.lazy import tf
 from tflite_odl.errors import ModelError
 
+# Times the largest feature of known rows: a sensor that gives more is out of order, or
+# of another unit, and one such row can undo all that was learned.
+BEYOND = 100.0
+
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
@@ -45,3 +49,19 @@ class Preprocessing:
         if self.offset != 0.0:
             x = x + np.asarray(self.offset, np.float32)
         return x
+
+    def limit_of(self, x: np.ndarray) -> float | None:
+        """Returns what no feature of a sound row is beyond, preprocessed.
+
+        Args:
+          x: [n, ...] rows as the sensor gives them.
+
+        Returns:
+          `BEYOND` times their largest, in three digits; None of integers, whose range
+          is known, and of rows that are empty, zero, or not finite.
+        """
+        if x.dtype.kind != "f":
+            return None
+        scale, offset = (np.asarray(n, np.float32) for n in (self.scale, self.offset))
+        largest = float(np.abs(x * scale + offset).max(initial=0.0))
+        return float(f"{BEYOND * largest:.3g}") if 0 < largest < np.inf else None

@@ -119,6 +119,9 @@ _KEEP_REJECTED = flags.DEFINE_string(
 )
 method_flags.define()
 
+# Of a dataset, that are looked at for their largest feature.
+MOST_ROWS = 4096
+
 
 def main(argv: list[str]) -> int:
     logging.set_verbosity(logging.WARNING)
@@ -154,6 +157,8 @@ def _convert(progress, console: Console) -> dict:
         oldest = older.ready(_OLDEST_RUNTIME.value, say=progress)
     dataset = _open_dataset()
     options = method_flags.options(_METHOD.value, _of_dataset(dataset))
+    if dataset and not method_flags.given("feature_limit"):
+        options |= _feature_limit(dataset.train.x, options["preprocessing"], console)
     model, classes = _model(dataset, options, console)
     if _WEIGHTS.value:
         given = checkpoint.tensors(_WEIGHTS.value)
@@ -322,6 +327,18 @@ def _of_dataset(dataset) -> dict[str, Any]:
         "preprocessing": Preprocessing(dtype, *scaling),
         "update_period": max(1, epoch),
     }
+
+
+def _feature_limit(x, preprocessing, console: Console) -> dict[str, float]:
+    """Returns the option by which rows far beyond a dataset's are bad rows."""
+    limit = preprocessing.limit_of(x[:: -(-len(x) // MOST_ROWS)])
+    if limit is None:
+        return {}
+    console.out(
+        f"a row with a feature beyond {limit:g}, far beyond the dataset's, is a bad "
+        "row: --feature_limit"
+    )
+    return {"feature_limit": limit}
 
 
 def _tuned(method, limit, progress, console: Console) -> dict[str, str]:

@@ -7,6 +7,7 @@ an error: what an artifact promises of a runtime has been run there.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib.metadata
 import os
 import pathlib
@@ -15,11 +16,15 @@ import sys
 import tempfile
 import venv
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+from tflite_odl.desk import setups
 from tflite_odl.desk.places import Place, run
 from tflite_odl.errors import DeviceError, ExportError
-from tflite_odl.exporter.export import Exported
 from tflite_odl.host import goldens
+
+if TYPE_CHECKING:  # it needs TensorFlow, which a phone's side has not
+    from tflite_odl.exporter.export import Exported
 
 # The first LiteRT whose wheels are built for NumPy 2.
 NUMPY_2 = (1, 2)
@@ -33,9 +38,8 @@ QUIET = ("-q", "--disable-pip-version-check", "--only-binary=:all:")
 
 def usual_home(version: str, cache: str | os.PathLike | None = None) -> pathlib.Path:
     """Returns the folder for it in a cache: `$XDG_CACHE_HOME`, or `~/.cache`."""
-    usual = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     python = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    return pathlib.Path(cache or usual) / "tflite_odl" / f"litert-{version}-{python}"
+    return setups.usual(f"litert-{version}-{python}", cache)
 
 
 def ready(
@@ -58,16 +62,7 @@ def ready(
     home = home or usual_home(version)
     if not home.is_dir():
         say(f"set up LiteRT {version} in {home}")
-        home.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=home.parent) as fresh:
-            _make(version, pathlib.Path(fresh))
-            os.chmod(fresh, 0o755)
-            try:
-                os.rename(fresh, home)
-                os.mkdir(fresh)  # for TemporaryDirectory to remove
-            except OSError:
-                if not home.is_dir():  # else another process was faster
-                    raise
+    setups.made(home, functools.partial(_make, version))
     return Place(f"LiteRT {version}", (str(home / PYTHON),))
 
 

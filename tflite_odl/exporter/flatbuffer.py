@@ -49,9 +49,10 @@ class Entry:
 def read(model: bytes | schema.ModelT) -> schema.ModelT:
     """Returns the model as schema objects; one that is read already, as it is.
 
+    Weights that lie behind the tables, as some converters write them, are brought in.
+
     Raises:
-      ArtifactError: not a TFLite file, a damaged one, or one with its weights outside
-        of its tables.
+      ArtifactError: not a TFLite file, or a damaged one.
     """
     if isinstance(model, schema.ModelT):
         return model
@@ -66,11 +67,23 @@ def read(model: bytes | schema.ModelT) -> schema.ModelT:
         raise ArtifactError(
             f"the .tflite model of {len(model)} bytes is cut or altered: {error}"
         ) from error
-    if any(buffer.offset > 1 for buffer in tree.buffers):
-        raise ArtifactError(
-            "models above 2 GB (buffers outside the tables) are not read"
-        )
+    for buffer in tree.buffers:
+        _bring_in(buffer, model)
     return tree
+
+
+def _bring_in(buffer: schema.BufferT, model: bytes) -> None:
+    """Gives a buffer the data that its offset from the file's begin names."""
+    if buffer.offset <= 1:  # 0 and 1 are the schema's words for "not outside"
+        return
+    end = buffer.offset + buffer.size
+    if end > len(model):
+        raise ArtifactError(
+            f"the .tflite model of {len(model)} bytes is cut: a buffer lies at "
+            f"{buffer.offset} to {end}"
+        )
+    buffer.data = np.frombuffer(model, np.uint8, buffer.size, buffer.offset)
+    buffer.offset = buffer.size = 0
 
 
 def write(tree: schema.ModelT) -> bytes:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 from typing import Any
+
+RECORDINGS = pathlib.Path(__file__).parents[3] / "shared" / "data"
+SIGNS = f"npz:{RECORDINGS}/traffic_sign_tracks.npz"
+CIFAR10 = f"npz:{RECORDINGS}/cifar10_jpeg.npz"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,6 +22,7 @@ class Case:
       epochs: of pre-training.
       steps: on the phone.
       batch: rows of a step.
+      variants: names in `VARIANTS`; (): all.
     """
 
     backbone: str
@@ -25,11 +31,26 @@ class Case:
     epochs: int = 12
     steps: int = 300
     batch: int = 16
+    variants: tuple[str, ...] = ()
 
 
+# What decides whether a phone serves what it learned: on sets of many held-out rows.
+DECIDING = (
+    "finetune float32",
+    "finetune int8_serve",
+    "finetune int8_weights",
+    "finetune int8_backbone",
+    "finetune pruned80_clustered16_int8",
+    "skip int8_serve",
+)
 CASES = {
     "digits": Case("resnet8", "digits", "digits:rotate=90,invert"),
-    "digits20": Case("resnet20", "digits", "digits:rotate=90,invert"),
+    "digits20": Case(
+        "resnet20", "digits", "digits:rotate=90,invert", variants=DECIDING
+    ),
+    # More of the same: enough rows to tell a point.
+    "signs": Case("resnet8", SIGNS, SIGNS, epochs=3, variants=DECIDING),
+    "cifar10": Case("resnet8", CIFAR10, CIFAR10, epochs=4, variants=DECIDING),
 }
 # (method, recipe, options of the method)
 HEAD = {"trainable": "head"}

@@ -16,9 +16,9 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 
+from tflite_odl.desk import setups
 from tflite_odl.desk.arm import cores
 from tflite_odl.errors import DeviceError
 
@@ -72,10 +72,8 @@ class Emulator:
 
 def usual_home(cache: str | os.PathLike | None = None) -> pathlib.Path:
     """Returns the folder for it in a cache: `$XDG_CACHE_HOME`, or `~/.cache`."""
-    usual = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    base = cache or usual
     wheels = "-".join(map(importlib.metadata.version, WHEELS))
-    return pathlib.Path(base) / "tflite_odl" / f"arm64-{LAYOUT}-{wheels}"
+    return setups.usual(f"arm64-{LAYOUT}-{wheels}", cache)
 
 
 def ready(
@@ -99,16 +97,7 @@ def ready(
     if not home.is_dir():
         _check_host()
         say(f"set up an emulated ARM64 processor in {home}")
-        home.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=home.parent) as fresh:
-            _make(pathlib.Path(fresh))
-            os.chmod(fresh, 0o755)
-            try:
-                os.rename(fresh, home)
-                os.mkdir(fresh)  # for TemporaryDirectory to remove
-            except OSError:
-                if not home.is_dir():  # else another process was faster
-                    raise
+    setups.made(home, _make)
     return Emulator(home, cores.CORES[core])
 
 

@@ -8,7 +8,10 @@ from collections.abc import Mapping, Sequence
 
 WIDTH, HEIGHT = 340, 150
 LEFT, RIGHT, TOP, BOTTOM = 44, 8, 8, 22
-COLOURS = ("#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0891b2")
+COLOURS = (
+    *("#2563eb", "#d97706", "#059669", "#dc2626"),
+    *("#7c3aed", "#0891b2", "#db2777", "#64748b"),
+)
 
 
 def line(

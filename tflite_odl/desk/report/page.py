@@ -140,6 +140,10 @@ def _time(found: Findings) -> str:
             for c in found.counts
         ]
         parts.append(_table(head, rows))
+        kinds = {f"{c['signature']}, {c['core']}": c["kinds"] for c in found.counts}
+        if any(kinds.values()):
+            drawn = charts.bars(kinds, "instructions by kind of work", "M")
+            parts.append(f'<div class="charts">{drawn}</div>')
         parts.append(
             '<p class="soft">Counted under emulation: instructions are exact; "at '
             "least\" is what the core's width allows, the estimate adds a model of its "
