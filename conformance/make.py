@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import pathlib
 import struct
 import zlib
@@ -55,6 +56,7 @@ def main() -> None:
     dump("streams", streams())
     dump("manifests", manifests())
     dump("bake", baking())
+    dump("sums", {"cases": sums()})
 
 
 def dump(name: str, content: dict) -> None:
@@ -205,6 +207,36 @@ def baking() -> dict:
             (FILES / case["after"]).write_bytes(after[case["name"]])
     state = tensors(make_bake.STATE)
     return {"before": "bake_before.bin", "state": state, "cases": cases}
+
+
+def terms(shape: tuple[int, ...]) -> np.ndarray:
+    """Returns what is summed: ((7919 i) mod 2003 - 1001) / 997 at place i."""
+    places = np.arange(math.prod(shape)) * 7919 % 2003 - 1001
+    return (places.astype(np.float32) / np.float32(997)).reshape(shape)
+
+
+def sums() -> list[dict]:
+    """Returns sums in NumPy's order of additions, by which levels were trained."""
+    cases = {
+        "a convolution's channels last": ((3, 3, 4, 8), (-1,)),
+        "a depthwise one's in two axes": ((3, 3, 8, 2), (-2, -1)),
+        "channels before the last axis": ((3, 3, 5, 20), (-2,)),
+        "a long last axis": ((4, 300), (-2,)),
+        "a short last axis": ((6, 5, 7), (-2,)),
+        "a dense layer's": ((300, 7), (-1,)),
+        "all in one": ((64, 200), ()),
+        "a channel of its own": ((200, 1), (-1,)),
+        "axes of one element between": ((5, 1, 1, 33), (-4,)),
+        "channels first, two axes summed together": ((6, 9, 50), (-3,)),
+    }
+    found = []
+    for name, (shape, axes) in cases.items():
+        own = {axis % len(shape) for axis in axes}
+        summed = tuple(axis for axis in range(len(shape)) if axis not in own)
+        values = terms(shape).sum(summed).ravel()
+        about = {"name": name, "shape": list(shape), "axes": list(axes)}
+        found.append({**about, "sums": [float(v) for v in values]})
+    return found
 
 
 def manifests() -> dict:

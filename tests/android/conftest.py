@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import pathlib
+import shutil
 
+import numpy as np
 import pytest
 
 from tests.android import java
 from tests.android.fake_phone import FakePhone
 from tests.android.needs import pinned
 from tests.conftest import USER_CACHE
+from tflite_odl.deploy import stream
+from tflite_odl.streams.dataset import Dataset, Split
 from tools.android import compiling, downloads
 
 
@@ -50,3 +54,19 @@ def phone(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(found.port))
     yield found
     found.close()
+
+
+@pytest.fixture
+def files(build, tmp_path) -> pathlib.Path:
+    """An app's storage with an artifact and a stream of 8 batches of 6."""
+    root = tmp_path / "files"
+    shutil.copytree(build("finetune-mlp"), root / "artifacts" / "mlp")
+    draw = np.random.default_rng(0)
+    y = draw.integers(0, 3, 60).astype(np.int32)
+    x = (draw.normal(size=(60, 4)) + y[:, None]).astype(np.float32)
+    dataset = Dataset(
+        "rows", ("a", "b", "c"), Split(x, y), Split(x[:20], y[:20]), 1.0, 0.0
+    )
+    rows = stream.lay_out(dataset, 8, 6, 0, "shuffled")
+    stream.write(root / "streams" / "rows", dataset, rows)
+    return root

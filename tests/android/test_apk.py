@@ -9,6 +9,7 @@ import zipfile
 
 import pytest
 
+import tflite_odl
 from tests.android.needs import needs, pinned
 from tools.android import (
     aar,
@@ -96,13 +97,18 @@ def readme_sample() -> str:
     return found
 
 
-@needs(*JAVA)
-def test_the_sample_of_the_readme_is_an_app(tmp_path):
-    """README shows the sample's file, which needs the AAR and TFLite alone."""
+@pytest.fixture(scope="module")
+def library(tmp_path_factory) -> pathlib.Path:
+    """The AAR, its Maven folder beside it."""
     pinned("android", "dx", *RUNTIME)
+    return aar.build(tmp_path_factory.mktemp("aar"))
+
+
+@needs(*JAVA)
+def test_the_sample_of_the_readme_is_an_app(library, tmp_path):
+    """README shows the sample's file, which needs the AAR and TFLite alone."""
     (source,) = compiling.sources("sample")
     assert readme_sample() in source.read_text()
-    library = aar.build(tmp_path)
     with zipfile.ZipFile(library) as archive:
         archive.extract("classes.jar", tmp_path)
     jars = [tmp_path / "classes.jar", *map(downloads.classes, RUNTIME)]
@@ -118,10 +124,8 @@ def test_the_sample_of_the_readme_is_an_app(tmp_path):
 
 
 @needs(*JAVA)
-def test_a_maven_folder_names_the_runtime(tmp_path):
-    pinned("android", *RUNTIME)
-    library = aar.build(tmp_path)
-    (pom,) = (tmp_path / "maven").rglob("*.pom")
+def test_a_maven_folder_names_the_runtime(library):
+    (pom,) = (library.parent / "maven").rglob("*.pom")
     assert "<artifactId>tensorflow-lite</artifactId>" in pom.read_text()
     assert pom.with_suffix(".aar").read_bytes() == library.read_bytes()
     with zipfile.ZipFile(library) as archive:
@@ -173,3 +177,17 @@ def test_a_tool_that_is_missing(monkeypatch):
 def test_no_dex_file():
     with pytest.raises(ValueError, match="no dex file"):
         dexfile.read(b"PK\3\4 and so on")
+
+
+def test_gradle_builds_the_same():
+    """What Android Studio is told agrees with what is built without it."""
+    gradle = (compiling.HARNESS / "app" / "build.gradle.kts").read_text()
+    told = dict(re.findall(r"(\w+) = \"?([\w.]+)\"?\n", gradle))
+    assert told["applicationId"] == told["namespace"] == apk.APP
+    assert told["minSdk"] == str(compiling.OLDEST_API)
+    assert told["targetSdk"] == str(apk.TARGET_API)
+    assert told["versionName"] == tflite_odl.__version__
+    assert all(f'"{abi}"' in gradle for abi in apk.ABIS)
+    library = (compiling.HARNESS / "library" / "build.gradle.kts").read_text()
+    assert "../core/src/main/java" in library
+    assert f"minSdk = {compiling.OLDEST_API}" in library

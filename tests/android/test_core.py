@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 import signal
 import subprocess
 
@@ -54,6 +55,20 @@ LIMIT = 1e-5
 def command(tmp_path_factory) -> list[str]:
     java.ready()
     return java.compiled(tmp_path_factory.mktemp("classes"))
+
+
+def test_the_core_is_java_8_and_the_jdk_alone():
+    """No android.*, so that a desktop runs it; no network, no reflection anywhere."""
+    engine = {"TfLiteEngine.java", "SignatureCall.java"}
+    for path in java.CORE.glob("src/main/**/*.java"):
+        text = path.read_text(encoding="utf-8")
+        assert max(map(len, text.splitlines())) <= 100, path
+        for name in re.findall(r"^import (?:static )?([\w.]+);", text, re.MULTILINE):
+            ours = name.startswith("org.tfliteodl.")
+            runtime = name.startswith("org.tensorflow.lite.") and path.name in engine
+            assert ours or runtime or name.startswith("java."), (path, name)
+            assert not name.startswith(("java.net.", "java.lang.reflect.")), path
+        assert "Class.forName" not in text and "android." not in text, path
 
 
 def run(command: list[str], *arguments, fails: bool = False) -> str:
@@ -318,6 +333,8 @@ def maven(artifacts: pathlib.Path, *flags: str) -> str:
         printed = done.stdout + done.stderr
         if "offline" not in printed and "has not been downloaded" not in printed:
             break
+    if "Could not transfer artifact" in printed or "Unknown host" in printed:
+        pytest.skip("Maven cannot fetch what the core's tests need")
     assert done.returncode == 0, printed[-6000:]
     return printed
 

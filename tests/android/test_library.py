@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import pathlib
-import shutil
 
-import numpy as np
 import pytest
 
 from tests.android.needs import needs, pinned
 from tflite_odl import contract
-from tflite_odl.deploy import stream
 from tflite_odl.host.session import Session
-from tflite_odl.streams.dataset import Dataset, Split
+from tflite_odl.streams import packed
 from tools.android import commands, compiling, downloads
 
 STEPS = 8
@@ -32,22 +29,6 @@ def test_junit(library_classes, tmp_path):
     assert len(names) == 3 and "OK (" in said
 
 
-@pytest.fixture
-def files(build, tmp_path) -> pathlib.Path:
-    """An app's storage with an artifact and a stream."""
-    root = tmp_path / "files"
-    shutil.copytree(build("finetune-mlp"), root / "artifacts" / "mlp")
-    draw = np.random.default_rng(0)
-    y = draw.integers(0, 3, 60).astype(np.int32)
-    x = (draw.normal(size=(60, 4)) + y[:, None]).astype(np.float32)
-    dataset = Dataset(
-        "rows", ("a", "b", "c"), Split(x, y), Split(x[:20], y[:20]), 1.0, 0.0
-    )
-    rows = stream.lay_out(dataset, STEPS, 6, 0, "shuffled")
-    stream.write(root / "streams" / "rows", dataset, rows)
-    return root
-
-
 def ask(command: list[str], files: pathlib.Path, **values) -> dict:
     named = {"run": "r", "artifact": "mlp", "stream": "rows", "steps": STEPS, **values}
     words = [f"{name}={value}" for name, value in named.items()]
@@ -63,7 +44,7 @@ def test_a_run_of_the_app(library, files):
     assert status["engine"].startswith("TFLite 2.16.1")
     with Session(files / "artifacts" / "mlp") as session:
         session.configure(learning_rate=0.05)
-        rows, _ = stream.packed.read(files / "streams" / "rows")
+        rows, _ = packed.read(files / "streams" / "rows")
         for start in range(0, STEPS * 6, 6):
             part = slice(start, start + 6)
             session.train(x=rows["x_train"][part], y=rows["y_train"][part])

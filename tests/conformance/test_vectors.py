@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import pathlib
 
 import numpy as np
@@ -169,6 +170,17 @@ def test_bake(case):
     assert bake.patched(before, twin, state) == after != before
     again = bake.Twin.from_json(json.loads(json.dumps(twin.to_json())))
     assert again == twin
+
+
+@cases("sums")
+def test_sums(case):
+    shape, axes = tuple(case["shape"]), case["axes"]
+    places = np.arange(math.prod(shape)) * 7919 % 2003 - 1001
+    values = (places.astype(np.float32) / np.float32(997)).reshape(shape)
+    own = {axis % len(shape) for axis in axes}
+    summed = tuple(axis for axis in range(len(shape)) if axis not in own)
+    found = values.sum(summed, keepdims=True).ravel()
+    np.testing.assert_array_equal(found, np.float32(case["sums"]))
 
 
 @cases("paths")

@@ -391,8 +391,15 @@ def other(kind: type, key: str) -> Beside | None:
     return value if value is None or isinstance(value, Beside) else Beside(value)
 
 
+# Long graphs, which the other Keras' class is read by the same code as.
+LONG = (("tf_keras", "LSTM"), ("keras3", "GRU"), ("tf_keras", "Bidirectional"))
 CASES = [
-    pytest.param(api, kind, id=f"{name}-{kind.__name__}")
+    pytest.param(
+        api,
+        kind,
+        id=f"{name}-{kind.__name__}",
+        marks=[pytest.mark.slow] * ((name, kind.__name__) in LONG),
+    )
     for name, api in APIS.items()
     for kind in classes(api)
 ]

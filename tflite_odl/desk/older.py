@@ -16,12 +16,15 @@ import sys
 import tempfile
 import venv
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from tflite_odl.desk import setups
 from tflite_odl.desk.places import Place, run
 from tflite_odl.errors import DeviceError, ExportError
-from tflite_odl.exporter.export import Exported
 from tflite_odl.host import goldens
+
+if TYPE_CHECKING:  # it needs TensorFlow, which a phone's side has not
+    from tflite_odl.exporter.export import Exported
 
 # The first LiteRT whose wheels are built for NumPy 2.
 NUMPY_2 = (1, 2)

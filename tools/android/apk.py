@@ -54,8 +54,8 @@ def build(to: pathlib.Path, contents: Contents) -> None:
     with tempfile.TemporaryDirectory(dir=to.parent) as folder:
         work = pathlib.Path(folder)
         entries = {
-            **_linked(work),
-            "classes.dex": _compiled(work),
+            **linked(work),
+            "classes.dex": dexed(work),
             **dict(_native(contents.abis)),
             **dict(_assets(contents)),
             ABOUT: json.dumps(_about(), indent=1).encode(),
@@ -65,8 +65,11 @@ def build(to: pathlib.Path, contents: Contents) -> None:
         os.replace(work / "signed.apk", to)
 
 
-def _linked(work: pathlib.Path) -> dict[str, bytes]:
-    """Returns the binary manifest and the resources; leaves R.java in `work`/gen."""
+def linked(work: pathlib.Path) -> dict[str, bytes]:
+    """Returns the binary manifest and the resources.
+
+    Leaves in `work` AndroidManifest.xml, linked.apk, and R.java below gen.
+    """
     app = HARNESS / "app" / "src" / "main"
     manifest = work / "AndroidManifest.xml"
     # Gradle takes the package from its own files, and wants none here.
@@ -86,7 +89,8 @@ def _linked(work: pathlib.Path) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-def _compiled(work: pathlib.Path) -> bytes:
+def dexed(work: pathlib.Path) -> bytes:
+    """Returns the dex file, after `linked`; leaves the app's classes in `work`."""
     runtime = [downloads.classes(name) for name in ("tflite", "tflite-api")]
     files = compiling.sources(*PARTS) + sorted((work / "gen").rglob("*.java"))
     classpath = [downloads.get("android"), *runtime]

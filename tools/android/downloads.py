@@ -17,7 +17,7 @@ from tools.android import commands
 from tools.android.commands import BuildError
 
 PINS = pathlib.Path(__file__).parents[2] / "android_harness" / "downloads.tsv"
-_COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy"
+_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1"
 
 
 class UnreachableError(BuildError):
@@ -78,7 +78,7 @@ def get(name: str) -> pathlib.Path:
     with tempfile.TemporaryDirectory(dir=path.parent) as work:
         copy = (f"-Dartifact={pin.coordinate}", f"-DoutputDirectory={work}")
         try:
-            commands.run("mvn", "-q", "-B", _COPY, *copy)
+            commands.run("mvn", "-q", "-B", f"{_PLUGIN}:copy", *copy)
         except BuildError as error:
             told = f"cannot download {pin.coordinate}: {error}"
             raise UnreachableError(told) from error
@@ -91,6 +91,22 @@ def get(name: str) -> pathlib.Path:
             )
         os.replace(fresh, path)
     return path
+
+
+def classpath(pom: pathlib.Path) -> list[pathlib.Path]:
+    """Returns the jars of a POM's dependencies, and of theirs, from Maven's own cache.
+
+    Raises:
+      UnreachableError: they cannot be had.
+    """
+    with tempfile.TemporaryDirectory() as work:
+        to = pathlib.Path(work) / "classpath"
+        asked = ("-f", pom, f"{_PLUGIN}:build-classpath", f"-Dmdep.outputFile={to}")
+        try:
+            commands.run("mvn", "-q", "-B", *asked)
+        except BuildError as error:
+            raise UnreachableError(f"no dependencies of {pom}: {error}") from error
+        return [pathlib.Path(name) for name in to.read_text().split(os.pathsep)]
 
 
 def classes(name: str) -> pathlib.Path:

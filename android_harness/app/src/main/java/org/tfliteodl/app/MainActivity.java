@@ -132,7 +132,7 @@ public final class MainActivity extends Activity implements Runs.Watcher {
     plot.clear();
     progress.setMax(request.steps());
     if (request.charging() || request.idle()) {
-      Runs.get().wait(this, request);
+      Runs.get().await(this, request);
       TrainJob.schedule(this, request);
       told.setText(R.string.waiting);
       return;
@@ -147,7 +147,10 @@ public final class MainActivity extends Activity implements Runs.Watcher {
   }
 
   private void share() {
-    ArrayList<Uri> uris = ResultsProvider.uris(this, shown);
+    background.ask(() -> ResultsProvider.uris(this, shown), this::send, this::failed);
+  }
+
+  private void send(ArrayList<Uri> uris) {
     Intent send =
         new Intent(Intent.ACTION_SEND_MULTIPLE)
             .setType("application/json")

@@ -101,7 +101,8 @@ public final class PlotView extends View {
         continue;
       }
       float x = getWidth() * i / (float) Math.max(count - 1, 1);
-      float y = getHeight() * (1 - values[i] / most);
+      float top = 3 * text.getTextSize(); // below the names
+      float y = getHeight() - (getHeight() - top) * values[i] / most;
       if (begun) {
         path.lineTo(x, y);
       } else {

@@ -3,15 +3,19 @@ package org.tfliteodl.app;
 import android.content.Context;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.Executor;
 import org.tfliteodl.android.MotionSensors;
 import org.tfliteodl.android.Phone;
 import org.tfliteodl.host.TfLiteEngine;
 import org.tfliteodl.run.Background;
 import org.tfliteodl.run.Request;
 import org.tfliteodl.run.Run;
-import org.tfliteodl.run.Status;
 
-/** The run of this process: one at a time, on its background thread; used by the main thread. */
+/**
+ * The run of this process: one at a time, on its background thread.
+ *
+ * <p>It is asked on the main thread, which it never keeps waiting.
+ */
 final class Runs {
   /** Is told on the main thread. */
   interface Watcher {
@@ -22,9 +26,13 @@ final class Runs {
   private static final Runs ONLY = new Runs();
 
   private final Background background = Phone.background();
+  private final Executor main = Phone.main();
   private final List<Watcher> watchers = new ArrayList<>();
-  private Run present;
-  private MotionSensors sensors;
+  private boolean busy;
+  // Written by the background thread, or read by it.
+  private volatile Run present;
+  private volatile boolean pausing;
+  private volatile MotionSensors sensors;
 
   private Runs() {}
 
@@ -32,9 +40,8 @@ final class Runs {
     return ONLY;
   }
 
-  /** Returns the run at work; null: there is none. */
-  Run present() {
-    return present;
+  boolean isBusy() {
+    return busy;
   }
 
   void watch(Watcher watcher) {
@@ -52,32 +59,48 @@ final class Runs {
    * @return false: another one is at work
    */
   boolean start(Context context, Request request, Runnable ended) {
-    if (present != null) {
+    if (busy) {
       return false;
     }
+    busy = true;
+    pausing = false;
     Context app = context.getApplicationContext();
-    Run run = made(app, request);
-    present = run;
     background.ask(
         () -> {
+          Run run = made(app, request);
+          present = run;
+          if (pausing) {
+            run.pause();
+          }
           run.run();
           return run;
         },
-        done -> over(run, ended),
-        error -> over(run, ended));
+        done -> over(ended),
+        error -> over(ended));
     return true;
   }
 
   /** Says in a run's status that it waits for the phone to charge or to be idle. */
-  void wait(Context context, Request request) {
-    Run run = made(context.getApplicationContext(), request);
+  void await(Context context, Request request) {
+    Context app = context.getApplicationContext();
     background.ask(
         () -> {
+          Run run = made(app, request);
           run.waiting("charging " + request.charging() + ", idle " + request.idle());
           return run;
         },
         done -> {},
         error -> {});
+  }
+
+  /** Ends the run after the batch at work. */
+  void pause() {
+    pausing = true;
+    Run run = present;
+    if (run != null) {
+      run.pause();
+      stopSensors();
+    }
   }
 
   private Run made(Context app, Request request) {
@@ -89,37 +112,32 @@ final class Runs {
           sensors = new MotionSensors(app, train, request.label());
           return sensors.windows();
         },
-        (status, record) -> Phone.main().execute(() -> tell(record)));
+        (status, record) -> main.execute(() -> tell(record)));
   }
 
-  /** Ends the run after the batch at work. */
-  void pause() {
-    if (present != null) {
-      present.pause();
-      stopSensors();
-    }
-  }
-
-  private void over(Run run, Runnable ended) {
+  private void over(Runnable ended) {
     stopSensors();
     tell(null);
     present = null;
+    busy = false;
     ended.run();
   }
 
   private void stopSensors() {
-    if (sensors != null) {
-      sensors.close();
+    MotionSensors listening = sensors;
+    if (listening != null) {
+      listening.close();
       sensors = null;
     }
   }
 
   private void tell(String record) {
-    if (present == null) {
+    Run run = present;
+    if (run == null) {
       return;
     }
     for (Watcher one : new ArrayList<>(watchers)) {
-      one.changed(present, record);
+      one.changed(run, record);
     }
   }
 }

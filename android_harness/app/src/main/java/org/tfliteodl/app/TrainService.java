@@ -28,7 +28,7 @@ public final class TrainService extends Service {
     Runs runs = Runs.get();
     if (PAUSE.equals(intent.getAction())) {
       runs.pause();
-      if (runs.present() == null) {
+      if (!runs.isBusy()) {
         stopSelf();
       }
     } else if (!runs.start(this, Extras.request(intent.getExtras()), this::stopSelf)) {

@@ -21,9 +21,9 @@ import org.tfliteodl.host.FileIo;
 /**
  * Takes a baked twin into service, or leaves the one that is there.
  *
- * <p>Beside the file lies another of its name and ".json": the file's sha256, the artifact it belongs
- * to, the digest of the state it was baked from, its score. The artifact's folder is never written
- * to.
+ * <p>Beside the file lies another of its name and ".json": the file's sha256, the artifact it
+ * belongs to, the digest of the state it was baked from, its score. The artifact's folder is never
+ * written to.
  */
 public final class Service {
   private static final String NOTE_SUFFIX = ".json";

@@ -43,7 +43,8 @@ public final class Main {
     } else {
       throw new OdlException(
           "needs replay JOB, prove ARTIFACT THREADS, train ARTIFACT STREAM FOLDER STEPS EVERY "
-              + "THREADS, bake ARTIFACT CHECKPOINT OUT, or describe ARTIFACT [KEY], got " + Arrays.toString(arguments));
+              + "THREADS, bake ARTIFACT CHECKPOINT OUT, or describe ARTIFACT [KEY], got "
+              + Arrays.toString(arguments));
     }
   }
 

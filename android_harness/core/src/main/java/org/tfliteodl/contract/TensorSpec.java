@@ -165,8 +165,8 @@ public final class TensorSpec {
   }
 
   /**
-   * Returns what is wrong with a tensor of the state that fits, "" if nothing is: floats are finite,
-   * numbers within the range, which is rounded to the dtype.
+   * Returns what is wrong with a tensor of the state that fits, "" if nothing is: floats are
+   * finite, numbers within the range, which is rounded to the dtype.
    */
   public String misfit(Tensor value) {
     boolean real = dtype == Dtype.FLOAT32;

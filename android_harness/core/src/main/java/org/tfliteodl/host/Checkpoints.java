@@ -18,9 +18,9 @@ import org.tfliteodl.contract.TensorSpec;
 /**
  * Checkpoints: the state in one safetensors file, written whole, the last one kept.
  *
- * <p>The header holds the artifact's id, the contract version, the step, the position in the stream,
- * and the sha256 of all that, so that a file that is foreign, cut or altered is refused and the one
- * before is used.
+ * <p>The header holds the artifact's id, the contract version, the step, the position in the
+ * stream, and the sha256 of all that, so that a file that is foreign, cut or altered is refused and
+ * the one before is used.
  */
 public final class Checkpoints {
   public static final String NEWEST = "checkpoint.safetensors";

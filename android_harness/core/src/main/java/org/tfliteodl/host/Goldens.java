@@ -56,8 +56,8 @@ public final class Goldens {
 
     /** Returns it as JSON, by the names that Python's host gives it. */
     public String toJson() {
-      StringBuilder text = new StringBuilder("{\"call\": ").append(call).append(", \"signature\": ");
-      JsonWriter.text(text, signature).append(", \"output\": ");
+      StringBuilder text = new StringBuilder("{\"call\": ").append(call);
+      JsonWriter.text(text.append(", \"signature\": "), signature).append(", \"output\": ");
       JsonWriter.text(text, output).append(", \"error\": ").append(error);
       text.append(", \"passed\": ").append(passed).append(", \"reason\": ");
       return JsonWriter.text(text, reason).append('}').toString();
@@ -76,8 +76,8 @@ public final class Goldens {
    * <p>A call that names changes of the shipped state begins from there, the others from what the
    * call before has made.
    *
-   * @throws ArtifactException there are no goldens, or one of their files is damaged or not in their
-   *     folder
+   * @throws ArtifactException there are no goldens, or one of their files is damaged or not in
+   *     their folder
    * @throws ContractException a call does not fit its signature
    */
   public static List<Result> check(Artifact artifact, Engine engine) {

@@ -72,8 +72,8 @@ public final class Journal implements AutoCloseable {
   /**
    * Writes what was appended, durably.
    *
-   * @throws DataException the disk is full or gone. A line that is there in part is cut when the run
-   *     goes on
+   * @throws DataException the disk is full or gone. A line that is there in part is cut when the
+   *     run goes on
    */
   void sync() {
     write();
@@ -191,8 +191,8 @@ public final class Journal implements AutoCloseable {
   /**
    * Makes a file follow the checkpoint: records of batches 1 to a position.
    *
-   * <p>What came after is redone, a line that a kill cut short too. Damaged lines before are cut; the
-   * file as it was is kept beside it then.
+   * <p>What came after is redone, a line that a kill cut short too. Damaged lines before are cut;
+   * the file as it was is kept beside it then.
    *
    * @param position batches that the state has seen
    * @param note told what the user should know
@@ -231,8 +231,8 @@ public final class Journal implements AutoCloseable {
   }
 
   private static String lost(File file, long lost, long position) {
-    return file + ": the records of " + lost + " of the " + position + " batches so far are missing "
-        + "or damaged; the summary is of the others";
+    return file + ": the records of " + lost + " of the " + position + " batches so far are "
+        + "missing or damaged; the summary is of the others";
   }
 
   /** Which lines are kept, and what was cut. */

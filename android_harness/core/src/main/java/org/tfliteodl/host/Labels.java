@@ -40,8 +40,7 @@ public final class Labels {
    * @throws ContractException one of them is none that the input's dtype holds
    */
   public static Tensor of(TensorSpec spec, long[] values, int... shape) {
-    Tensor found = Tensor.zeros(spec.dtype(), shape.length == 0 ? new int[] {values.length} : shape);
-    checkCount(found, values.length);
+    Tensor found = zeros(spec, values.length, shape);
     for (int i = 0; i < values.length; i++) {
       if ((long) (double) values[i] != values[i] || !holds(spec.dtype(), values[i])) {
         throw changes(spec, Long.toString(values[i]));
@@ -57,8 +56,7 @@ public final class Labels {
    * @throws ContractException one of them would be rounded, or the input takes whole numbers
    */
   public static Tensor of(TensorSpec spec, double[] values, int... shape) {
-    Tensor found = Tensor.zeros(spec.dtype(), shape.length == 0 ? new int[] {values.length} : shape);
-    checkCount(found, values.length);
+    Tensor found = zeros(spec, values.length, shape);
     for (int i = 0; i < values.length; i++) {
       if (spec.dtype() != Dtype.FLOAT32 || !holds(spec.dtype(), values[i])) {
         throw changes(spec, Double.toString(values[i]));
@@ -75,10 +73,12 @@ public final class Labels {
     return value == Math.rint(value) && value >= Integer.MIN_VALUE && value <= Integer.MAX_VALUE;
   }
 
-  private static void checkCount(Tensor found, int values) {
+  private static Tensor zeros(TensorSpec spec, int values, int[] shape) {
+    Tensor found = Tensor.zeros(spec.dtype(), shape.length == 0 ? new int[] {values} : shape);
     if (found.count() != values) {
       throw new ContractException(values + " labels make no tensor " + found);
     }
+    return found;
   }
 
   private static ContractException changes(TensorSpec spec, String value) {

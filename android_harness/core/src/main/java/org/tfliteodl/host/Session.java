@@ -19,9 +19,9 @@ import org.tfliteodl.contract.TensorSpec;
 /**
  * An artifact at work: every input checked, its state kept; threads may share it.
  *
- * <p>Each call of the runtime, inputs written and outputs read, is one turn; turns come in the order
- * in which threads ask. Of infer and evaluate each batch is a turn. Calls block while others run:
- * do not make them on a thread that draws.
+ * <p>Each call of the runtime, inputs written and outputs read, is one turn; turns come in the
+ * order in which threads ask. Of infer and evaluate each batch is a turn. Calls block while others
+ * run: do not make them on a thread that draws.
  */
 public final class Session implements AutoCloseable {
   private final Artifact artifact;
@@ -103,8 +103,8 @@ public final class Session implements AutoCloseable {
   /**
    * Runs any signature with exactly its inputs; returns its outputs.
    *
-   * @throws ContractException an input is missing, unknown, or of another dtype or shape, or a state
-   *     to restore is out of its ranges; the runtime was not touched
+   * @throws ContractException an input is missing, unknown, or of another dtype or shape, or a
+   *     state to restore is out of its ranges; the runtime was not touched
    * @throws RunException the runtime failed. The state may be half of a step, so the session then
    *     refuses every call until it is reset or a state is restored
    */
@@ -310,8 +310,8 @@ public final class Session implements AutoCloseable {
    *
    * @param path of the checkpoint, or of its folder
    * @return the names of those that were taken
-   * @throws CheckpointException the file is damaged, no weight of it fits, or one is not finite; the
-   *     state is as it was
+   * @throws CheckpointException the file is damaged, no weight of it fits, or one is not finite;
+   *     the state is as it was
    */
   public List<String> adopt(File path) {
     Map<String, Tensor> given = Checkpoints.tensors(path);

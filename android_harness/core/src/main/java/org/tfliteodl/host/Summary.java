@@ -73,8 +73,8 @@ public final class Summary {
   }
 
   /**
-   * Returns the prequential accuracy, each batch predicted before it was learned from; NaN if no row
-   * was labelled or labels are no classes.
+   * Returns the prequential accuracy, each batch predicted before it was learned from; NaN if no
+   * row was labelled or labels are no classes.
    */
   public double accuracy() {
     return correctOf == 0 ? Double.NaN : correct / correctOf;

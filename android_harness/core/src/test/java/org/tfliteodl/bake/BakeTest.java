@@ -6,6 +6,7 @@ import static org.junit.Assert.assertTrue;
 
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.util.List;
 import java.util.Map;
 import org.junit.Test;
 import org.tfliteodl.ArtifactException;
@@ -35,6 +36,28 @@ public class BakeTest {
       }
       assertEquals(name, wanted.limit(), found.limit());
       assertTrue(name + " left the file as it was", !found.equals(before));
+    }
+  }
+
+  @Test
+  public void sumsAreAddedInNumPysOrder() throws IOException {
+    for (Json one : Vectors.cases("sums")) {
+      int[] shape = one.get("shape").ints();
+      int count = 1;
+      for (int size : shape) {
+        count *= size;
+      }
+      float[] x = new float[count];
+      for (int i = 0; i < count; i++) {
+        x[i] = (float) (i * 7919L % 2003 - 1001) / 997f;
+      }
+      float[] found = Sums.of(x, shape, new Channels(one.get("axes").ints()));
+      List<Json> wanted = one.get("sums").list();
+      assertEquals(one.get("name").text(), wanted.size(), found.length);
+      for (int i = 0; i < found.length; i++) {
+        assertEquals(
+            one.get("name").text() + " " + i, (float) wanted.get(i).number(), found[i], 0f);
+      }
     }
   }
 

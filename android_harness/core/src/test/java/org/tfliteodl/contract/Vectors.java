@@ -78,11 +78,13 @@ public final class Vectors {
     return found;
   }
 
-  public static void assertSame(String what, Map<String, Tensor> wanted, Map<String, Tensor> found) {
+  public static void assertSame(
+      String what, Map<String, Tensor> wanted, Map<String, Tensor> found) {
     assertEquals(what, wanted.keySet(), found.keySet());
     for (String name : wanted.keySet()) {
       Tensor one = wanted.get(name);
-      assertTrue(what + ", " + name + " " + one, one.fits(found.get(name).dtype(), found.get(name).shape()));
+      Tensor other = found.get(name);
+      assertTrue(what + ", " + name + " " + one, one.fits(other.dtype(), other.shape()));
       for (int i = 0; i < one.count(); i++) {
         assertEquals(what + ", " + name, one.get(i), found.get(name).get(i), 0.0);
       }

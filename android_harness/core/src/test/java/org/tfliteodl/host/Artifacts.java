@@ -10,7 +10,9 @@ import org.tfliteodl.contract.TensorSpec;
 
 /** The artifacts that Python's tests have exported, and batches that fit them. */
 final class Artifacts {
-  static final String[] METHODS = {"finetune-sgd", "skip-defaults", "contrastive", "distill-online"};
+  static final String[] METHODS = {
+    "finetune-sgd", "skip-defaults", "contrastive", "distill-online"
+  };
   static final int CLASSES = 3;
 
   private Artifacts() {}

@@ -191,6 +191,65 @@ public class SessionTest {
   }
 
   @Test
+  public void rowsBehindTheLastAreZeros() {
+    try (Session session = Artifacts.open("finetune-sgd")) {
+      Signature train = session.manifest().signature(Names.TRAIN);
+      Call call =
+          new Call(train) {
+            @Override
+            protected void run() {}
+          };
+      Rows.one(train, Artifacts.batch(session, session.batchSize(), 1)).fill(call, 0);
+      Rows.one(train, Artifacts.batch(session, 2, 1)).fill(call, 0);
+      for (TensorSpec one : train.inputs()) {
+        Tensor value = call.inputs().get(one.name());
+        int row = value.count() / value.rows();
+        for (int i = 2 * row; i < value.count(); i++) {
+          assertEquals(one.name(), 0, value.get(i), 0);
+        }
+      }
+      assertEquals(2, call.inputs().get("count").getInt(0));
+    }
+  }
+
+  @Test
+  public void labelsThatAreCastAreReadAnew() {
+    try (Session session = Artifacts.open("finetune-sgd");
+        Session other = Artifacts.open("finetune-sgd")) {
+      int rows = session.batchSize();
+      Tensor x = Artifacts.batch(session, rows, 1)
+          .named(session.manifest().signature(Names.TRAIN)).get("x");
+      Tensor small = Tensor.zeros(Dtype.UINT8, rows);
+      Batch kept = Batch.of(x, small);
+      for (int label = 0; label < 3; label++) {
+        Tensor wide = Tensor.zeros(Dtype.INT32, rows);
+        for (int i = 0; i < rows; i++) {
+          small.set(i, label);
+          wide.set(i, label);
+        }
+        session.train(kept);
+        other.train(Batch.of(x, wide));
+      }
+      assertSame(other.state(true), session.state(true));
+    }
+  }
+
+  @Test
+  public void aStateOutOfItsRangesIsRefused() {
+    try (Session session = Artifacts.open("finetune-sgd")) {
+      Map<String, Tensor> before = session.state(true);
+      Object[][] bad = {{"step", -1.0}, {"head_kernel", Double.NaN}, {"learning_rate", -0.5}};
+      for (Object[] one : bad) {
+        Map<String, Tensor> state = session.state(true);
+        String name = (String) one[0];
+        state.get(name).set(0, (Double) one[1]);
+        assertThrows(name, ContractException.class, () -> session.loadState(state));
+      }
+      assertSame(before, session.state(true));
+    }
+  }
+
+  @Test
   public void aStateIsSavedAndRestoredAndGoesOnTheSame() {
     for (String name : Artifacts.METHODS) {
       File folder = new File(temporary.getRoot(), name);
@@ -202,7 +261,12 @@ public class SessionTest {
         assertEquals(-1, other.restore(folder));
         session.save(folder);
         session.train(batch);
-        assertEquals(2, other.restore(folder));
+        session.save(folder);
+        Manifest manifest = session.manifest();
+        File kept = new File(folder, Checkpoints.BEFORE);
+        assertEquals(2, Checkpoints.load(kept, manifest).step());
+        assertEquals(3, Checkpoints.latest(folder, manifest, message -> {}).step());
+        assertEquals(2, other.restore(kept));
         assertEquals(2, other.position());
         other.train(batch);
         assertSame(session.state(true), other.state(true));
@@ -285,6 +349,7 @@ public class SessionTest {
   private static final class Failing implements Engine {
     private final Engine engine = new TfLiteEngine(1);
     private boolean fails;
+    private boolean dies;
     private int loaded;
 
     @Override
@@ -309,6 +374,9 @@ public class SessionTest {
               call.run();
               if (fails) {
                 throw new IllegalStateException("out of memory");
+              }
+              if (dies) {
+                throw new OutOfMemoryError("of Java's");
               }
               for (String name : outputs().keySet()) {
                 outputs().get(name).copyFrom(call.outputs().get(name));
@@ -347,7 +415,12 @@ public class SessionTest {
       engine.fails = false;
       session.reset();
       assertEquals(1, session.train(batch).get("step").getInt(0));
-      assertEquals(3, engine.loaded);
+      engine.dies = true;
+      assertThrows(OutOfMemoryError.class, () -> session.train(batch));
+      engine.dies = false;
+      assertThrows(RunException.class, () -> session.train(batch));
+      session.reset();
+      assertEquals(4, engine.loaded);
     }
   }
 

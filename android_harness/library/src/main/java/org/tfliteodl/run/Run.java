@@ -63,10 +63,8 @@ public final class Run {
     this.live = live;
     this.listener = listener;
     folder = folders.run(request.run());
-    folder.mkdirs();
     status = new Status(folder);
     status.put("steps", request.steps());
-    status.put("engine", engine.name());
   }
 
   public Request request() {
@@ -77,8 +75,12 @@ public final class Run {
     return status;
   }
 
-  /** Says that the run waits for something, such as the charger. */
+  /**
+   * Says that the run waits for something, such as the charger. Writes a file: not on a thread that
+   * draws.
+   */
   public void waiting(String what) {
+    folder.mkdirs();
     status.put("waiting", what);
     enter(Status.State.WAITING);
   }
@@ -94,7 +96,9 @@ public final class Run {
    * @throws OdlException what failed; the status says it, too. The last checkpoint is as it was
    */
   public void run() {
+    folder.mkdirs();
     try {
+      status.put("engine", engine.name());
       Artifact artifact = Artifact.open(folders.artifact(request.artifact()));
       status.put("goldens", goldens(artifact));
       enter(Status.State.RUNNING);

@@ -56,10 +56,15 @@ public final class Status {
     text.append(", batch ").append(batch);
     for (String name : new String[] {"waiting", "error", "goldens", "before", "after"}) {
       if (fields.containsKey(name)) {
-        text.append('\n').append(name).append(' ').append(fields.get(name));
+        text.append('\n').append(name).append(' ').append(plain(fields.get(name)));
       }
     }
     return text.toString();
+  }
+
+  /** Returns JSON without its signs, its numbers with three decimals. */
+  private static String plain(String json) {
+    return json.replaceAll("[{}\"]", "").replaceAll("(\\.\\d{3})\\d+", "$1");
   }
 
   /** Returns the file's content. */

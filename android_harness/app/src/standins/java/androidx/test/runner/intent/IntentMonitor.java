@@ -1,0 +1,4 @@
+package androidx.test.runner.intent;
+
+/** Stands in for androidx.test. */
+public interface IntentMonitor {}
