@@ -62,7 +62,7 @@ def table(columns, rows) -> str:
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
-def share(times: dict[str, list[float]], name: str, of: str) -> float:
+def share(times: dict[str, dict], name: str, of: str) -> float:
     """Returns the median over rounds of one step's time to another's."""
-    pairs = zip(times[name], times[of], strict=False)
+    pairs = zip(times[name]["ms"], times[of]["ms"], strict=False)
     return statistics.median(a / b for a, b in pairs)

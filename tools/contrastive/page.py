@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping
 
 from tools.contrastive import bars, cases, figures
@@ -25,7 +26,15 @@ USES = """\
 How often an item was in a mini-batch, one seed, all passes: items never used, the
 largest number, and how unevenly (Gini: 0 = all alike). Entropy: bits of the classes in
 the buffer at the end."""
-TIMES = "Processor time of one thread, all arms of a net in turns; ratios are medians."
+TIMES = """\
+Processor time of one thread, all arms of a net in turns; ratios are medians of rounds.
+Beside it what is kept of the user's items, 64 enrolled ones among them, the whole file,
+and how many ops of a step are in each of XNNPACK's partitions: forward and backward are
+one, what views are made with comes before."""
+STEP_COLUMNS = (
+    *("net", "arm", "ms", "of the same 64 views without a buffer"),
+    *("kept, kB", "file, kB", "ops in XNNPACK's partitions"),
+)
 COLUMNS = (
     *("arm", "1 %", "10 %", "100 %", "kNN", "10 %, classes alike"),
     *("ours - arm at 10 %", "seeds"),
@@ -72,12 +81,12 @@ def _left_out(records: list[dict]) -> list[str]:
             continue
         absent = [arm.name for arm in case.arms if arm.name not in counts]
         if absent:
-            found.append(f"{name}: {', '.join(absent)}")
+            found.append(f"{name}: {', '.join(f'`{arm}`' for arm in absent)}")
         passes = {record["passes"] for run in runs.values() for record in run.values()}
         if max(passes) < case.passes:
             found.append(f"{name}: passes, {max(passes)} of {case.passes}")
         fewer = [
-            f"{arm.name} ({counts[arm.name]} of {case.seeds_of(arm, full=True)})"
+            f"`{arm.name}` ({counts[arm.name]} of {case.seeds_of(arm, full=True)})"
             for arm in case.arms
             if 0 < counts.get(arm.name, 0) < case.seeds_of(arm, full=True)
         ]
@@ -119,11 +128,12 @@ def _times(times: dict) -> str:
     for net, of_net in times.items():
         for arm in cases.ALL:
             if arm.artifact in of_net and arm.trains and not arm.order:
-                rounds, share = sorted(of_net[arm.artifact]), ""
+                found, share = of_net[arm.artifact], ""
                 if plain.artifact in of_net:
                     of_plain = figures.share(of_net, arm.artifact, plain.artifact)
                     share = f"{of_plain:.3f}"
-                ms = f"{rounds[len(rounds) // 2]:.1f}"
-                rows.append([net, arm.name, ms, share])
-    columns = ("net", "arm", "ms", "of the same 64 views without a buffer")
-    return figures.table(columns, rows)
+                ms = f"{statistics.median(found['ms']):.1f}"
+                sizes = [f"{found[n] / 1e3:.0f}" for n in ("buffer_bytes", "bytes")]
+                of_xnnpack = " + ".join(map(str, found["partitions"]))
+                rows.append([net, arm.name, ms, share, *sizes, of_xnnpack])
+    return figures.table(STEP_COLUMNS, rows)

@@ -30,18 +30,16 @@ def main(records: str, folder: str) -> None:
 
 
 def draw(found: dict):
-    """Returns a figure: kNN by items and by seconds, and the uses of items."""
+    """Returns a figure of one seed: kNN by items and by seconds, uses of items."""
     figure, axes = pyplot.subplots(1, 3, figsize=(15, 4.5))
     colors = pyplot.get_cmap("tab20").colors
     for (arm, by_seed), color in zip(found.items(), colors, strict=False):
-        curves = [record["curve"] for record in by_seed.values()]
-        count = min(map(len, curves))
+        first = by_seed.get(0, {"curve": []})
         about = {"color": color, "label": arm, "marker": "."}
-        knn = 100 * np.mean([[p["knn"] for p in c[:count]] for c in curves], 0)
+        knn = [100 * point["knn"] for point in first["curve"]]
         for axis, name in zip(axes, ("items", "seconds")):
-            x = np.mean([[p[name] for p in c[:count]] for c in curves], 0)
-            axis.plot(x, knn, **about)
-        uses = by_seed.get(0, {}).get("uses")
+            axis.plot([point[name] for point in first["curve"]], knn, **about)
+        uses = first.get("uses")
         if uses and uses["largest"]:
             axes[2].semilogy(np.maximum(uses["histogram"], 0.5), color=color)
     axes[0].set(xlabel="items of the stream", ylabel="kNN, held out, %")

@@ -138,8 +138,8 @@ class Study:
             self.skipped[f"{case.net} {arm.name}"] = str(error)
             self.say(f"{case.net} {arm.name}: {error}")
 
-    def _time(self, case: cases.Case) -> dict[str, list[float]]:
-        """Returns {artifact: [ms of each round]} on one thread, taking turns."""
+    def _time(self, case: cases.Case) -> dict[str, dict]:
+        """Returns {artifact: what `timing` says of it}, taking turns on one thread."""
         place = self._place(case)
         names = dict.fromkeys(arm.artifact for arm in self._arms(case))
         names = [name for name in names if (place / name).exists()]
@@ -164,7 +164,8 @@ class Study:
         if arm.artifact not in times or ours.artifact not in times:
             self.skipped[name] = "no time of its step"
             return None
-        ms = {n: statistics.median(times[n]) for n in (arm.artifact, ours.artifact)}
+        of_both = (arm.artifact, ours.artifact)
+        ms = {name: statistics.median(times[name]["ms"]) for name in of_both}
         passes = self.plan.passes or case.passes_of(self.plan.full)
         rows = self._rows(case)
         budget = passes * rows / ours.batch * ms[ours.artifact] / 1e3
@@ -173,7 +174,7 @@ class Study:
         known = self._known(path)
         if known is not None and all(known[key] == facts[key] for key in facts):
             return known
-        counts = seed == 0 and arm.trains
+        counts = seed == 0
         job = {"folder": str(self._place(case)), "counts": counts}
         job |= {"ms": ms[arm.artifact], "budget": budget, **facts}
         script = [sys.executable, "-m", "tools.contrastive.training", json.dumps(job)]

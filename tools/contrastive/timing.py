@@ -1,9 +1,11 @@
-"""What a step of each arm takes: all take turns in one process.
+"""What a step of each arm takes, and what there is of it: all in turns, one process.
 
     python -m tools.contrastive.timing FOLDER ROUNDS ARTIFACT...
 
 One thread; processor time, so that other work on the machine matters little. Prints
-{artifact: [ms of each round]} as a JSON line. NumPy and LiteRT only.
+{artifact: {"ms": of each round, "bytes": of the file, "buffer_bytes": of what is kept
+of the user's items, "partitions": XNNPACK's ops in each of a step's}} as a JSON line.
+NumPy and LiteRT only.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import time
 
 import numpy as np
 
+from tflite_odl.exporter.partitions import partitions
 from tflite_odl.host.session import Session
 
 CALLS = 3
@@ -32,7 +35,18 @@ def main(folder: str, rounds: str, *names: str) -> None:
     for number in range(int(rounds)):
         for name, session in sessions.items():
             times[name].append(_step_ms(session, number))
-    print(json.dumps(times))
+    print(json.dumps({n: {"ms": times[n], **about(sessions[n])} for n in names}))
+
+
+def about(session: Session) -> dict:
+    """Returns what does not depend on the machine's speed."""
+    held = [spec for spec in session.manifest.state if spec.role == "buffer"]
+    model = session.artifact.model
+    return {
+        "bytes": len(model),
+        "buffer_bytes": sum(spec.bytes for spec in held),
+        "partitions": partitions(model, ["train"])["train"].partitions,
+    }
 
 
 def segment(session: Session, number: int) -> np.ndarray:

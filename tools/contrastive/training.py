@@ -1,9 +1,9 @@
 """One run: python -m tools.contrastive.training JOB. Prints its record as a JSON line.
 
 A job is a JSON object: names of case and arm, seed, folder of artifacts and weights, ms
-of the arm's step, the budget in seconds, and whether uses are counted. Seconds are
-counted by these ms, so that other work on the machine does not matter. One thread;
-LiteRT, and NumPy for the probes.
+of the arm's step, the budget in seconds, and whether uses are counted and the way is
+noted, too. Seconds are counted by these ms, so that other work on the machine does not
+matter. One thread; LiteRT, and NumPy for the probes.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Run:
             )
         self.steps = 0
         self.shown: list[np.ndarray] = []
-        self.counter = self._counter() if job["counts"] else None
+        self.counter = self._counter() if job["counts"] and arm.trains else None
 
     def _counter(self) -> Counter:
         config = self.session.manifest.method["config"]
@@ -77,7 +77,9 @@ class Run:
 
     def train(self) -> dict:
         """Trains for one pass and until the budget is spent; returns the record."""
-        found: dict = {"curve": [self._point()], "one_pass": None, "linear": None}
+        found: dict = {"curve": [], "one_pass": None, "linear": None}
+        if self.job["counts"]:
+            found["curve"].append(self._point())
         if self.arm.trains:
             self._learn(found)
         else:
@@ -102,7 +104,8 @@ class Run:
             self.shown.append(y)
             self._step(x)
             share = self.seconds / self.job["budget"]
-            if len(found["curve"]) / POINTS - 1e-9 <= share <= 1 + 1 / POINTS:
+            points = len(found["curve"])
+            if points and points / POINTS - 1e-9 <= share <= 1 + 1 / POINTS:
                 found["curve"].append(self._point())
             if not found["one_pass"] and self.items >= len(self.train_split):
                 found["one_pass"] = self._probed()

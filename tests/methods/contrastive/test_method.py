@@ -184,6 +184,21 @@ def test_whatever_a_stream_brings_nothing_breaks_and_nothing_is_lost(signs):
         np.testing.assert_array_equal(state["buffer_items"][slot], shown[number])
 
 
+def test_a_segment_may_be_one_row():
+    """The first has nothing to differ from; each later one differs from a drawn one."""
+    model, manifest = build_model(contrastive(), 1, 1)
+    with RUNTIMES["interpreter"](model, manifest) as runtime:
+        for step in range(10):
+            given = {"x": images(1, step), "count": np.array([1], np.int32)}
+            metrics = runtime.run("train", given)
+            assert metrics["accepted"][0] == 1
+            assert metrics["buffer_filled"][0] == min(step + 1, 8)
+            # A logarithm of one in float32, or about that of three.
+            assert (abs(metrics["loss"][0]) < 1e-6) == (step == 0)
+            assert (metrics["gradient_norm"][0] == 0) == (step == 0)
+        assert finite(runtime.save())
+
+
 def test_no_bad_frame_comes_into_the_buffer(windows):
     rng = np.random.default_rng(0)
     for step in range(6):
