@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tools.coverage.designs import FLAVOURS
+from tools.coverage.designs import DESIGNS, FLAVOURS
 
 TITLE = "Models that others designed"
 ABOUT = """\
@@ -39,6 +39,8 @@ def summary(records: list[dict]) -> str:
     for flavour in FLAVOURS:
         if missing := sum(not measured(record, flavour) for record in records):
             found += f" Of {NAMES[flavour]}'s, {missing} were not measured."
+    if (missing := len(DESIGNS) - len(records)) > 0:
+        found += f" {missing} more designs of the suite were not measured at all."
     return found
 
 

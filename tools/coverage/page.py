@@ -70,8 +70,11 @@ def page(results: dict, command: str) -> str:
     if proven:
         parts += ["## Where the time of a conversion goes", _stages(proven)]
         parts += ["## What splits the train step", SPLITS, _splits(proven)]
-    parts += ["## Not converted", _failures(records)]
-    if failed := designs_page.failures(designs):
+    failed = designs_page.failures(designs)
+    parts.append("## Not converted")
+    if len(proven) < len(records) or not failed:
+        parts.append(_failures(records))
+    if failed:
         parts.append(table(("model", "saved by", "cause"), failed))
     return "\n\n".join(parts) + "\n"
 

@@ -64,7 +64,9 @@ class Generator:
         (uniform,) = self.waiting.popleft()
         if noise_shape is not None and tuple(noise_shape) != uniform.shape:
             raise ValueError(f"Keras draws {tuple(noise_shape)}, not {uniform.shape}")
-        return inputs * ((uniform >= rate) / (1.0 - rate)).astype(inputs.dtype.name)
+        factor = ((uniform >= rate) / (1.0 - rate)).astype(inputs.dtype.name)
+        # Attention along several axes draws for all steps in a row.
+        return inputs * (factor if noise_shape else factor.reshape(inputs.shape))
 
     def random_uniform(self, shape: Any) -> np.ndarray:
         (uniform,) = self.waiting.popleft()
