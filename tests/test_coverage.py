@@ -95,11 +95,13 @@ def test_designs_have_a_table_and_a_cause_for_each_file():
         {"name": "both", "case": facts, "keras": found, "tf_keras": found},
         {"name": "one", "case": facts, "keras": found, "tf_keras": {"cause": "a | b"}},
         {"name": "none", "case": facts, "cause": "no end after 9 s"},
+        {"name": "half", "case": facts, "keras": found},
     ]
     for record in records:
         record["library"] = "first"
     text = page.page({"records": records, "machine": "", "versions": []}, "command")
-    assert "Of 3 models 1 learn from both files: 2 of Keras 3's files, 1 of" in text
+    assert "Of 4 models 1 learn from both files: 3 of Keras 3's files, 1 of" in text
+    assert "Of tf_keras's, 1 were not measured." in " ".join(text.split())
     assert "| both, 4 | [structured data and recommenders](https://" in text
     assert "| 2e-07 of 1e-05 (1) | 3 | no |  |" in text
     assert "| one | tf_keras | a / b |" in text and "| none | Keras 3 | no end" in text
@@ -124,7 +126,7 @@ def test_a_step_of_an_artifact_is_held_against_the_file_s_own_keras(api, tmp_pat
     # Were the comparison blind, another step would pass.
     other = dataclasses.replace(rows, y=rows.y + 0.01)
     want, have = (
-        steps.in_keras(api, path, rows),
+        steps.KerasModel(api, path).step(rows),
         steps.in_artifact(method, folder, other),
     )
     off = [np.abs(have.after[k] - want.after[k]).max() for k in have.after]

@@ -24,7 +24,10 @@ android {
 }
 
 dependencies {
+    // The core reaches into this version (SignatureCall), and does without where the runtime
+    // is another: so compiling is against it, whatever runs.
+    compileOnly("org.tensorflow:tensorflow-lite:2.16.1")
     // Linked for pages of 16 KB; its classes are org.tensorflow.lite, as TFLite's.
-    api("com.google.ai.edge.litert:litert:1.4.2")
+    runtimeOnly("com.google.ai.edge.litert:litert:1.4.2")
     testImplementation("junit:junit:4.13.2")
 }

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import pathlib
+import shutil
 
+import numpy as np
 import pytest
 
 from tests.android.needs import needs, pinned
 from tflite_odl import contract
+from tflite_odl.desk import parity
+from tflite_odl.host import journal
+from tflite_odl.host.artifact import Artifact
 from tflite_odl.host.session import Session
 from tflite_odl.streams import packed
 from tools.android import commands, compiling, downloads
@@ -26,7 +31,7 @@ def test_junit(library_classes, tmp_path):
     path = ":".join(map(str, [tmp_path, *jars]))
     names = [".".join(f.relative_to(folder).with_suffix("").parts) for f in files]
     said = commands.run("java", "-cp", path, "org.junit.runner.JUnitCore", *names)
-    assert len(names) == 3 and "OK (" in said
+    assert len(names) == 4 and "OK (" in said
 
 
 def ask(command: list[str], files: pathlib.Path, **values) -> dict:
@@ -67,6 +72,32 @@ def test_a_run_goes_on_where_it_was(library, files):
     for a, b in zip(halves, whole, strict=True):
         same = {name for name in a if name not in ("ms", "crc")}
         assert {n: a[n] for n in same} == {n: b[n] for n in same}
+
+
+@needs("java", "javac", "gcc")
+@pytest.mark.parametrize("name", ["skip-defaults", "contrastive", "distill-online"])
+def test_a_run_of_every_method(library, build, tmp_path, name):
+    """Records are those of the same run in Python, until rounding parts them."""
+    artifact = Artifact.open(build(name))
+    shutil.copytree(artifact.path, tmp_path / "artifacts" / "mlp")
+    batches = list(parity.golden_batches(artifact, 4))
+    rows = {"x_train": np.concatenate([b["x"] for b in batches])}
+    if "y" in batches[0]:
+        rows["y_train"] = np.concatenate([b["y"] for b in batches])
+    packed.write(tmp_path / "streams" / "rows", rows, {"classes": ""})
+    status = ask(library, tmp_path, steps=4)
+    assert status["state"] == "done"
+    assert status["goldens"]["passed"] == status["goldens"]["all"] > 10
+    records = list(journal.read(tmp_path / "runs" / "r" / "records.jsonl"))
+    size = len(batches[0]["x"])
+    with Session(artifact.path) as session:
+        for start, record in enumerate(records):
+            part = slice(start * size, (start + 1) * size)
+            inputs = {k.removesuffix("_train"): v[part] for k, v in rows.items()}
+            expected = session.train(**inputs)
+            assert record["step"] == expected["step"].item()
+            # Four steps of nets with batch norms, on two versions of the runtime.
+            assert record["loss"] == pytest.approx(expected["loss"].item(), rel=1e-3)
 
 
 @needs("java", "javac", "gcc")

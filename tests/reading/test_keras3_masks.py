@@ -6,6 +6,7 @@ import pytest
 import tf_keras
 
 from tests.reading import nets
+from tflite_odl.errors import ModelError
 from tflite_odl.reading.load import load
 
 # As compare.TOLERANCE: float32 sums in another order.
@@ -52,3 +53,11 @@ def test_masked_rows_come_out_as_in_keras3(make, tmp_path):
         x[0, 4:] = x[2, :3] = 0.5
     want, have = (each(x, training=False) for each in (model, twin))
     assert nets.difference(want, have) <= CLOSE
+
+
+def test_a_layer_that_keeps_its_state_is_refused_in_our_words(tmp_path):
+    x = keras.Input((5, 3), batch_size=4)
+    y = keras.layers.Bidirectional(keras.layers.GRU(2, stateful=True), name="both")(x)
+    keras.Model(x, keras.layers.Dense(2)(y)).save(tmp_path / "m.keras")
+    with pytest.raises(ModelError, match="'both.*stateful=True would keep.*windows"):
+        load(tmp_path / "m.keras")

@@ -2,6 +2,7 @@
 
 `bridge` talks to one device through adb, `facts` reads what it is, `choice` takes the
 variant of an artifact that fits it, `stream` lays out the rows, `app` drives the app on
-the phone and `runner` its command line where there is no Android, `comparing` holds
-what came back against the host's own run, `deploying` does all of it in order.
+the phone and `runner` its command line where there is no Android, `here` makes
+the same run on this machine, `comparing` holds one against the other, `deploying` does
+all of it in order.
 """

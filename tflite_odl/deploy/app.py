@@ -31,6 +31,12 @@ STARTING, WAITING, PAUSED, DONE, FAILED = (
 # The system may end the app meanwhile, and starts it again.
 _PATIENT = (WAITING, PAUSED)
 _ACTIVITY = f"{PACKAGE}/.MainActivity"
+# A screen that is off lets no app begin to train; from API 33 on it asks whether it may
+# notify, and nobody is there to answer.
+_WANTED = (
+    ("input", "keyevent", "KEYCODE_WAKEUP"),
+    ("pm", "grant", PACKAGE, "android.permission.POST_NOTIFICATIONS"),
+)
 # Looks after which an app that is gone, or that says nothing, is given up.
 _GONE, _SILENT = 5, 300
 
@@ -110,6 +116,8 @@ class App:
         Raises:
           DeviceError: the activity cannot be started.
         """
+        for wanted in _WANTED:
+            self.bridge.ask(*wanted)  # a phone that has none of it goes without
         words = ["am", "start", "-S", "-n", _ACTIVITY, "--es", "run", self.run]
         for name, value in extras.items():
             kind, text = _extra(value)

@@ -10,21 +10,22 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from tflite_odl import contract, files, streams
-from tflite_odl.deploy import bridge, choice, comparing, facts, stream
+from tflite_odl.deploy import bridge, choice, comparing, facts, here, stream
 from tflite_odl.deploy.app import OLDEST_API, STATUS, App
 from tflite_odl.deploy.runner import Runner
 from tflite_odl.desk import profiles
 from tflite_odl.desk.report import findings
 from tflite_odl.errors import DataError, DeviceError
-from tflite_odl.host import journal, loop
+from tflite_odl.host import journal
 from tflite_odl.host.artifact import Artifact
 from tflite_odl.host.records import RECORDS
-from tflite_odl.host.session import Session
 from tflite_odl.streams.dataset import Dataset
 
 # What an APK says of itself; `tools/apk.py` writes it.
 ABOUT = "assets/about.json"
 STREAM = "stream.packed"
+# Folders of the two runs, and their names for who follows them.
+HERE, THERE = "desk", "phone"
 _LIBRARY = "lib/"
 
 
@@ -83,43 +84,72 @@ def deploy(
     Args:
       plan: what.
       say: told each step, in words.
-      progress: told (`desk` or `phone`, batches done).
+      progress: told (`HERE` or `THERE`, batches done).
 
     Raises:
       DeviceError: the device cannot be used, nothing fits it, or the run there failed.
       OdlError: artifact, dataset or APK cannot be used.
     """
     phone = bridge.connect(plan.serial)
-    about = facts.read(phone)
-    say(f"{phone.serial}: {described(about)}")
-    for note in about.notes:
-        say(f"note: {note}")
+    about = _read(phone, say)
     app = _apk(plan.apk) if plan.runner is None else {}
-    profile = profiles.load(plan.device) if plan.device else choice.profile_of(about)
-    chosen = choice.choose(plan.folder, about, profile, app.get("runtime", ""))
-    for reason in chosen.reasons:
-        say(reason)
+    chosen = _choose(plan, about, app.get("runtime", ""), say)
     artifact = chosen.variant.artifact
     rows = _rows(plan, artifact)
     package = _package(artifact, plan.out / STREAM)
-    needed = chosen.variant.stored_mb + sum(map(_megabytes, package.values()))
-    if app:
-        needed += _megabytes(plan.apk)
-        abi = facts.check(about, tuple(app["abis"]), OLDEST_API, needed)
-        say(f"{plan.apk.name} runs there as {abi}")
-    else:
-        facts.check_space(about, needed)
-    threads = plan.threads or profile.threads
-    measured = _here(plan, artifact, rows, threads, progress)
+    _check(plan, about, app, chosen.variant.stored_mb, package)
+    threads = plan.threads or chosen.profile.threads
+    measured = here.run(
+        artifact,
+        rows,
+        plan.out / HERE,
+        plan.steps,
+        threads,
+        plan.settings,
+        on_step=lambda batch: progress(HERE, batch),
+    )
     place = _place(plan, phone, artifact)
     say("copy artifact and stream")
     place.prepare(package)
     say("train on the device")
     asked = _asked(plan, artifact, threads)
-    place.train(asked, lambda status: progress("phone", status.get("batch", 0)))
-    _keep(plan.out / "phone", place.results())
-    told = _told(plan.out, about, chosen)
-    return _findings(plan, artifact, profile, measured, told)
+    place.train(asked, lambda status: progress(THERE, status.get("batch", 0)))
+    _keep(plan.out / THERE, place.results())
+    return _findings(plan, artifact, chosen, measured, _told(plan.out, about, chosen))
+
+
+def _read(phone: bridge.Bridge, say: Callable[[str], None]) -> facts.Facts:
+    about = facts.read(phone)
+    say(f"{phone.serial}: {described(about)}")
+    for note in about.notes:
+        say(f"note: {note}")
+    return about
+
+
+def _choose(
+    plan: Plan, about: facts.Facts, runtime: str, say: Callable[[str], None]
+) -> choice.Choice:
+    profile = profiles.load(plan.device) if plan.device else choice.profile_of(about)
+    chosen = choice.choose(plan.folder, about, profile, runtime)
+    for reason in chosen.reasons:
+        say(reason)
+    return chosen
+
+
+def _check(
+    plan: Plan,
+    about: facts.Facts,
+    app: Mapping[str, Any],
+    stored_mb: float,
+    package: Mapping[str, pathlib.Path],
+) -> None:
+    """Raises DeviceError if the app cannot run there, or all of it does not fit."""
+    needed = stored_mb + sum(map(_megabytes, package.values()))
+    if app:
+        needed += _megabytes(plan.apk)
+        facts.check(about, tuple(app["abis"]), OLDEST_API, needed)
+    else:
+        facts.check_space(about, needed)
 
 
 def described(about: facts.Facts) -> str:
@@ -192,35 +222,6 @@ def _asked(plan: Plan, artifact: Artifact, threads: int) -> dict[str, Any]:
     }
 
 
-def _here(
-    plan: Plan, artifact: Artifact, rows: Dataset, threads: int, progress: Callable
-) -> tuple[dict, dict]:
-    """Makes the same run on this machine; returns the evaluations before and after."""
-    out = plan.out / "desk"
-    if (out / RECORDS).exists():
-        raise DataError(f"{plan.out} already holds a run: take another --out")
-    with Session(artifact.path, threads=threads, checkpoint_dir=out) as session:
-        if plan.settings:
-            session.configure(**plan.settings)
-        before = _measured(session, rows)
-        loop.run(
-            session,
-            lambda start: rows.train.batches(
-                session.batch_size, 0, start, "sequential"
-            ),
-            plan.steps,
-            out,
-            on_step=lambda record: progress("desk", record["batch"]),
-        )
-        return before, _measured(session, rows)
-
-
-def _measured(session: Session, rows: Dataset) -> dict[str, float]:
-    """Returns what `evaluate` says of the held-out rows, if it needs labels alone."""
-    labels = session.manifest.signature(contract.TRAIN).inputs_of("label")
-    return session.evaluate(rows.test.x, rows.test.y) if labels else {}
-
-
 def _keep(folder: pathlib.Path, results: Mapping[str, bytes]) -> None:
     with files.told(DataError, f"cannot write to {folder}"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -230,10 +231,10 @@ def _keep(folder: pathlib.Path, results: Mapping[str, bytes]) -> None:
 
 def _told(out: pathlib.Path, about: facts.Facts, chosen: choice.Choice) -> dict:
     """Returns what a report says of the device and of its run."""
-    both = [list(journal.read(out / place / RECORDS)) for place in ("desk", "phone")]
+    both = [list(journal.read(out / place / RECORDS)) for place in (HERE, THERE)]
     compared = comparing.compare(*both)
     try:
-        status = json.loads((out / "phone" / STATUS).read_text())
+        status = json.loads((out / THERE / STATUS).read_text())
     except ValueError as error:
         raise DeviceError(f"the device's {STATUS} is no JSON: {error}") from error
     return {
@@ -247,14 +248,14 @@ def _told(out: pathlib.Path, about: facts.Facts, chosen: choice.Choice) -> dict:
 def _findings(
     plan: Plan,
     artifact: Artifact,
-    profile: profiles.Profile,
+    chosen: choice.Choice,
     measured: tuple[dict, dict],
     told: dict[str, Any],
 ) -> findings.Findings:
-    records = list(journal.read(plan.out / "desk" / RECORDS))
+    records = list(journal.read(plan.out / HERE / RECORDS))
     return findings.Findings(
         artifact=findings.about(artifact),
-        device=findings.described(profile),
+        device=findings.described(chosen.profile),
         dataset=plan.dataset,
         before=measured[0],
         after=measured[1],

@@ -6,6 +6,11 @@ _FREEZE = (
     "freeze it and every layer before it (--trainable says what learns), so that it is "
     "carried as it is"
 )
+# What speaks against a layer that keeps its state, and what to use.
+STATEFUL = (
+    "stateful=True would keep a state from batch to batch",
+    "stateful=False, and windows that hold what is needed",
+)
 _BEFORE = "apply it to the data before they reach the model, which takes numbers"
 _VOLUMES = f"fold one of its three axes into the channels and use {{}}, or {_FREEZE}"
 _LOOKUPS = (

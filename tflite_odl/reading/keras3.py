@@ -104,6 +104,9 @@ def _translate(
         return _translate(layer.layer, path, notes, layer.name)
     if kind in _WRAPPERS:
         return _wrapped(layer, path, notes)
+    if getattr(layer, "stateful", False):
+        what, way = instead.STATEFUL
+        raise ModelError(f"layer {path!r} ({kind}): {what}; use {way}")
     if instead.is_lookup(kind):
         raise ModelError(
             f"layer {path!r} ({kind}) has no builtin form: {instead.way(kind)}"

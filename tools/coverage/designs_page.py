@@ -13,10 +13,11 @@ optimizer fresh alike, dropout and augmentation left out, and the gradients of t
 whole (of an id that comes several times Keras 3 squares each gradient, tf_keras and we
 their sum). The error is that of the worst weight, relative to its tensor's largest
 update, a rounding of the weight aside; the limit is 1e-5, or 4 times what Keras' own
-step changes by when the rows come in another order and the inputs move by their last
-bit, at most a quarter. Tensors of which a tenth changes by a quarter of their update
-then are noise, such as a bias before a batch norm by Adam; how many were nothing else
-stands in brackets. Seconds are of the whole export."""
+step changes by when the rows come in another order and inputs and weights move by
+their last bit, at most a quarter. Tensors of which a tenth changes by a quarter of
+their update then are noise, such as a bias before a batch norm by Adam; how many were
+nothing else stands in brackets. Seconds are of the whole export, on a machine that
+others used too: beside each other they say little."""
 HEAD = ("model, rows", "source", "parameters", "Keras 3", "s", "tf_keras", "s")
 NAMES = dict(zip(FLAVOURS, ("Keras 3", "tf_keras"), strict=True))
 
@@ -34,7 +35,16 @@ def summary(records: list[dict]) -> str:
     }
     both = set.intersection(*map(set, learn.values()))
     each = ", ".join(f"{len(learn[f])} of {NAMES[f]}'s files" for f in FLAVOURS)
-    return f"Of {len(records)} models {len(both)} learn from both files: {each}."
+    found = f"Of {len(records)} models {len(both)} learn from both files: {each}."
+    for flavour in FLAVOURS:
+        if missing := sum(not measured(record, flavour) for record in records):
+            found += f" Of {NAMES[flavour]}'s, {missing} were not measured."
+    return found
+
+
+def measured(record: dict, flavour: str) -> bool:
+    """Whether a record says what came of a Keras' file, or why nothing can."""
+    return "cause" in record or flavour in record
 
 
 def failures(records: list[dict]) -> list[list[str]]:
@@ -43,7 +53,7 @@ def failures(records: list[dict]) -> list[list[str]]:
         [record["name"], NAMES[flavour], _cause(record, flavour)]
         for record in records
         for flavour in FLAVOURS
-        if not _learns(record, flavour)
+        if measured(record, flavour) and not _learns(record, flavour)
     ]
 
 
@@ -58,6 +68,8 @@ def _row(record: dict) -> list[str]:
 
 
 def _result(record: dict, flavour: str) -> list[str]:
+    if not measured(record, flavour):
+        return ["", ""]
     if not _learns(record, flavour):
         return ["no", ""]
     found = record[flavour]
@@ -67,7 +79,7 @@ def _result(record: dict, flavour: str) -> list[str]:
 
 
 def _learns(record: dict, flavour: str) -> bool:
-    return "cause" not in record and "cause" not in record[flavour]
+    return flavour in record and "cause" not in record[flavour]
 
 
 def _cause(record: dict, flavour: str) -> str:

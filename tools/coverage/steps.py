@@ -17,8 +17,8 @@ from tools.coverage.designs import Design
 
 # The gate's own: 1e-5, or 4 times what Keras' float32 is off, never above a quarter.
 TOLERANCE, MULTIPLE, LIMIT = 1e-5, 4.0, 0.25
-# How often Keras steps again, each time on rows in another order and inputs moved by
-# their last bit, to see how far its own rounding goes.
+# How often Keras steps again, each time on rows in another order, inputs and weights
+# moved by their last bit, to see how far its own rounding goes.
 AGAIN = 3
 # Share of entries that Keras is not sure of, from which on a tensor's update is noise:
 # an Adam makes whole steps of the rounding of a bias before a batch norm. By chance
@@ -76,15 +76,49 @@ class Step:
     before: Mapping[tuple[str, int], np.ndarray]
     after: Mapping[tuple[str, int], np.ndarray]
 
+    def moved(self, place: tuple[str, int]) -> np.ndarray:
+        return self.after[place] - self.before[place]
 
-def in_keras(api: Any, path: pathlib.Path, rows: Batch) -> Step:
-    """Returns a step of the file's own Keras, compiled as it was saved."""
-    model = api.models.load_model(path)
-    if hasattr(api, "ops"):
-        _densify(model.optimizer)
-    before = _weights(model)
-    found = model.train_on_batch(list(rows.x) if len(rows.x) > 1 else rows.x[0], rows.y)
-    return Step(float(np.ravel(found)[0]), before, _weights(model))
+
+class KerasModel:
+    """A file in its own Keras, compiled as it was saved, each step from the same start.
+
+    Args:
+      api: `keras` or `tf_keras`.
+      path: of the file.
+    """
+
+    def __init__(self, api: Any, path: pathlib.Path) -> None:
+        self.model = api.models.load_model(path)
+        optimizer = self.model.optimizer
+        if hasattr(api, "ops"):
+            _densify(optimizer)
+        optimizer.build(self.model.trainable_variables)
+        self.variables = [*self.model.variables, *_listed(optimizer.variables)]
+        self.start = [np.array(variable) for variable in self.variables]
+
+    def step(self, rows: Batch, seed: int | None = None) -> Step:
+        """Returns a step from the state in the file, its optimizer fresh.
+
+        Args:
+          rows: to learn.
+          seed: of how these and the weights are shaken; None: they are not.
+        """
+        for variable, value in zip(self.variables, self.start, strict=True):
+            variable.assign(value)
+        if seed is not None:
+            rows, random = rows.shaken(seed), np.random.default_rng(seed)
+            for weight in self.model.trainable_variables:
+                weight.assign(_moved(np.array(weight), random))
+        self.model.reset_metrics()
+        before = _weights(self.model)
+        x = list(rows.x) if len(rows.x) > 1 else rows.x[0]
+        found = self.model.train_on_batch(x, rows.y)
+        return Step(float(np.ravel(found)[0]), before, _weights(self.model))
+
+
+def _listed(variables: Any) -> list[Any]:
+    return list(variables() if callable(variables) else variables)
 
 
 def _densify(optimizer: Any) -> None:
@@ -134,11 +168,12 @@ def compare(api: Any, path: pathlib.Path, method: Any, folder: pathlib.Path, row
     quarter of the tensor's largest when the rows are shaken. `left_out` is the largest
     share of the others in a tensor that counts, `noise` names tensors that do not.
     """
-    want, have = in_keras(api, path, rows), in_artifact(method, folder, rows)
-    again = [in_keras(api, path, rows.shaken(seed)) for seed in range(AGAIN)]
+    theirs = KerasModel(api, path)
+    want, have = theirs.step(rows), in_artifact(method, folder, rows)
+    again = [theirs.step(rows, seed) for seed in range(AGAIN)]
     errors, own, left_out, nothing_but_noise = [0.0], [0.0], [0.0], []
     for place, start in want.before.items():
-        moved = want.after[place] - start
+        moved = want.moved(place)
         size = float(np.abs(moved).max(initial=0.0))
         # Either side rounds the weight that it writes.
         ulp = 2 * np.spacing(np.abs(start) + np.abs(moved))
@@ -146,7 +181,7 @@ def compare(api: Any, path: pathlib.Path, method: Any, folder: pathlib.Path, row
             continue  # nothing but rounding, as the state of a random generator
         if place not in have.before:
             raise ValueError(f"{place} moves in Keras, not in the artifact")
-        others = [step.after[place] - want.after[place] for step in again]
+        others = [step.moved(place) - moved for step in again]
         noise = np.max([np.abs(off) for off in others], axis=0)
         sure = noise <= LIMIT * size
         if sure.mean() < 1.0 - NOISE:

@@ -10,8 +10,9 @@ from collections.abc import Callable
 import processes
 import records
 
-from tools.coverage import cases
+from tools.coverage import cases, models
 from tools.coverage.designs import FLAVOURS
+from tools.coverage.designs_page import measured
 
 MOST_SECONDS = 2400
 
@@ -51,7 +52,8 @@ def run(folder: pathlib.Path, plan: Plan, say: Callable[[str], None]) -> list[di
         case = cases.facts(name)
         before, library = known.get(name, {}), processes.fingerprint()
         same = before.get("library") == library or plan.keep
-        if before.get("case") == case and same and not plan.again:
+        whole = name in models.CASES or all(measured(before, f) for f in FLAVOURS)
+        if before.get("case") == case and same and whole and not plan.again:
             continue
         record = {"name": name, "case": case, "library": library}
         known[name] = {**record, **_measure(folder, name, plan)}

@@ -9,16 +9,16 @@ from collections.abc import Mapping
 from tools.distill import cases, figures
 
 ABOUT = """\
-Binary students (signs of weights and of activations; first and last layer real) learn
-from fresh weights by every arm: Adam at .003, falling to 0 along a cosine, batch 32.
-Each seed has its own weights and order of rows, the same for all arms. Steps are few:
-a phone's, not a paper's. A tenth of the rows to learn from chooses the best
-temperature or bound and nothing else. Every run is LiteRT on one thread. The frozen
-teacher was trained once, in Keras; SwitOKD and the arms called online have the
-student's real-valued twin as teacher, from the student's weights. Artifacts are
-converted without the gate, which the tests run on each kind of arm. `--full` adds what
-takes hours: the signs for 1,400 steps with every arm, the net of 20 layers in its own
-width for 4,000, CIFAR-10."""
+Binary students (signs of weights and of activations; first and last layer real)
+learn from fresh weights by every arm: Adam at .003, falling to 0 along a cosine,
+batch 32. Each seed has its own weights and order of rows, the same for all arms.
+Steps are few: a phone's, not a paper's. A tenth of the rows to learn from chooses
+the best temperature or bound and nothing else. Every run is LiteRT on one thread.
+The frozen teacher was trained once, in Keras; SwitOKD and the arms called online
+have the student's real-valued twin as teacher, from the student's weights.
+Artifacts are converted without the gate, which the tests run on each kind of arm.
+`--full` adds traffic signs and CIFAR-10, of 32 x 32 pixels, where binary students
+need thousands of steps and the study hours."""
 
 ARMS = """\
 `student alone` has labels only; `T = ...` soft targets at that temperature and labels

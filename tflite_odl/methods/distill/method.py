@@ -26,13 +26,16 @@ from tflite_odl.methods.base import Change, Outcome, StateTensor, Tensors
 from tflite_odl.methods.distill import gap, losses, student, temperature
 from tflite_odl.methods.distill.config import FROZEN, RANGES, DistillConfig
 from tflite_odl.methods.learner import Learned, Learner
-from tflite_odl.methods.network import Network, computing_in_float32
+from tflite_odl.methods.network import (
+    Network,
+    computing_in_float32,
+    without_left_out,
+)
 from tflite_odl.methods.step import saturating, settle
 from tflite_odl.methods.supervised import Supervised
 from tflite_odl.reading import rebuild
 from tflite_odl.reading.load import LoadedModel, load
 from tflite_odl.reading.logits import as_logits
-from tflite_odl.reading.simplify import simplified
 
 # Of the teacher's names in state and plan.
 PREFIX = "teacher_"
@@ -173,9 +176,9 @@ class Distill(Supervised):
         logits = self.network.model
         if given is not None or not config.online:
             loaded = load(config.teacher) if given is None else LoadedModel.of(given)
-            model, notes = simplified(computing_in_float32(loaded.model))
-            for note in (*loaded.notes, *notes):
+            for note in loaded.notes:
                 warnings.warn(f"teacher: {note}", stacklevel=3)
+            model = without_left_out(computing_in_float32(loaded.model))
             logits, _ = as_logits(model, "softmax")
         return Network(
             logits,

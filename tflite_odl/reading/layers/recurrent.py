@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tflite_odl.builtin.recurrent.curves import CURVES
-from tflite_odl.reading import masks, understood
+from tflite_odl.reading import instead, masks, understood
 from tflite_odl.reading.layers import merging
 from tflite_odl.reading.layers.activations import name_of
 
@@ -81,11 +81,10 @@ def _check(context, layer) -> None:
     if len(context.given) > 1 or context.call.call_kwargs.get("initial_state"):
         raise context.refuse("an initial state", "a call without: it begins at 0")
     if layer.stateful:
-        raise context.refuse(
-            "stateful=True would keep a state from batch to batch", "stateful=False"
-        )
+        raise context.refuse(*instead.STATEFUL)
     if layer.return_state:
-        raise context.refuse("return_state=True", "return_sequences")
+        last = "return_sequences=True, whose last step is the state h"
+        raise context.refuse("return_state=True", last)
     if layer.time_major:
         raise context.refuse("time_major=True", "[B, T, C]")
     for name in ("dropout", "recurrent_dropout"):

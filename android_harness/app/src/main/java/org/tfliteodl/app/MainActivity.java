@@ -18,8 +18,8 @@ import java.util.List;
 import java.util.Map;
 import org.tfliteodl.OdlException;
 import org.tfliteodl.android.Phone;
-import org.tfliteodl.contract.Json;
 import org.tfliteodl.run.Background;
+import org.tfliteodl.run.Curves;
 import org.tfliteodl.run.Request;
 import org.tfliteodl.run.Run;
 
@@ -129,7 +129,6 @@ public final class MainActivity extends Activity implements Runs.Watcher {
       return;
     }
     shown = request.run();
-    plot.clear();
     progress.setMax(request.steps());
     if (request.charging() || request.idle()) {
       Runs.get().await(this, request);
@@ -160,21 +159,12 @@ public final class MainActivity extends Activity implements Runs.Watcher {
   }
 
   @Override
-  public void changed(Run run, String record) {
+  public void changed(Run run, Curves curves) {
     shown = run.request().run();
     progress.setMax(run.request().steps());
     progress.setProgress((int) run.status().batch());
-    if (record != null) {
-      Json values = Json.parse(record);
-      float count = number(values, "count");
-      plot.add(number(values, "loss"), count > 0 ? number(values, "correct") / count : Float.NaN);
-    }
+    plot.show(curves);
     told.setText(run.status().told());
-  }
-
-  private static float number(Json values, String name) {
-    Json found = values.find(name);
-    return found == null || !found.isNumber() ? Float.NaN : (float) found.number();
   }
 
   private void failed(Throwable error) {

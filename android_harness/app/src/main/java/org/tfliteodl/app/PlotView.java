@@ -8,22 +8,19 @@ import android.graphics.Path;
 import android.util.AttributeSet;
 import android.view.View;
 import java.util.Locale;
+import org.tfliteodl.run.Curves;
 
-/** Loss and accuracy over the batches, as curves; of a long run every other point is left out. */
+/** Loss and accuracy over the batches, as curves. */
 public final class PlotView extends View {
-  private static final int MOST = 512;
   private static final int LOSS_COLOUR = 0xFFD97706;
   private static final int ACCURACY_COLOUR = 0xFF2563EB;
-  private static final float SMOOTHED = 0.1f;
 
-  private final float[] loss = new float[MOST];
-  private final float[] accuracy = new float[MOST];
+  private final float[] loss = new float[Curves.MOST];
+  private final float[] accuracy = new float[Curves.MOST];
   private final Path path = new Path();
   private final Paint line = new Paint(Paint.ANTI_ALIAS_FLAG);
   private final Paint text = new Paint(Paint.ANTI_ALIAS_FLAG);
   private int count;
-  private int stride = 1;
-  private int seen;
   private float meanLoss = Float.NaN;
   private float meanAccuracy = Float.NaN;
 
@@ -35,49 +32,12 @@ public final class PlotView extends View {
     text.setTextSize(12 * density);
   }
 
-  void clear() {
-    count = 0;
-    seen = 0;
-    stride = 1;
-    meanLoss = Float.NaN;
-    meanAccuracy = Float.NaN;
+  /** Draws curves as they are now. */
+  void show(Curves curves) {
+    count = curves.copy(loss, accuracy);
+    meanLoss = curves.loss();
+    meanAccuracy = curves.accuracy();
     invalidate();
-  }
-
-  /**
-   * Takes what a batch came to.
-   *
-   * @param newLoss NaN: none
-   * @param newAccuracy of the batch, before it was learned; NaN: none
-   */
-  void add(float newLoss, float newAccuracy) {
-    meanLoss = smoothed(meanLoss, newLoss);
-    meanAccuracy = smoothed(meanAccuracy, newAccuracy);
-    if (seen++ % stride != 0) {
-      return;
-    }
-    if (count == MOST) {
-      halve(loss);
-      halve(accuracy);
-      count /= 2;
-      stride *= 2;
-    }
-    loss[count] = meanLoss;
-    accuracy[count++] = meanAccuracy;
-    invalidate();
-  }
-
-  private static float smoothed(float mean, float value) {
-    if (Float.isNaN(value)) {
-      return mean;
-    }
-    return Float.isNaN(mean) ? value : mean + SMOOTHED * (value - mean);
-  }
-
-  private static void halve(float[] values) {
-    for (int i = 0; i < values.length / 2; i++) {
-      values[i] = values[2 * i];
-    }
   }
 
   @Override

@@ -4,10 +4,12 @@ import android.content.Context;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Executor;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.tfliteodl.android.MotionSensors;
 import org.tfliteodl.android.Phone;
 import org.tfliteodl.host.TfLiteEngine;
 import org.tfliteodl.run.Background;
+import org.tfliteodl.run.Curves;
 import org.tfliteodl.run.Request;
 import org.tfliteodl.run.Run;
 
@@ -19,8 +21,8 @@ import org.tfliteodl.run.Run;
 final class Runs {
   /** Is told on the main thread. */
   interface Watcher {
-    /** After each batch with its record as JSON, after a change of the state without one. */
-    void changed(Run run, String record);
+    /** After a batch, or after many, and after each change of the state. */
+    void changed(Run run, Curves curves);
   }
 
   private static final Runs ONLY = new Runs();
@@ -28,6 +30,9 @@ final class Runs {
   private final Background background = Phone.background();
   private final Executor main = Phone.main();
   private final List<Watcher> watchers = new ArrayList<>();
+  private final Curves curves = new Curves();
+  // Whether the main thread has been asked to look: steps may be faster than it draws.
+  private final AtomicBoolean asked = new AtomicBoolean();
   private boolean busy;
   // Written by the background thread, or read by it.
   private volatile Run present;
@@ -64,6 +69,7 @@ final class Runs {
     }
     busy = true;
     pausing = false;
+    curves.clear();
     Context app = context.getApplicationContext();
     background.ask(
         () -> {
@@ -112,12 +118,22 @@ final class Runs {
           sensors = new MotionSensors(app, train, request.label());
           return sensors.windows();
         },
-        (status, record) -> main.execute(() -> tell(record)));
+        (status, record) -> note(record));
+  }
+
+  /** Takes what the background thread has to tell. */
+  private void note(String record) {
+    if (record != null) {
+      curves.add(record);
+    }
+    if (asked.compareAndSet(false, true)) {
+      main.execute(this::tell);
+    }
   }
 
   private void over(Runnable ended) {
     stopSensors();
-    tell(null);
+    tell();
     present = null;
     busy = false;
     ended.run();
@@ -131,13 +147,14 @@ final class Runs {
     }
   }
 
-  private void tell(String record) {
+  private void tell() {
+    asked.set(false);
     Run run = present;
     if (run == null) {
       return;
     }
     for (Watcher one : new ArrayList<>(watchers)) {
-      one.changed(run, record);
+      one.changed(run, curves);
     }
   }
 }

@@ -230,9 +230,7 @@ public class AppTest {
     for (String name : left) {
       Uri uri = Uri.parse("content://" + ResultsProvider.AUTHORITY + "/shared/" + name);
       if (org.tfliteodl.run.Folders.isShareable(name)) {
-        try (java.io.InputStream in = app.getContentResolver().openInputStream(uri)) {
-          assertTrue(in.read() >= 0);
-        }
+        assertTrue(app.getContentResolver().openInputStream(uri).read() >= 0);
         read++;
       } else {
         assertThrows(
