@@ -6,8 +6,8 @@ from tools.contrastive import cases, figures
 
 ABOUT = """\
 Linear probe with 10 % of the labels: `ours` above `none` and `fifo`, the interval of
-the differences above 0, and at most a point below the best of the other policies. kNN:
-`ours` above the untrained encoder, the interval above 0."""
+the differences above 0, and at most a point below the best of the other policies, those
+that were run. kNN: `ours` above the untrained encoder, the interval above 0."""
 STREAMS = ("signs", "phone")
 SEEDS = 5
 MOST_BELOW = 1.0
