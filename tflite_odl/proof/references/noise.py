@@ -65,8 +65,10 @@ class Generator:
         if noise_shape is not None and tuple(noise_shape) != uniform.shape:
             raise ValueError(f"Keras draws {tuple(noise_shape)}, not {uniform.shape}")
         factor = ((uniform >= rate) / (1.0 - rate)).astype(inputs.dtype.name)
-        # Attention along several axes draws for all steps in a row.
-        return inputs * (factor if noise_shape else factor.reshape(inputs.shape))
+        if noise_shape is None:
+            # Attention along several axes draws for all steps in a row.
+            factor = factor.reshape(inputs.shape)
+        return inputs * factor
 
     def random_uniform(self, shape: Any) -> np.ndarray:
         (uniform,) = self.waiting.popleft()
