@@ -61,6 +61,14 @@ def test_a_twin_that_answers_otherwise_is_found(build, monkeypatch):
     assert {r.signature for r in found if not r.passed} == {proving.TWIN}
 
 
+def test_what_a_twin_may_be_off_is_its_distance_to_infer_alone():
+    steps = {"steps_of_a_layer": 1.0, "most_from_infer": 0.01, "mean_from_infer": 0.5}
+    found = dict(proving._figures({"shipped": steps}))
+    assert found == {"/shipped/most_from_infer": 0.01}
+    plain = {"interpreter": {"shipped": 1e-7, "moved": 2e-7}}
+    assert max(dict(proving._figures(plain)).values()) == 2e-7
+
+
 class Elsewhere:
     """A LiteRT whose answers the test chooses."""
 

@@ -82,6 +82,8 @@ def profile() -> Profile | None:
 
 def compared(artifact: Artifact, console: Console) -> dict[str, list[dict[str, Any]]]:
     """Returns what the flags ask to compare and to count: `parity` and `counts`."""
+    if _BUFFERS.value and _REPORT.value is None:
+        raise DeviceError("--include_buffers shows images in a report: give --report")
     elsewhere = _ABI.value != "x86_64" or _RUNTIMES.value
     steps = _PARITY.value or (20 if elsewhere else 0)
     rows = _matrix(artifact, steps, console) if steps else []
